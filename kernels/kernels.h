@@ -1,0 +1,172 @@
+/* The op table: everything a backend computes, one member per op, and the device around it.
+ *
+ * Rules that hold for every op:
+ *  - Tensors are contiguous, row-major; N is the product of all leading dimensions ("rows").
+ *  - Outputs and input gradients are ASSIGNED; parameter gradients are ACCUMULATED (+=), so a
+ *    mini-batch of many micro-batches needs no extra pass. `accumulate` ops say so in their line.
+ *  - No op allocates: `workspace_bytes` tells what the caller must pass (0: NULL will do).
+ *  - No op returns a value to the host: losses and norms are added to device scalars.
+ *  - Same inputs, same shapes: same bits, on any thread. One context is used by one thread.
+ *  - An op that fails sets ERROR and returns FALSE; outputs are then undefined. */
+#pragma once
+#include <glib.h>
+#include <stdint.h>
+
+#define PW_KERNEL_ERROR (pw_kernel_error_quark ())
+GQuark pw_kernel_error_quark (void);
+typedef enum {
+  PW_KERNEL_ERROR_UNSUPPORTED, /* type or shape the backend has no kernel for */
+  PW_KERNEL_ERROR_MEMORY,
+  PW_KERNEL_ERROR_LIBRARY /* the library beneath failed; the message has its words */
+} PwKernelError;
+
+typedef enum { PW_ELEMENT_F32, PW_ELEMENT_BF16, PW_ELEMENT_F16, PW_ELEMENT_I32 } PwElement;
+
+#define PW_TENSOR_DIMS_MAX 5
+typedef struct {
+  void *data; /* 64-byte aligned where allocated by the backend */
+  PwElement element;
+  int n_dims;
+  int64_t dims[PW_TENSOR_DIMS_MAX];
+} PwTensor;
+int64_t pw_tensor_elements (const PwTensor *tensor);
+int64_t pw_tensor_bytes (const PwTensor *tensor);
+int64_t pw_tensor_last_dim (const PwTensor *tensor); /* 1 for a scalar */
+int64_t pw_tensor_rows (const PwTensor *tensor);     /* elements / last dim */
+
+typedef struct PwBackend PwBackend;
+typedef struct PwStream PwStream;
+typedef struct PwEvent PwEvent;
+
+/* Who calls, for messages and counter-based random numbers. One per rank. */
+typedef struct {
+  const PwBackend *backend;
+  PwStream *stream;
+  int rank;
+  int64_t step;
+  int layer;
+  int64_t microbatch;
+  uint64_t seed;
+} PwOpContext;
+
+typedef struct {
+  void *data;
+  gsize bytes;
+} PwWorkspace;
+
+/* Optimiser hyper-parameters of one step; `step` counts from 1. */
+typedef struct {
+  double learning_rate, momentum, beta1, beta2, epsilon, weight_decay;
+  int64_t step;
+} PwOptimizerStep;
+
+typedef struct {
+  /* y[N,out] = x[N,in] w[out,in]^T + bias[out]; bias may be NULL. */
+  gboolean (*linear_forward) (PwOpContext *, const PwTensor *x, const PwTensor *w,
+                              const PwTensor *bias, PwTensor *y, PwWorkspace, GError **);
+  /* dx = dy w; dbias += column sums of dy. dx may be NULL (nobody needs it), dbias may be NULL. */
+  gboolean (*linear_input_gradient) (PwOpContext *, const PwTensor *dy, const PwTensor *w,
+                                     PwTensor *dx, PwTensor *dbias, PwWorkspace, GError **);
+  /* dw += dy^T x. */
+  gboolean (*linear_weight_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *dy,
+                                      PwTensor *dw, PwWorkspace, GError **);
+  /* y = max(x, 0); dx = dy where x > 0. */
+  gboolean (*relu_forward) (PwOpContext *, const PwTensor *x, PwTensor *y, GError **);
+  gboolean (*relu_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *dy,
+                                   PwTensor *dx, GError **);
+  /* GELU, tanh approximation (Hendrycks & Gimpel 1606.08415; torch approximate="tanh"). */
+  gboolean (*gelu_forward) (PwOpContext *, const PwTensor *x, PwTensor *y, GError **);
+  gboolean (*gelu_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *dy,
+                                   PwTensor *dx, GError **);
+  /* Over the last dimension (1607.06450). mean, rstd [N] are for the gradient. */
+  gboolean (*layernorm_forward) (PwOpContext *, const PwTensor *x, const PwTensor *gain,
+                                 const PwTensor *bias, double epsilon, PwTensor *y, PwTensor *mean,
+                                 PwTensor *rstd, GError **);
+  /* dgain, dbias are accumulated. dx may be NULL. */
+  gboolean (*layernorm_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *gain,
+                                        const PwTensor *mean, const PwTensor *rstd,
+                                        const PwTensor *dy, PwTensor *dx, PwTensor *dgain,
+                                        PwTensor *dbias, PwWorkspace, GError **);
+  /* y[N,C] = table[token[N]]; tokens outside the table fail. */
+  gboolean (*embedding_forward) (PwOpContext *, const PwTensor *tokens, const PwTensor *table,
+                                 PwTensor *y, GError **);
+  /* dtable += scattered dy, in row order (deterministic). */
+  gboolean (*embedding_weight_gradient) (PwOpContext *, const PwTensor *tokens, const PwTensor *dy,
+                                         PwTensor *dtable, PwWorkspace, GError **);
+  /* y[B,T,C] = x[B,T,C] + table[0..T,C]; the table's gradient is dtable[t] += sum over b of dy. */
+  gboolean (*position_forward) (PwOpContext *, const PwTensor *x, const PwTensor *table,
+                                PwTensor *y, GError **);
+  gboolean (*position_weight_gradient) (PwOpContext *, const PwTensor *dy, PwTensor *dtable,
+                                        GError **);
+  /* qkv[B,T,3C] = [q | k | v], each [heads, C/heads]; y[B,T,C] = softmax(q k^T / sqrt(d)) v per
+   * head, masked to s <= t when causal. probabilities[B,heads,T,T] are kept for the gradient. */
+  gboolean (*attention_forward) (PwOpContext *, const PwTensor *qkv, int64_t heads, gboolean causal,
+                                 PwTensor *y, PwTensor *probabilities, PwWorkspace, GError **);
+  gboolean (*attention_input_gradient) (PwOpContext *, const PwTensor *qkv, int64_t heads,
+                                        gboolean causal, const PwTensor *probabilities,
+                                        const PwTensor *dy, PwTensor *dqkv, PwWorkspace, GError **);
+  /* y = a + b; y may be a or b. */
+  gboolean (*add) (PwOpContext *, const PwTensor *a, const PwTensor *b, PwTensor *y, GError **);
+  /* Logits x[N,V], targets int32 [N]; probabilities[N,V] are kept for the gradient. *loss (a device
+   * double) += scale * sum over n of -log softmax(x[n])[target[n]]; target -1 is left out. */
+  gboolean (*cross_entropy_forward) (PwOpContext *, const PwTensor *x, const PwTensor *targets,
+                                     double scale, PwTensor *probabilities, double *loss, GError **);
+  /* dx = scale * (probabilities - onehot(target)). */
+  gboolean (*cross_entropy_input_gradient) (PwOpContext *, const PwTensor *probabilities,
+                                            const PwTensor *targets, double scale, PwTensor *dx,
+                                            GError **);
+  /* *loss += scale * sum of (x - target)^2; dx = 2 scale (x - target). */
+  gboolean (*mse_forward) (PwOpContext *, const PwTensor *x, const PwTensor *targets, double scale,
+                           double *loss, GError **);
+  gboolean (*mse_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *targets,
+                                  double scale, PwTensor *dx, GError **);
+  /* Optimisers, in place on w. SGD: m = momentum m + g (m may be NULL when momentum is 0);
+   * Adam: 1412.6980; AdamW: decoupled decay, 1711.05101. Equal to torch.optim's in fp32. */
+  gboolean (*sgd) (PwOpContext *, PwTensor *w, const PwTensor *gradient, PwTensor *momentum,
+                   const PwOptimizerStep *, GError **);
+  gboolean (*adam) (PwOpContext *, PwTensor *w, const PwTensor *gradient, PwTensor *m, PwTensor *v,
+                    const PwOptimizerStep *, GError **);
+  gboolean (*adamw) (PwOpContext *, PwTensor *w, const PwTensor *gradient, PwTensor *m, PwTensor *v,
+                     const PwOptimizerStep *, GError **);
+  /* *sum (a device double) += sum of squares, in element order. */
+  gboolean (*square_sum) (PwOpContext *, const PwTensor *x, double *sum, GError **);
+} PwOps;
+
+/* Largest workspace of the ops that take one, for these shapes. */
+typedef struct {
+  gsize (*linear) (PwOpContext *, int64_t rows, int64_t in, int64_t out);
+  gsize (*layernorm) (PwOpContext *, int64_t rows, int64_t features);
+  gsize (*embedding) (PwOpContext *, int64_t rows, int64_t vocabulary, int64_t features);
+  gsize (*attention) (PwOpContext *, int64_t batch, int64_t heads, int64_t tokens, int64_t features);
+} PwWorkspaces;
+
+/* A backend: the ops and the device. Streams order work; on the CPU everything happens at once and
+ * events are timestamps. */
+struct PwBackend {
+  const char *name; /* "cpu", "cuda", "empty" */
+  PwOps ops;
+  PwWorkspaces workspace;
+  /* One stream per rank (more for communication); owned by the thread that made it. */
+  PwStream *(*stream_new) (int device, GError **error);
+  void (*stream_free) (PwStream *);
+  gboolean (*stream_synchronize) (PwStream *, GError **);
+  /* 64-byte aligned; contents undefined. Freed memory may be reused by later work on the stream. */
+  void *(*alloc) (PwStream *, gsize bytes, GError **);
+  void (*free) (PwStream *, void *);
+  gboolean (*zero) (PwStream *, void *, gsize bytes, GError **);
+  gboolean (*copy) (PwStream *, void *to, const void *from, gsize bytes, GError **);
+  gboolean (*copy_from_host) (PwStream *, void *to, const void *from, gsize bytes, GError **);
+  gboolean (*copy_to_host) (PwStream *, void *to, const void *from, gsize bytes, GError **);
+  PwEvent *(*event_new) (GError **);
+  void (*event_free) (PwEvent *);
+  gboolean (*event_record) (PwEvent *, PwStream *, GError **);
+  gboolean (*event_wait) (PwEvent *, PwStream *, GError **);
+  /* Timestamps are recorded in stream order and read after the step. Seconds, monotonic. */
+  gboolean (*timestamp_record) (PwEvent *, PwStream *, GError **);
+  gboolean (*timestamp_read) (PwEvent *, double *seconds, GError **);
+};
+
+extern const PwBackend pw_backend_cpu;
+/* The same calls with ops that do nothing: measures what the executor itself costs. */
+extern const PwBackend pw_backend_empty;
+const PwBackend *pw_backend_get (const char *name); /* NULL: no such backend in this build */

@@ -1,0 +1,19 @@
+/* Schedules as text: one row per rank, one cell per action, in PyTorch's grammar.
+ *
+ *   0F0,0F1,0B0,0B1            0F0,0SEND_F0,...
+ *   ,1F0,1B0,1F1,1B1           (0F4;7B2)OVERLAP_F_B
+ *
+ * Empty cells are idle ticks; they are read and dropped. Both dialects are read (today's I/W/B and
+ * the one before late 2024 where B is the input gradient and BW the full backward); today's is
+ * written. WAIT_SEND_F and WAIT_REDUCE_GRAD are read and dropped. */
+#pragma once
+#include "schedules/schedule.h"
+#include "schedules/stages.h"
+
+typedef enum { PW_CSV_OURS, PW_CSV_TORCH /* leaves out what PyTorch has no name for */ } PwCsvDialect;
+
+char *pw_schedule_to_csv (const PwSchedule *schedule, PwCsvDialect dialect);
+/* FILE names the text in messages: "FILE: row 2, cell 7: ...". Ranks, stages, micro-batches, level,
+ * mode and placement follow from the cells. EDGES NULL: a chain, to number the edges of messages. */
+PwSchedule *pw_schedule_from_csv (const char *file, const char *text, const PwStageEdges *edges,
+                                  GError **error);

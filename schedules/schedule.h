@@ -1,0 +1,96 @@
+/* A Schedule: for each rank the ordered list of what it does. Two levels with one structure: the
+ * compute schedule (F, B, I, W, ...) that generators make and papers draw, and the lowered one
+ * (schedules/lower.h), which has every message and is what simulator and executor run. */
+#pragma once
+#include "schedules/action.h"
+#include "schedules/params.h"
+#include "schedules/placement.h"
+#include "schedules/policy.h"
+
+#define PW_SCHEDULE_ERROR (pw_schedule_error_quark ())
+GQuark pw_schedule_error_quark (void);
+/* The strings of `schedule check`'s "code", plus what generators refuse. */
+typedef enum {
+  PW_SCHEDULE_ERROR_MISSING,
+  PW_SCHEDULE_ERROR_DUPLICATE,
+  PW_SCHEDULE_ERROR_DEPENDENCY,
+  PW_SCHEDULE_ERROR_DEADLOCK,
+  PW_SCHEDULE_ERROR_PLACEMENT,
+  PW_SCHEDULE_ERROR_MEMORY,
+  PW_SCHEDULE_ERROR_SYNTAX,
+  PW_SCHEDULE_ERROR_PARAMETER, /* a generator's refusal */
+  PW_SCHEDULE_ERROR_UNKNOWN,   /* no such schedule */
+  PW_SCHEDULE_ERROR_N
+} PwScheduleError;
+extern const char *const pw_schedule_error_codes[PW_SCHEDULE_ERROR_N + 1];
+
+/* A rank's program: prologue once, body `repeats` times with micro-batch numbers growing by `shift`
+ * each time, epilogue once (its numbers grow by repeats * shift... they are stored final). A plain
+ * list is all prologue. */
+typedef struct {
+  PwAction *actions; /* prologue, body, epilogue, one after another */
+  int64_t n_prologue, n_body, n_epilogue;
+  int64_t repeats; /* of the body; 0 where there is no body */
+  int shift;
+} PwProgram;
+
+typedef enum { PW_MODE_TRAINING, PW_MODE_INFERENCE } PwMode;
+typedef enum { PW_ACCUMULATION_ASCENDING, PW_ACCUMULATION_DESCENDING, PW_ACCUMULATION_OTHER }
+    PwAccumulation;
+
+/* What the order guarantees about the numbers it computes. */
+typedef struct {
+  gboolean synchronous; /* equal to sequential training of the mini-batch */
+  int weight_versions;  /* kept at most; 1 where synchronous */
+  PwAccumulation accumulation; /* order of weight-gradient sums per stage and direction */
+} PwPromise;
+
+typedef struct {
+  char *name; /* "1f1b", or the file's name */
+  int ranks, stages;
+  int chunks;       /* stages per rank and direction */
+  int microbatches; /* of one iteration */
+  int pieces;       /* sequence pieces per micro-batch, 1 unless seq1f1b */
+  PwMode mode;
+  PwPromise promise;
+  PwPlacement *placement;
+  uint8_t *direction; /* [microbatches], NULL: all 0; the generator chooses */
+  PwProgram *programs; /* [ranks] */
+  /* Lowered level only. */
+  gboolean is_lowered;
+  PwPolicy policy;
+  gboolean batched;
+} PwSchedule;
+
+/* Programs start empty; PLACEMENT is taken over. */
+PwSchedule *pw_schedule_new (const char *name, PwPlacement *placement, int microbatches);
+void pw_schedule_free (PwSchedule *schedule);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSchedule, pw_schedule_free)
+
+/* Takes ACTIONS (g_malloc'ed) as RANK's plain list. */
+void pw_schedule_take_list (PwSchedule *schedule, int rank, PwAction *actions, int64_t n);
+int64_t pw_program_length (const PwProgram *program); /* with the body repeated */
+/* Plain lists of ITERATIONS repetitions: of the bodies where there are any, else of the whole
+ * iteration, whose micro-batch numbers then grow by `microbatches` each time. */
+PwSchedule *pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **error);
+/* F, B, I, W in all ranks' lists (a pair counts 2), unrolled. */
+int64_t pw_schedule_count_actions (const PwSchedule *schedule);
+
+/* The one list of schedules. */
+typedef struct {
+  const char *name;
+  const char *summary;  /* one line */
+  const char *paper;    /* "arXiv 1811.06965" */
+  const char *bubble;   /* closed form with its validity, "(P-1)(F+B), any M" */
+  const char *peak;     /* in micro-batches of a rank's activations, rank r */
+  const char *measure;  /* "iteration" or "span": what `bubble` is relative to */
+  PwSchedule *(*generate) (const PwScheduleParams *params, GError **error);
+  /* Closed forms for equal stages and no links: idle time of the iteration, and rank R's peak; NAN
+   * where the form does not hold. */
+  double (*bubble_time) (const PwScheduleParams *params);
+  double (*peak_activations) (const PwScheduleParams *params, int rank);
+} PwScheduleType;
+const PwScheduleType *const *pw_schedule_list (void); /* NULL-terminated */
+const PwScheduleType *pw_schedule_get (const char *name);
+/* Validates the parameters common to all and calls the type's generator. */
+PwSchedule *pw_schedule_generate (const char *name, const PwScheduleParams *params, GError **error);
