@@ -1,0 +1,78 @@
+/* The plan file: what to train, how it is cut and ordered, on what. DESIGN: every key of the file is
+ * one row of the table in plan.c; every command that reads a plan takes the overrides. */
+#pragma once
+#include "io/json.h"
+#include "schedules/params.h"
+#include "schedules/policy.h"
+#include "schedules/lower.h"
+#include "plans/hardware.h"
+
+#define PW_PLAN_ERROR (pw_plan_error_quark ())
+GQuark pw_plan_error_quark (void);
+typedef enum {
+  PW_PLAN_ERROR_VALUE,      /* a value that does not fit the others */
+  PW_PLAN_ERROR_PARTITION,  /* a balance that does not add up, more stages than units */
+  PW_PLAN_ERROR_UNSUPPORTED /* known, but this version or build cannot do it */
+} PwPlanError;
+
+typedef enum { PW_METHOD_BALANCE, PW_METHOD_TIME, PW_METHOD_PARAMETERS, PW_METHOD_FLOPS,
+               PW_METHOD_MEMORY } PwPartitionMethod;
+extern const char *const pw_partition_method_names[]; /* "balance", "time", ..., NULL */
+
+typedef enum { PW_OPTIMIZER_SGD, PW_OPTIMIZER_ADAM, PW_OPTIMIZER_ADAMW } PwOptimizerKind;
+extern const char *const pw_optimizer_names[];
+typedef struct {
+  PwOptimizerKind kind;
+  double learning_rate, momentum, beta1, beta2, epsilon, weight_decay;
+} PwOptimizerPlan;
+
+typedef enum { PW_DATA_TEXT, PW_DATA_RANDOM } PwDataKind;
+typedef struct {
+  PwDataKind kind; /* text: bytes of a file are the tokens; random: seeded inputs and targets */
+  char *path;      /* text; NULL: the licence texts of base-files */
+} PwDataPlan;
+
+typedef struct {
+  char *file; /* the plan's own path; for messages and relative paths */
+  PwJsonFile *json;
+  json_t *model; /* borrowed from json */
+  PwHardware *hardware;
+  char *costs; /* file; NULL: analytic */
+  int ranks;
+  PwPartitionMethod method;
+  GArray *balance; /* int; units per stage */
+  gboolean count_ends; /* "ends": "counted" */
+  char *schedule;      /* name */
+  char *schedule_csv;  /* path, instead of a name */
+  PwScheduleParams params;
+  int64_t batch;
+  int64_t steps;
+  int64_t seed;
+  char *backend;   /* "cpu" */
+  char *transport; /* "threads" */
+  PwPolicy policy;
+  gboolean batched;
+  int precision; /* 0 fp32; others are refused by the executor */
+  PwRecompute recompute;
+  PwOptimizerPlan optimizer;
+  PwDataPlan data;
+  int data_parallel;
+  int64_t memory_limit; /* bytes per rank; 0: none */
+  char *checkpoint;     /* folder; NULL: none */
+} PwPlan;
+
+PwPlan *pw_plan_load (const char *path, GError **error);
+/* FILE names the text in messages; "-" style plans and tests. */
+PwPlan *pw_plan_parse (const char *file, const char *text, GError **error);
+void pw_plan_free (PwPlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwPlan, pw_plan_free)
+
+/* Overrides: the option's long name without dashes ("microbatches") and its text. One table serves
+ * the command line, its help and this. Errors name the option: "--ranks: 0 is below the minimum 1". */
+typedef struct {
+  const char *name;     /* "microbatches" */
+  const char *argument; /* "M"; NULL for a flag */
+  const char *help;
+} PwPlanOverride;
+const PwPlanOverride *pw_plan_overrides (gsize *n);
+gboolean pw_plan_override (PwPlan *plan, const char *name, const char *value, GError **error);

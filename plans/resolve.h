@@ -1,0 +1,38 @@
+/* A plan and costs become what both halves are given: nobody downstream looks at JSON again. */
+#pragma once
+#include "plans/costs.h"
+#include "plans/plan.h"
+#include "schedules/schedule.h"
+
+typedef struct {
+  PwGraph *graph;
+  PwPartition *units;     /* stage bounds in units */
+  PwPartition *partition; /* the same in layers */
+  PwStageEdges *edges;
+  PwLayerCosts *layer_costs;
+  PwStageCosts *costs;
+  PwSchedule *compute, *lowered; /* lowered: one iteration, with U where training */
+  int microbatches;
+  int64_t *samples; /* [microbatches], as torch.chunk cuts the batch */
+  int64_t batch;
+  PwMode mode;
+  int optimizer_slots;
+  PwOptimizerPlan optimizer;
+  int64_t seed;
+} PwResolvedPlan;
+
+typedef struct {
+  PwMode mode;
+  gboolean updates;         /* U in the lowered lists; the library's own loops step apart */
+  PwLayerCosts *layer_costs; /* instead of the plan's file; borrowed, copied */
+  PwGraph *graph;            /* instead of building the plan's model; taken over */
+} PwResolveOptions;
+/* OPTIONS NULL: training with U. */
+PwResolvedPlan *pw_plan_resolve (const PwPlan *plan, const PwResolveOptions *options,
+                                 GError **error);
+void pw_resolved_plan_free (PwResolvedPlan *resolved);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwResolvedPlan, pw_resolved_plan_free)
+
+/* Micro-batch sizes as torch.chunk cuts: ceil(batch / m) each, the last ones smaller; an error when
+ * that makes fewer than m. */
+int64_t *pw_plan_cut_batch (int64_t batch, int microbatches, GError **error);

@@ -1,0 +1,88 @@
+/* The simulator: a lowered schedule, its edges and its costs become times, bubbles, memory and
+ * causes of idleness, by the definitions of the project (docs/definitions.md).
+ *
+ * Two engines, one meaning. What the schedule orders itself (ranks, queues, groups) is a system of
+ * max and +: compile.c makes flat arrays in topological order, retime.c evaluates them. What time
+ * decides (transfers that share a link) needs the event queue of engine.c. Where both apply they
+ * agree to the last bit. */
+#pragma once
+#include "plans/costs.h"
+#include "schedules/schedule.h"
+#include "traces/trace.h"
+
+#define PW_SIM_ERROR (pw_sim_error_quark ())
+GQuark pw_sim_error_quark (void);
+typedef enum {
+  PW_SIM_ERROR_DEADLOCK, /* the message names the cycle, as schedule check does */
+  PW_SIM_ERROR_SIZE      /* more events than 2^31 */
+} PwSimError;
+
+typedef enum { PW_SIM_ENGINE_AUTO, PW_SIM_ENGINE_COMPILED, PW_SIM_ENGINE_EVENTS } PwSimEngine;
+
+typedef struct {
+  const PwSchedule *schedule; /* lowered; one iteration */
+  const PwStageEdges *edges;
+  const PwStageCosts *costs;
+  int iterations;         /* run back to back without a barrier; 0: 1 */
+  double weight_memory;   /* share of activations that W frees; default 0.5 */
+  PwSimEngine engine;     /* AUTO: events only where a link is shared */
+} PwSimInput;
+void pw_sim_input_init (PwSimInput *input);
+
+typedef struct {
+  int rank;
+  double busy_time, recompute_time, idle_time;
+  double warmup_idle, steady_idle, drain_idle;
+  double idle_by_cause[PW_IDLE_N];
+  double first_start, last_end, span; /* of compute; span = last_end - first_start */
+  double peak_activations;            /* micro-batches of a rank's activations */
+  int64_t peak_memory_bytes;
+  int64_t peak_by_category[PW_MEMORY_N]; /* at the moment of the peak */
+  double peak_time;
+} PwSimRank;
+
+typedef struct {
+  int ranks;
+  double iteration_time, ideal_time;
+  double total_time; /* first start to last end of all iterations */
+  double bubble_fraction, bubble_ratio;
+  double longest_rank_span;
+  double peak_activations; /* the largest rank's */
+  int64_t peak_memory_bytes;
+  int64_t actions, events;
+  PwSimRank *rank; /* [ranks] */
+  /* Times of every lowered action, rank after rank in list order (all iterations):
+   * action i of rank r is at offset[r] + i. A message's two actions both carry the transfer's. */
+  int64_t *offset; /* [ranks + 1] */
+  double *start, *end;
+  GArray *memory; /* PwTraceMemory; empty for synthetic costs */
+} PwSimResult;
+PwSimResult *pw_sim_run (const PwSimInput *input, GError **error);
+void pw_sim_result_free (PwSimResult *result);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimResult, pw_sim_result_free)
+
+/* The result as a trace; MODEL may be NULL. */
+PwTrace *pw_sim_trace (const PwSimInput *input, const PwSimResult *result, const char *model);
+
+/* Compiled once, evaluated often. */
+typedef struct PwSimProgram PwSimProgram;
+PwSimProgram *pw_sim_compile (const PwSimInput *input, GError **error);
+/* Evaluates with COSTS (same stages and edges as compiled for) and returns the end of the last
+ * action; times stay in PROGRAM until the next call. */
+double pw_sim_retime (PwSimProgram *program, const PwStageCosts *costs);
+/* Everything else from the times of the last retime. */
+PwSimResult *pw_sim_program_result (const PwSimProgram *program);
+int64_t pw_sim_program_events (const PwSimProgram *program);
+void pw_sim_program_free (PwSimProgram *program);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimProgram, pw_sim_program_free)
+
+/* The longest chain of actions that decides the iteration time, first to last. */
+typedef struct {
+  int rank;
+  int64_t index; /* in the rank's list */
+  PwAction action;
+  double start, end;
+} PwSimCritical;
+/* Of the actions where nothing shortens the total unless one of them is shortened. Array of
+ * PwSimCritical. */
+GArray *pw_sim_critical_path (const PwSimInput *input, const PwSimResult *result);
