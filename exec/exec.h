@@ -1,0 +1,97 @@
+/* The executor: one pinned worker per rank runs its lowered list, reinterpreting nothing. What it
+ * computes is bit-identical to sequential training for every synchronous schedule, rank count and
+ * transport (docs/exactness.md).
+ *
+ *   exec = pw_exec_new (plan)           allocates parameters, starts the workers
+ *   program = pw_exec_add (lowered)     any number of lists over the same stages
+ *   pw_exec_run (program, batch)        one iteration of it; returns when all ranks are done
+ */
+#pragma once
+#include "kernels/kernels.h"
+#include "plans/resolve.h"
+#include "exec/transport.h"
+
+#define PW_EXEC_ERROR (pw_exec_error_quark ())
+GQuark pw_exec_error_quark (void);
+typedef enum {
+  PW_EXEC_ERROR_KERNEL,      /* an op failed: op, layer, rank are named */
+  PW_EXEC_ERROR_MEMORY,      /* out of memory or over the plan's limit: category named */
+  PW_EXEC_ERROR_TIMEOUT,     /* a peer did not answer: rank, action and edge named */
+  PW_EXEC_ERROR_INTERRUPTED, /* pw_exec_interrupt */
+  PW_EXEC_ERROR_UNSUPPORTED,
+  PW_EXEC_ERROR_DATA
+} PwExecError;
+
+typedef struct {
+  const PwBackend *backend;     /* NULL: CPU */
+  const PwTransport *transport; /* NULL: threads */
+  gboolean no_pinning;
+  int trace_iterations;         /* the last K iterations are kept in the trace; 0: no trace */
+  double timeout_s;             /* a wait for a message longer than this fails; 0: never */
+  int64_t memory_limit;         /* bytes per rank; 0: none. Refused, not overrun. */
+} PwExecOptions;
+
+typedef struct PwExec PwExec;
+/* RESOLVED must outlive the executor. Initial parameters follow (seed, tensor name). */
+PwExec *pw_exec_new (const PwResolvedPlan *resolved, const PwExecOptions *options, GError **error);
+void pw_exec_free (PwExec *exec);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwExec, pw_exec_free)
+
+/* Prepares LOWERED (same stages and placement as the resolved plan's), which must outlive the
+ * executor; returns its number, or -1. */
+int pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error);
+
+/* Called on the worker of the last stage for a model without a loss layer: reads OUTPUT, writes
+ * GRADIENT (same shape), adds to *LOSS. */
+typedef void (*PwLossFunc) (int microbatch, const PwTensor *output, PwTensor *gradient,
+                            double *loss, gpointer data);
+
+/* One mini-batch in host memory, sample after sample. NULL where the program does not need it. */
+typedef struct {
+  const void *inputs;  /* [batch, graph input shape] */
+  const void *targets; /* [batch, graph target shape] */
+  void *outputs;       /* filled with the last layer's output, in sample order (no loss layer) */
+  const void *output_gradients; /* instead of a loss function */
+  PwLossFunc loss_func;
+  gpointer loss_data;
+  double loss_scale;   /* 0: 1 / number of targets of the mini-batch */
+} PwExecBatch;
+typedef struct {
+  double loss;           /* already scaled: the mean over the mini-batch */
+  double iteration_s;    /* first start to last end over the ranks */
+} PwExecStep;
+gboolean pw_exec_run (PwExec *exec, int program, const PwExecBatch *batch, PwExecStep *step,
+                      GError **error);
+
+/* Between runs. */
+gboolean pw_exec_zero_gradients (PwExec *exec, GError **error);
+gboolean pw_exec_update (PwExec *exec, GError **error); /* the optimiser, where lists have no U */
+/* Parameters and gradients in the order of the graph: (layer, parameter). Host copies. */
+gboolean pw_exec_get_parameter (PwExec *exec, int layer, int index, float *to, GError **error);
+gboolean pw_exec_set_parameter (PwExec *exec, int layer, int index, const float *from,
+                                GError **error);
+gboolean pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GError **error);
+/* SHA-256 over all parameters in graph order, hexadecimal. */
+char *pw_exec_parameters_sha256 (PwExec *exec, GError **error);
+
+/* Stops the workers at the next action from any thread or a signal handler; the run in progress
+ * fails with INTERRUPTED. */
+void pw_exec_interrupt (PwExec *exec);
+
+typedef struct {
+  int rank;
+  double busy_time;       /* of the last run: compute, R, U */
+  double wait_time;       /* waiting for messages */
+  double wall_time;       /* of the worker's loop, first action to last */
+  int64_t actions;        /* lowered actions executed in the last run */
+  int64_t peak_memory_bytes;
+  int64_t peak_by_category[PW_MEMORY_N]; /* at the moment of the peak */
+} PwExecRank;
+void pw_exec_rank (const PwExec *exec, int rank, PwExecRank *out);
+/* The last K iterations, from rings of fixed size. Owned by the caller. */
+PwTrace *pw_exec_trace (PwExec *exec);
+
+/* The reference: the same micro-batches, kernels and seeds, one thread, one stage after another, the
+ * gradients accumulated in the order the resolved plan's lists have them. */
+PwExec *pw_exec_new_sequential (const PwResolvedPlan *resolved, const PwExecOptions *options,
+                                GError **error);
