@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "plans/resolve.h"
 #include "exec/transport.h"
+#include "traces/trace.h"
 
 #define PW_EXEC_ERROR (pw_exec_error_quark ())
 GQuark pw_exec_error_quark (void);
