@@ -1,0 +1,36 @@
+/* A plan or synthetic costs through the simulator: what simulate, compare and validate share. */
+#pragma once
+#include "plans/resolve.h"
+#include "sim/sim.h"
+
+/* Synthetic costs as the commands take them. Lists have one entry, or one per stage. */
+typedef struct {
+  PwScheduleParams params; /* ranks, microbatches, chunks, ... */
+  const char *schedule;    /* name or FILE.csv */
+  int stages;              /* 0: the schedule's own */
+  const double *forward, *backward, *input, *weight;
+  int n_forward, n_backward, n_input, n_weight; /* 0: not given */
+  double overlapped, latency, message_bytes, bandwidth;
+  int iterations;
+  gboolean per_rank;       /* costs are one rank's share, divided by the schedule's chunks */
+  PwPolicy policy;
+  gboolean batched;
+} PwSynthetic;
+
+/* All that belongs to one simulation, so that it can be freed as one. */
+typedef struct {
+  PwSchedule *compute, *lowered;
+  PwStageEdges *edges;
+  PwStageCosts *costs;
+  PwResolvedPlan *resolved; /* NULL for synthetic costs; then the four above are its own */
+  PwSimInput input;
+  PwSimResult *result;
+  double wall_seconds; /* generate + lower + simulate */
+} PwSimulation;
+PwSimulation *pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error);
+PwSimulation *pw_simulate_plan (const PwPlan *plan, int iterations, GError **error);
+/* RESOLVED is taken over. */
+PwSimulation *pw_simulate_resolved (PwResolvedPlan *resolved, int iterations, GError **error);
+PwTrace *pw_simulation_trace (const PwSimulation *simulation);
+void pw_simulation_free (PwSimulation *simulation);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimulation, pw_simulation_free)
