@@ -49,6 +49,7 @@ typedef void (*PwLossFunc) (int microbatch, const PwTensor *output, PwTensor *gr
 
 /* One mini-batch in host memory, sample after sample. NULL where the program does not need it. */
 typedef struct {
+  const int64_t *samples; /* [the program's micro-batches]; NULL: the resolved plan's */
   const void *inputs;  /* [batch, graph input shape] */
   const void *targets; /* [batch, graph target shape] */
   void *outputs;       /* filled with the last layer's output, in sample order (no loss layer) */
