@@ -21,6 +21,8 @@ typedef struct {
 
 /* STAGES must be a multiple of RANKS except for CUSTOM, whose entries start at -1. */
 PwPlacement *pw_placement_new (PwPlacementKind kind, int ranks, int stages);
+/* Every entry -1, DIRECTIONS 1 or 2. */
+PwPlacement *pw_placement_new_custom (int ranks, int stages, int directions);
 PwPlacement *pw_placement_copy (const PwPlacement *placement);
 void pw_placement_free (PwPlacement *placement);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwPlacement, pw_placement_free)
@@ -28,5 +30,7 @@ static inline int
 pw_placement_rank (const PwPlacement *placement, int direction, int stage) {
   return placement->rank_of_stage[direction * placement->stages + stage];
 }
-/* Stages of one direction on RANK; V of the papers. */
+/* Stages of one direction on RANK (the larger count of two); V of the papers. */
 int pw_placement_chunks (const PwPlacement *placement, int rank);
+/* Sets `kind` if the entries are those of a loop, wave or bidirectional placement; else FALSE. */
+gboolean pw_placement_recognise (PwPlacement *placement);

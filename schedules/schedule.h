@@ -70,13 +70,24 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSchedule, pw_schedule_free)
 /* Takes ACTIONS (g_malloc'ed) as RANK's plain list. */
 void pw_schedule_take_list (PwSchedule *schedule, int rank, PwAction *actions, int64_t n);
 int64_t pw_program_length (const PwProgram *program); /* with the body repeated */
-/* Plain lists of ITERATIONS repetitions: of the bodies where there are any, else of the whole
- * iteration, whose micro-batch numbers then grow by `microbatches` each time. */
+PwSchedule *pw_schedule_copy (const PwSchedule *schedule);
+/* Plain lists of ITERATIONS * microbatches micro-batches: each body repeated as often as that takes
+ * where there are bodies (fails where `shift` does not divide), else the whole iteration again and
+ * again, its micro-batch numbers growing by `microbatches` each time. 1 only flattens. */
 PwSchedule *pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **error);
 /* F, B, I, W in all ranks' lists (a pair counts 2), unrolled. */
 int64_t pw_schedule_count_actions (const PwSchedule *schedule);
 
 /* The one list of schedules. */
+typedef enum {
+  PW_OPTION_CHUNKS = 1 << 0,
+  PW_OPTION_GROUP = 1 << 1, /* and group_rule */
+  PW_OPTION_WAVES = 1 << 2,
+  PW_OPTION_PIECES = 1 << 3,
+  PW_OPTION_UPDATE_EVERY = 1 << 4,
+  PW_OPTION_REVERSE = 1 << 5
+} PwScheduleOption;
+
 typedef struct {
   const char *name;
   const char *summary;  /* one line */
@@ -84,6 +95,8 @@ typedef struct {
   const char *bubble;   /* closed form with its validity, "(P-1)(F+B), any M" */
   const char *peak;     /* in micro-batches of a rank's activations, rank r */
   const char *measure;  /* "iteration" or "span": what `bubble` is relative to */
+  unsigned options;     /* PwScheduleOption: which params it takes; the others are refused unless they
+                           are left at 0 (or 1, where 1 means the same) */
   PwSchedule *(*generate) (const PwScheduleParams *params, GError **error);
   /* Closed forms for equal stages and no links: idle time of the iteration, and rank R's peak; NAN
    * where the form does not hold. */
@@ -92,5 +105,6 @@ typedef struct {
 } PwScheduleType;
 const PwScheduleType *const *pw_schedule_list (void); /* NULL-terminated */
 const PwScheduleType *pw_schedule_get (const char *name);
-/* Validates the parameters common to all and calls the type's generator. */
+/* Validates the parameters common to all, refuses those the type does not take, and calls its
+ * generator. */
 PwSchedule *pw_schedule_generate (const char *name, const PwScheduleParams *params, GError **error);

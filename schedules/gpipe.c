@@ -1,0 +1,51 @@
+/* GPipe (arXiv 1811.06965): every forward, then every backward. `reverse` runs the backwards in
+ * descending order, as torchgpipe's autograd does: the last micro-batch's follows its forward at
+ * once. Both orders have the same bubble.
+ *
+ *   F = 1, B = 2, P = 3, M = 3
+ *   rank 0 | F0 F1 F2 .  .  .  .  .  .  B0--- B1--- B2---
+ *   rank 1 | .  F0 F1 F2 .  .  .  B0--- B1--- B2--- .  .
+ *   rank 2 | .  .  F0 F1 F2 B0--- B1--- B2--- .  .  .  .
+ */
+#include "schedules/registry_private.h"
+
+static PwSchedule *
+generate (const PwScheduleParams *params, GError **error) {
+  (void) error;
+  int M = params->microbatches;
+  PwSchedule *schedule = pw__schedule_new_straight ("gpipe", params);
+  if (params->reverse && M > 1)
+    schedule->promise.accumulation = PW_ACCUMULATION_DESCENDING;
+  for (int rank = 0; rank < params->ranks; rank++) {
+    PwAction *out = pw__schedule_new_list (schedule, rank, 2 * (int64_t) M);
+    for (int m = 0; m < M; m++)
+      *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
+    for (int m = 0; m < M; m++)
+      *out++ = pw_action (PW_ACTION_BACKWARD, rank, params->reverse ? M - 1 - m : m);
+  }
+  return schedule;
+}
+
+static double
+bubble_time (const PwScheduleParams *p) {
+  return (p->ranks - 1) * (p->F + p->I + p->W);
+}
+
+static double
+peak_activations (const PwScheduleParams *params, int rank) {
+  (void) rank;
+  return params->microbatches;
+}
+
+const PwScheduleType pw__schedule_gpipe = {
+  .name = "gpipe",
+  .summary = "all forwards, then all backwards",
+  .paper = "arXiv 1811.06965",
+  .bubble = "(P-1)(F+B), any M",
+  .peak = "M",
+  .measure = "iteration",
+  .options = PW_OPTION_REVERSE,
+  .generate = generate,
+  .bubble_time = bubble_time,
+  .peak_activations = peak_activations,
+};

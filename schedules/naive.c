@@ -1,0 +1,47 @@
+/* Model parallelism without pipelining: one micro-batch through all stages and back, then the next.
+ *
+ *   F = 1, B = 2, P = 3, M = 2
+ *   rank 0 | F0 .  .  .  .  .  .  B0--- F1 .  .  .  .  .  .  B1---
+ *   rank 1 | .  F0 .  .  .  B0--- .  .  .  F1 .  .  .  B1--- .  .
+ *   rank 2 | .  .  F0 B0--- .  .  .  .  .  .  F1 B1--- .  .  .  .
+ */
+#include "schedules/registry_private.h"
+
+static PwSchedule *
+generate (const PwScheduleParams *params, GError **error) {
+  (void) error;
+  PwSchedule *schedule = pw__schedule_new_straight ("naive", params);
+  for (int rank = 0; rank < params->ranks; rank++) {
+    PwAction *out = pw__schedule_new_list (schedule, rank, 2 * (int64_t) params->microbatches);
+    for (int m = 0; m < params->microbatches; m++) {
+      *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
+      *out++ = pw_action (PW_ACTION_BACKWARD, rank, m);
+    }
+  }
+  return schedule;
+}
+
+static double
+bubble_time (const PwScheduleParams *p) {
+  return (double) (p->ranks - 1) * p->microbatches * (p->F + p->I + p->W);
+}
+
+static double
+peak_activations (const PwScheduleParams *params, int rank) {
+  (void) params;
+  (void) rank;
+  return 1;
+}
+
+const PwScheduleType pw__schedule_naive = {
+  .name = "naive",
+  .summary = "one micro-batch through all stages and back, then the next",
+  .paper = "model parallelism without pipelining",
+  .bubble = "(P-1)M(F+B), any M",
+  .peak = "1",
+  .measure = "iteration",
+  .options = 0,
+  .generate = generate,
+  .bubble_time = bubble_time,
+  .peak_activations = peak_activations,
+};

@@ -1,0 +1,53 @@
+/* 1F1B with a flush (PipeDream-flush; DAPPLE, arXiv 2007.01045; Megatron-LM): a warm-up of
+ * min(M, P-1-r) forwards, then one forward and one backward in turn, then the remaining backwards.
+ * Rank r never holds more than P-r micro-batches, whatever M is.
+ *
+ *   F = 1, B = 2, P = 3, M = 4
+ *   rank 0 | F0 F1 F2 .  .  .  .  B0--- F3 B1--- .  B2--- B3---     warm-up 2
+ *   rank 1 | .  F0 F1 .  .  B0--- F2 B1--- F3 B2--- .  B3--- .      warm-up 1
+ *   rank 2 | .  .  F0 B0--- F1 B1--- F2 B2--- F3 B3--- .  .  .      warm-up 0
+ */
+#include "schedules/registry_private.h"
+
+static PwSchedule *
+generate (const PwScheduleParams *params, GError **error) {
+  (void) error;
+  int M = params->microbatches;
+  PwSchedule *schedule = pw__schedule_new_straight ("1f1b", params);
+  for (int rank = 0; rank < params->ranks; rank++) {
+    int warmup = MIN (M, params->ranks - 1 - rank);
+    PwAction *out = pw__schedule_new_list (schedule, rank, 2 * (int64_t) M);
+    for (int m = 0; m < warmup; m++)
+      *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
+    for (int m = 0; m < M - warmup; m++) {
+      *out++ = pw_action (PW_ACTION_FORWARD, rank, warmup + m);
+      *out++ = pw_action (PW_ACTION_BACKWARD, rank, m);
+    }
+    for (int m = M - warmup; m < M; m++)
+      *out++ = pw_action (PW_ACTION_BACKWARD, rank, m);
+  }
+  return schedule;
+}
+
+static double
+bubble_time (const PwScheduleParams *p) {
+  return (p->ranks - 1) * (p->F + p->I + p->W);
+}
+
+static double
+peak_activations (const PwScheduleParams *params, int rank) {
+  return MIN (params->microbatches, params->ranks - rank);
+}
+
+const PwScheduleType pw__schedule_one_f_one_b = {
+  .name = "1f1b",
+  .summary = "one forward, one backward in turn after a short warm-up",
+  .paper = "arXiv 2006.09503 (PipeDream-flush), 2007.01045 (DAPPLE), 2104.04473",
+  .bubble = "(P-1)(F+B), any M",
+  .peak = "min(M, P-r)",
+  .measure = "iteration",
+  .options = 0,
+  .generate = generate,
+  .bubble_time = bubble_time,
+  .peak_activations = peak_activations,
+};

@@ -1,0 +1,20 @@
+/* One line per schedule, each defined in its own file: the registry's list, and what the generators
+ * share. */
+#pragma once
+#include "schedules/schedule.h"
+
+/* The order of `schedule list`. */
+#define PW_SCHEDULE_TYPES(X)                                                                       \
+  X (naive)                                                                                        \
+  X (gpipe)                                                                                        \
+  X (one_f_one_b)                                                                                  \
+  X (forward_only)
+
+#define PW_DECLARE_SCHEDULE_TYPE(name) extern const PwScheduleType pw__schedule_##name;
+PW_SCHEDULE_TYPES (PW_DECLARE_SCHEDULE_TYPE)
+#undef PW_DECLARE_SCHEDULE_TYPE
+
+/* One stage per rank, stage r on rank r. */
+PwSchedule *pw__schedule_new_straight (const char *name, const PwScheduleParams *params);
+/* Room for N actions, RANK's plain list of SCHEDULE, which owns it. */
+PwAction *pw__schedule_new_list (PwSchedule *schedule, int rank, int64_t n);
