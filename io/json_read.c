@@ -157,7 +157,7 @@ read_integer (PwJsonPlace place, const PwJsonKey *key, const json_t *value, int6
 
 static gboolean
 read_int (PwJsonPlace place, const PwJsonKey *key, const json_t *value, int *out, GError **error) {
-  int64_t number;
+  int64_t number = 0;
   if (!read_integer (place, key, value, &number, error))
     return FALSE;
   if (number < G_MININT || number > G_MAXINT)
@@ -185,7 +185,7 @@ static gboolean
 read_bytes (PwJsonPlace place, const PwJsonKey *key, const json_t *value, int64_t *out,
             GError **error) {
   static const char expected[] = "a number of bytes or a text like \"40GiB\"";
-  int64_t bytes;
+  int64_t bytes = 0;
   if (json_is_integer (value)) {
     bytes = json_integer_value (value);
     if (bytes < 0 || bytes > INT64_C (1) << 62)

@@ -18,7 +18,11 @@ typedef struct {
   int n_inputs;
   int inputs[PW_LAYER_INPUTS_MAX]; /* layer numbers, or PW_GRAPH_INPUT */
   int unit;
-  int shares_with; /* layer whose first parameter this one uses (tied weights), or -1 */
+  int shares_with; /* layer whose first parameter this one uses (tied weights), or -1; smaller than
+                      its own number and never itself a sharer */
+  /* The gradient of its output is made: there are parameters here or before. FALSE for losses,
+   * where the gradients start, and for what stands before all parameters. */
+  gboolean needs_gradient;
   PwLayerInfo info;
 } PwLayer;
 
@@ -38,7 +42,9 @@ typedef struct {
   PwUnit *units;
 } PwGraph;
 
-/* Building: begin a unit, add layers, finish. The builder keeps the first error. */
+/* Building: begin a unit, add layers, finish. The builder keeps the first error ("gpt: block0.qkv:
+ * 10 features where [128, 8] fp32 comes in") and ignores what follows it. A loss layer may only
+ * come last. TARGET is what the loss wants; all zero: filled in from the loss. */
 typedef struct PwGraphBuilder PwGraphBuilder;
 PwGraphBuilder *pw_graph_builder_new (const char *name, PwShape input, PwShape target);
 void pw_graph_builder_begin_unit (PwGraphBuilder *builder, const char *name, gboolean is_end);
@@ -46,16 +52,20 @@ void pw_graph_builder_begin_unit (PwGraphBuilder *builder, const char *name, gbo
  * the unit's name and a dot. */
 int pw_graph_builder_add (PwGraphBuilder *builder, const char *type, const char *name,
                           const PwLayerAttributes *attributes, const int *inputs, int n_inputs);
-/* LAYER uses the first parameter of OWNER. */
+/* LAYER uses the first parameter of OWNER, an earlier layer; both have the same shape. */
 void pw_graph_builder_share (PwGraphBuilder *builder, int layer, int owner);
+/* What has been added so far; NULL before the first layer and after an error. */
+const PwLayer *pw_graph_builder_last (const PwGraphBuilder *builder);
 /* Frees BUILDER. NULL on error. */
 PwGraph *pw_graph_builder_finish (PwGraphBuilder *builder, GError **error);
 
 void pw_graph_free (PwGraph *graph);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwGraph, pw_graph_free)
 
+/* Elements of the layers' parameters; one shared by several of them counts once. */
 int64_t pw_graph_parameters (const PwGraph *graph, int first_layer, int n_layers);
-/* Forward plus both gradients of one sample: "model FLOPs" (Megatron-LM's count, no recomputation). */
+/* Forward plus both gradients of one sample: "model FLOPs" (Megatron-LM's count, no
+ * recomputation). */
 int64_t pw_graph_flops (const PwGraph *graph, int first_layer, int n_layers);
 /* All invariants: layer order, shapes, unit cover; for tests and assertions. */
 gboolean pw_graph_check (const PwGraph *graph, GError **error);

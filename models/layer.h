@@ -1,6 +1,8 @@
 /* Layer types: what a layer computes on, what it owns, what it costs and what it must remember.
  * One row per type in layer_types.c; exec/layers/ has the code that runs it. Figures are per sample
- * and exact: FLOPs count a multiply-add as two. */
+ * and exact: FLOPs count a multiply-add as two, and only matrix products are counted, as
+ * Megatron-LM (2104.04473, section 3.4) and PaLM (2204.02311, appendix B) do; what the rest costs
+ * follows from the bytes it moves. Causal attention counts the whole T x T square, as they do. */
 #pragma once
 #include "io/json.h"
 #include "models/shape.h"
@@ -17,17 +19,21 @@ typedef enum {
 #define PW_LAYER_PARAMETERS_MAX 4
 #define PW_LAYER_STASHES_MAX 4
 
+/* A larger shape, FLOP or byte count is refused. */
+#define PW_LAYER_FIGURE_MAX (INT64_C (1) << 60)
+
 /* The union of all types' attributes; each type reads the ones its `keys` name. */
 typedef struct {
   int64_t in, out;    /* linear: features */
-  int64_t features;   /* layernorm: last dimension */
+  int64_t features;   /* layernorm, embedding, positional_embedding: last dimension */
   int64_t heads;      /* attention */
-  int64_t vocabulary; /* embedding, cross_entropy */
+  int64_t vocabulary; /* embedding; cross_entropy: classes, 0: the input's last dimension */
   int64_t positions;  /* positional_embedding: longest sequence */
   gboolean bias;      /* linear; default TRUE */
   gboolean causal;    /* attention; default TRUE */
   double epsilon;     /* layernorm; default 1e-5 */
   double init_scale;  /* standard deviation of initial weights; 0: the type's own default */
+  gconstpointer data; /* a user type's own; must outlive the graph */
 } PwLayerAttributes;
 void pw_layer_attributes_init (PwLayerAttributes *attributes);
 
@@ -36,7 +42,7 @@ typedef struct {
   const char *name; /* "weight", "bias": appended to the layer's name it keys initial values */
   PwShape shape;    /* the whole tensor, no sample dimension */
   PwInit init;
-  double scale;     /* NORMAL: standard deviation; UNIFORM: in [-scale, scale) */
+  double scale;                  /* NORMAL: standard deviation; UNIFORM: in [-scale, scale) */
   gboolean from_weight_gradient; /* its gradient is made by W; else by I (biases, norms) */
 } PwLayerParameter;
 
@@ -50,7 +56,10 @@ typedef struct {
   PwShape output;
   int n_parameters;
   PwLayerParameter parameters[PW_LAYER_PARAMETERS_MAX];
-  /* FLOPs and bytes moved per sample, of forward, input gradient, weight gradient. */
+  /* FLOPs and bytes moved per sample, of forward, input gradient, weight gradient. The bytes are
+   * those of tensors that have a sample dimension: inputs, outputs, stashes and their gradients,
+   * each read or written once. Parameters move once per micro-batch whatever its size: F and I read
+   * them, W reads and writes their gradients (pw_layer_info_parameters). */
   int64_t flops_forward, flops_input, flops_weight;
   int64_t bytes_forward, bytes_input, bytes_weight;
   /* What the gradients read besides the output's gradient. Bit i: input i. */
@@ -61,23 +70,32 @@ typedef struct {
   /* Tensors the forward leaves for I, owned by the layer, freed after I. */
   int n_stashes;
   PwLayerStash stashes[PW_LAYER_STASHES_MAX];
-  gboolean has_input_gradient; /* FALSE: integer inputs (embedding) */
-  gboolean is_loss;            /* output is one scalar per sample; reads the targets */
+  /* FALSE: I makes no gradient of the inputs, because they are integers (embedding) or because
+   * nothing before this layer has parameters (the builder clears it, and I's FLOPs, then). */
+  gboolean has_input_gradient;
+  gboolean is_loss; /* output is one scalar per sample, added to the step's loss; reads targets */
+  PwShape target;   /* losses: of the targets of one sample */
 } PwLayerInfo;
+/* Elements of all its parameters, shared ones too. */
+int64_t pw_layer_info_parameters (const PwLayerInfo *info);
 
-typedef struct PwLayerType {
+typedef struct PwLayerType PwLayerType;
+struct PwLayerType {
   const char *name;    /* "linear": in JSON, in messages */
   const char *summary; /* one line for `model show` */
   const PwJsonKey *keys;
   gsize n_keys; /* rows into PwLayerAttributes; "type", "name", "repeat" are the list's own */
   int n_inputs;
-  gboolean (*describe) (const PwLayerAttributes *attributes, const PwShape *inputs,
-                        PwLayerInfo *info, GError **error);
-} PwLayerType;
+  PwDtype input_dtype; /* I32: takes integers; else any float type */
+  gboolean (*describe) (const PwLayerType *type, const PwLayerAttributes *attributes,
+                        const PwShape *inputs, PwLayerInfo *info, GError **error);
+  gconstpointer data; /* a user type's own */
+};
 
 /* By name; NULL if there is none. */
 const PwLayerType *pw_layer_type_get (const char *name);
 /* All, NULL-terminated, built-in ones first. */
 const PwLayerType *const *pw_layer_type_list (void);
-/* Adds a user's type; TYPE must stay valid. FALSE if the name is taken. */
+/* Adds a user's type; TYPE must stay valid. FALSE if the name is taken or the table is full. Lists
+ * got before stay valid and grow. */
 gboolean pw_layer_type_register (const PwLayerType *type);

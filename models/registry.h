@@ -6,7 +6,7 @@ typedef struct {
   const char *name, *summary;
   const PwJsonKey *keys; /* the sizes; "name" is the registry's own */
   gsize n_keys;
-  gsize options_size;
+  gsize options_size; /* a plain struct that owns nothing */
   void (*defaults) (void *options);
   PwGraph *(*build) (const void *options, GError **error);
 } PwModel;
@@ -14,10 +14,13 @@ typedef struct {
 const PwModel *const *pw_model_list (void); /* NULL-terminated */
 const PwModel *pw_model_get (const char *name);
 
-/* VALUE is the plan's "model": "gpt", {"name": "gpt", "blocks": 8, ...}, or
- * {"layers": [{"type": "linear", "in": 10, "out": 10, "repeat": 3}, ...], "loss": "mse"}. */
+/* VALUE is the plan's "model": "gpt", {"name": "gpt", "blocks": 8, ...},
+ * {"layers": [{"type": "linear", "in": 10, "out": 10, "repeat": 3}, ...], "loss": "mse"}, or the
+ * path of a file with such an object ("net.json", beside the plan). PLACE is that of VALUE. */
 PwGraph *pw_model_read (PwJsonPlace place, json_t *value, GError **error);
 
 /* models/sequential.c: a chain; each entry of the list (and each repeat) is a unit. `loss` is
- * "mse" (default) or "cross_entropy", an end unit added after the list. */
+ * "mse" (default) or "cross_entropy", an end unit added after the list unless the list ends with a
+ * loss of its own. "input": [dims] of one sample may be left out where the first layer's sizes say
+ * it (linear, layernorm). "name" is the graph's. */
 PwGraph *pw_sequential_read (PwJsonPlace place, json_t *value, GError **error);

@@ -1,0 +1,15 @@
+/* Shared by the files of models/ alone. */
+#pragma once
+#include "models/registry.h"
+
+/* A * B, at most PW_LAYER_FIGURE_MAX, for non-negative numbers: figures too large to count stay at
+ * a value that the builder refuses, instead of wrapping. */
+int64_t pw__multiply (int64_t a, int64_t b);
+
+extern const PwLayerType pw__layer_types[];
+extern const gsize pw__n_layer_types;
+
+extern const PwModel pw__model_mlp;
+extern const PwModel pw__model_gpt;
+
+int64_t pw__layer_flops (const PwLayerInfo *info);
