@@ -44,7 +44,8 @@ typedef struct {
 
 /* Building: begin a unit, add layers, finish. The builder keeps the first error ("gpt: block0.qkv:
  * 10 features where [128, 8] fp32 comes in") and ignores what follows it. A loss layer may only
- * come last. TARGET is what the loss wants; all zero: filled in from the loss. */
+ * come last; alone in its unit it makes it an end. TARGET is what the loss wants; all zero: filled
+ * in from the loss. */
 typedef struct PwGraphBuilder PwGraphBuilder;
 PwGraphBuilder *pw_graph_builder_new (const char *name, PwShape input, PwShape target);
 void pw_graph_builder_begin_unit (PwGraphBuilder *builder, const char *name, gboolean is_end);

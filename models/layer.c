@@ -1,5 +1,6 @@
 #include "models/layer.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "models/models_private.h"
@@ -11,7 +12,7 @@ G_DEFINE_QUARK (pw - model - error - quark, pw_model_error)
 /* A fixed table, so that a list handed out stays valid while types are added. */
 static const PwLayerType *types[TYPES_MAX + 1];
 static gsize n_types;
-static GMutex types_mutex;
+static pthread_mutex_t types_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* With the mutex held. */
 static void
@@ -32,18 +33,18 @@ find (const char *name) {
 
 const PwLayerType *
 pw_layer_type_get (const char *name) {
-  g_mutex_lock (&types_mutex);
+  pthread_mutex_lock (&types_mutex);
   add_builtin_types ();
   const PwLayerType *type = find (name);
-  g_mutex_unlock (&types_mutex);
+  pthread_mutex_unlock (&types_mutex);
   return type;
 }
 
 const PwLayerType *const *
 pw_layer_type_list (void) {
-  g_mutex_lock (&types_mutex);
+  pthread_mutex_lock (&types_mutex);
   add_builtin_types ();
-  g_mutex_unlock (&types_mutex);
+  pthread_mutex_unlock (&types_mutex);
   return types;
 }
 
@@ -51,13 +52,32 @@ gboolean
 pw_layer_type_register (const PwLayerType *type) {
   g_assert (type->name != NULL && type->describe != NULL);
   g_assert (type->n_inputs >= 1 && type->n_inputs <= PW_LAYER_INPUTS_MAX);
-  g_mutex_lock (&types_mutex);
+  pthread_mutex_lock (&types_mutex);
   add_builtin_types ();
   gboolean is_new = n_types < TYPES_MAX && find (type->name) == NULL;
   if (is_new)
     types[n_types++] = type;
-  g_mutex_unlock (&types_mutex);
+  pthread_mutex_unlock (&types_mutex);
   return is_new;
+}
+
+GError *
+pw__unknown_error (const char *what, const char *name, const char *const *names) {
+  const char *nearest = pw_json_nearest (name, names);
+  if (nearest != NULL)
+    return g_error_new (PW_MODEL_ERROR, PW_MODEL_ERROR_UNKNOWN,
+                        "there is no %s \"%s\", did you mean \"%s\"?", what, name, nearest);
+  g_autofree char *all = g_strjoinv (", ", (char **)names);
+  return g_error_new (PW_MODEL_ERROR, PW_MODEL_ERROR_UNKNOWN,
+                      "there is no %s \"%s\", there are: %s", what, name, all);
+}
+
+GError *
+pw__unknown_type_error (const char *name) {
+  const char *names[TYPES_MAX + 1] = { NULL };
+  for (gsize i = 0; types[i] != NULL; i++)
+    names[i] = types[i]->name;
+  return pw__unknown_error ("layer type", name, names);
 }
 
 void

@@ -22,8 +22,9 @@
  *
  * Before the backward's first step (I's, where they are split) all received gradients are there;
  * the messages of one gradient, one from each stage that reads the output, are added into the one
- * from the last stage, last stage first, and only that one is kept. A sent buffer that dies is
- * freed at the end of the action, when its message can be posted, and then belongs to the message.
+ * from the last stage, last stage first, and only that one is kept. A sent buffer that dies in the
+ * action that made it is freed at that action's end, when its message can be posted, and from then
+ * on belongs to the message.
  *
  * A loss layer has no output buffer (its scalar is added to the step's loss) and no output
  * gradient; targets are no buffers of this table. In inference it does nothing, its input is the
@@ -35,8 +36,7 @@
 
 typedef enum { PW_PHASE_FORWARD, PW_PHASE_INPUT, PW_PHASE_WEIGHT } PwPhase;
 
-/* A moment: the step of a layer in a phase; in a fused B, a layer's INPUT and WEIGHT are adjacent.
- */
+/* A moment: the step of a layer in a phase; in a fused B, a layer's INPUT and WEIGHT are adjacent. */
 typedef struct {
   PwPhase phase;
   int layer;

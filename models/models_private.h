@@ -12,4 +12,10 @@ extern const gsize pw__n_layer_types;
 extern const PwModel pw__model_mlp;
 extern const PwModel pw__model_gpt;
 
+/* 'there is no WHAT "NAME", did you mean ...?', or what there is: NAMES is NULL-terminated. */
+GError *pw__unknown_error (const char *what, const char *name, const char *const *names);
+/* The same for a layer type. */
+GError *pw__unknown_type_error (const char *name);
+
+/* Forward and both gradients. */
 int64_t pw__layer_flops (const PwLayerInfo *info);

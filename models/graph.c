@@ -1,0 +1,351 @@
+#include "models/graph.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "models/models_private.h"
+
+struct PwGraphBuilder {
+  char *name;
+  PwShape input, target;
+  GArray *layers;    /* PwLayer */
+  GArray *units;     /* PwUnit */
+  GHashTable *names; /* of layers and units; borrowed from them */
+  GError *error;     /* the first */
+};
+
+PwGraphBuilder *
+pw_graph_builder_new (const char *name, PwShape input, PwShape target) {
+  PwGraphBuilder *builder = g_new0 (PwGraphBuilder, 1);
+  builder->name = g_strdup (name);
+  builder->input = input;
+  builder->target = target;
+  builder->layers = g_array_new (FALSE, TRUE, sizeof (PwLayer));
+  builder->units = g_array_new (FALSE, TRUE, sizeof (PwUnit));
+  builder->names = g_hash_table_new (g_str_hash, g_str_equal);
+  return builder;
+}
+
+/* Only the first error counts. Returns -1. */
+static int fail (PwGraphBuilder *builder, const char *where, PwModelError code, const char *format,
+                 ...) G_GNUC_PRINTF (4, 5);
+static int
+fail (PwGraphBuilder *builder, const char *where, PwModelError code, const char *format, ...) {
+  va_list arguments;
+  va_start (arguments, format);
+  g_autofree char *message = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  if (builder->error == NULL)
+    g_set_error (&builder->error, PW_MODEL_ERROR, (int)code, "%s: %s: %s", builder->name, where,
+                 message);
+  return -1;
+}
+
+/* The same with the words of ERROR, which is freed. */
+static void
+fail_with (PwGraphBuilder *builder, const char *where, GError *error) {
+  fail (builder, where, (PwModelError)error->code, "%s", error->message);
+  g_error_free (error);
+}
+
+static PwLayer *
+layer_at (const PwGraphBuilder *builder, int number) {
+  return &g_array_index (builder->layers, PwLayer, number);
+}
+
+static gboolean
+check_last_unit (PwGraphBuilder *builder) {
+  if (builder->units->len == 0)
+    return TRUE;
+  const PwUnit *unit = &g_array_index (builder->units, PwUnit, builder->units->len - 1);
+  if (unit->n_layers == 0)
+    fail (builder, unit->name, PW_MODEL_ERROR_SHAPE, "a unit without layers");
+  return unit->n_layers > 0;
+}
+
+void
+pw_graph_builder_begin_unit (PwGraphBuilder *builder, const char *name, gboolean is_end) {
+  if (builder->error != NULL || !check_last_unit (builder))
+    return;
+  PwUnit unit = {
+    .name = g_strdup (name),
+    .first_layer = (int)builder->layers->len,
+    .is_end = is_end != FALSE,
+  };
+  g_array_append_val (builder->units, unit);
+  if (!g_hash_table_add (builder->names, unit.name))
+    fail (builder, name, PW_MODEL_ERROR_ATTRIBUTE, "the name is used twice");
+}
+
+/* The gradient of what LAYER reads as input I is wanted. */
+static gboolean
+input_needs_gradient (const PwLayer *layers, const PwLayer *layer, int i) {
+  return layer->inputs[i] != PW_GRAPH_INPUT && layers[layer->inputs[i]].needs_gradient;
+}
+
+/* Where nothing before a layer has parameters its I makes no input gradient: the biases and gains
+ * are all that is left of it. */
+static void
+drop_input_gradient (PwLayerInfo *info, const PwShape *inputs, int n_inputs) {
+  gboolean makes_parameters = FALSE;
+  for (int i = 0; i < info->n_parameters; i++)
+    makes_parameters |= !info->parameters[i].from_weight_gradient;
+  info->has_input_gradient = FALSE;
+  info->flops_input = 0;
+  if (makes_parameters) {
+    for (int i = 0; i < n_inputs; i++)
+      info->bytes_input = MAX (info->bytes_input - pw_shape_bytes (&inputs[i]), 0);
+    return;
+  }
+  info->bytes_input = 0;
+  info->input_reads_inputs = 0;
+  info->input_reads_output = FALSE;
+}
+
+static void
+settle_gradients (const PwLayer *layers, PwLayer *layer, const PwShape *inputs) {
+  PwLayerInfo *info = &layer->info;
+  gboolean is_wanted = FALSE;
+  for (int i = 0; i < layer->n_inputs; i++)
+    is_wanted |= input_needs_gradient (layers, layer, i);
+  if (!is_wanted || !info->has_input_gradient)
+    drop_input_gradient (info, inputs, layer->n_inputs);
+  layer->needs_gradient = !info->is_loss && info->output.dtype != PW_DTYPE_I32
+                          && (info->n_parameters > 0 || info->has_input_gradient);
+}
+
+static const char *
+check_shape (const PwShape *shape) {
+  if (shape->n_dims < 0 || shape->n_dims > PW_SHAPE_DIMS_MAX || shape->dtype >= PW_DTYPE_N)
+    return "its type describes an impossible shape";
+  for (int i = 0; i < shape->n_dims; i++)
+    if (shape->dims[i] < 1)
+      return "a dimension below 1";
+  if (pw_shape_bytes (shape) >= PW_LAYER_FIGURE_MAX)
+    return "a tensor too large to count";
+  return NULL;
+}
+
+/* What is wrong with INFO, NULL if nothing is: types may be the user's own. */
+static const char *
+check_info (const PwLayerInfo *info) {
+  if (info->n_parameters < 0 || info->n_parameters > PW_LAYER_PARAMETERS_MAX || info->n_stashes < 0
+      || info->n_stashes > PW_LAYER_STASHES_MAX)
+    return "its type describes too many tensors";
+  const char *wrong = check_shape (&info->output);
+  for (int i = 0; i < info->n_parameters && wrong == NULL; i++)
+    wrong = check_shape (&info->parameters[i].shape);
+  for (int i = 0; i < info->n_stashes && wrong == NULL; i++)
+    wrong = check_shape (&info->stashes[i].shape);
+  if (wrong == NULL && info->is_loss)
+    wrong = check_shape (&info->target);
+  if (wrong != NULL)
+    return wrong;
+  const int64_t figures[] = { info->flops_forward, info->flops_input, info->flops_weight,
+                              info->bytes_forward, info->bytes_input, info->bytes_weight };
+  for (gsize i = 0; i < G_N_ELEMENTS (figures); i++)
+    if (figures[i] < 0 || figures[i] >= PW_LAYER_FIGURE_MAX)
+      return "too large for its FLOPs and bytes to be counted";
+  return NULL;
+}
+
+static gboolean
+check_inputs (PwGraphBuilder *builder, const PwLayer *layer, int n_inputs, const int *inputs,
+              PwShape *shapes) {
+  const PwLayerType *type = layer->type;
+  if (n_inputs != type->n_inputs) {
+    fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "%s reads %d tensor%s, not %d", type->name,
+          type->n_inputs, type->n_inputs == 1 ? "" : "s", n_inputs);
+    return FALSE;
+  }
+  for (int i = 0; i < n_inputs; i++) {
+    int from = inputs[i];
+    if (from < PW_GRAPH_INPUT || from >= (int)builder->layers->len) {
+      fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "reads layer %d, which is not before it",
+            from);
+      return FALSE;
+    }
+    shapes[i] = from == PW_GRAPH_INPUT ? builder->input : layer_at (builder, from)->info.output;
+    gboolean is_integer = shapes[i].dtype == PW_DTYPE_I32;
+    if (is_integer != (type->input_dtype == PW_DTYPE_I32)) {
+      g_autofree char *found = pw_shape_to_string (&shapes[i]);
+      fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "%s needs %s, but %s comes in", type->name,
+            is_integer ? "a float type" : "integers", found);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* Fills LAYER but for its unit; on failure the builder's error is set. */
+static gboolean
+describe_layer (PwGraphBuilder *builder, PwLayer *layer, const int *inputs, int n_inputs) {
+  PwShape shapes[PW_LAYER_INPUTS_MAX];
+  if (!check_inputs (builder, layer, n_inputs, inputs, shapes))
+    return FALSE;
+  layer->n_inputs = n_inputs;
+  memcpy (layer->inputs, inputs, (gsize)n_inputs * sizeof (int));
+  GError *error = NULL;
+  if (!layer->type->describe (layer->type, &layer->attributes, shapes, &layer->info, &error)) {
+    fail (builder, layer->name, (PwModelError)error->code, "%s", error->message);
+    g_error_free (error);
+    return FALSE;
+  }
+  const char *wrong = check_info (&layer->info);
+  if (wrong != NULL) {
+    fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "%s", wrong);
+    return FALSE;
+  }
+  settle_gradients ((const PwLayer *)(void *)builder->layers->data, layer, shapes);
+  return TRUE;
+}
+
+int
+pw_graph_builder_add (PwGraphBuilder *builder, const char *type, const char *name,
+                      const PwLayerAttributes *attributes, const int *inputs, int n_inputs) {
+  if (builder->error != NULL)
+    return -1;
+  if (builder->units->len == 0)
+    return fail (builder, name, PW_MODEL_ERROR_SHAPE, "a layer before the first unit");
+  if (builder->layers->len > 0 && pw_graph_builder_last (builder)->info.is_loss)
+    return fail (builder, name, PW_MODEL_ERROR_SHAPE, "a layer after the loss");
+  int number = (int)builder->layers->len;
+  PwUnit *unit = &g_array_index (builder->units, PwUnit, builder->units->len - 1);
+  PwLayer layer = { .unit = (int)builder->units->len - 1, .shares_with = -1 };
+  layer.name = g_strconcat (unit->name, ".", name, NULL);
+  if (attributes != NULL)
+    layer.attributes = *attributes;
+  else
+    pw_layer_attributes_init (&layer.attributes);
+  layer.type = pw_layer_type_get (type);
+  if (layer.type == NULL)
+    fail_with (builder, layer.name, pw__unknown_type_error (type));
+  else if (describe_layer (builder, &layer, inputs, n_inputs)
+           && g_hash_table_contains (builder->names, layer.name))
+    fail (builder, layer.name, PW_MODEL_ERROR_ATTRIBUTE, "the name is used twice");
+  if (builder->error != NULL) {
+    g_free (layer.name);
+    return -1;
+  }
+  g_hash_table_add (builder->names, layer.name);
+  g_array_append_val (builder->layers, layer);
+  unit->is_end |= layer.info.is_loss && unit->n_layers == 0;
+  unit->n_layers++;
+  return number;
+}
+
+const PwLayer *
+pw_graph_builder_last (const PwGraphBuilder *builder) {
+  if (builder->error != NULL || builder->layers->len == 0)
+    return NULL;
+  return layer_at (builder, (int)builder->layers->len - 1);
+}
+
+void
+pw_graph_builder_share (PwGraphBuilder *builder, int layer, int owner) {
+  if (builder->error != NULL)
+    return;
+  g_assert (layer >= 0 && layer < (int)builder->layers->len && owner >= 0 && owner < layer);
+  PwLayer *user = layer_at (builder, layer);
+  if (layer_at (builder, owner)->shares_with >= 0)
+    owner = layer_at (builder, owner)->shares_with;
+  const PwLayer *root = layer_at (builder, owner);
+  if (user->info.n_parameters == 0 || root->info.n_parameters == 0
+      || !pw_shape_equal (&user->info.parameters[0].shape, &root->info.parameters[0].shape))
+    fail (builder, user->name, PW_MODEL_ERROR_SHAPE,
+          "cannot share the first parameter of %s, whose shape is another", root->name);
+  user->shares_with = owner;
+}
+
+/* The loss says what targets it wants. */
+static void
+settle_target (PwGraphBuilder *builder) {
+  const PwLayer *last = pw_graph_builder_last (builder);
+  if (last == NULL || !last->info.is_loss)
+    return;
+  const PwShape *wanted = &last->info.target;
+  PwShape unset = { 0 };
+  if (pw_shape_equal (&builder->target, &unset)) {
+    builder->target = *wanted;
+  } else if (!pw_shape_equal (&builder->target, wanted)) {
+    g_autofree char *has = pw_shape_to_string (&builder->target);
+    g_autofree char *wants = pw_shape_to_string (wanted);
+    fail (builder, last->name, PW_MODEL_ERROR_SHAPE, "needs targets %s, the model has %s", wants,
+          has);
+  }
+}
+
+PwGraph *
+pw_graph_builder_finish (PwGraphBuilder *builder, GError **error) {
+  if (builder->error == NULL && builder->layers->len == 0)
+    fail (builder, "layers", PW_MODEL_ERROR_SHAPE, "a model needs at least one");
+  if (builder->error == NULL && check_last_unit (builder))
+    settle_target (builder);
+  GError *failure = g_steal_pointer (&builder->error);
+  g_hash_table_unref (builder->names);
+  PwGraph *graph = g_new0 (PwGraph, 1);
+  graph->name = builder->name;
+  graph->input = builder->input;
+  graph->target = builder->target;
+  graph->n_layers = (int)builder->layers->len;
+  graph->layers = (PwLayer *)(void *)g_array_free (builder->layers, FALSE);
+  graph->n_units = (int)builder->units->len;
+  graph->units = (PwUnit *)(void *)g_array_free (builder->units, FALSE);
+  g_free (builder);
+  if (failure == NULL)
+    pw_graph_check (graph, &failure);
+  if (failure != NULL) {
+    g_propagate_error (error, failure);
+    pw_graph_free (graph);
+    return NULL;
+  }
+  return graph;
+}
+
+void
+pw_graph_free (PwGraph *graph) {
+  if (graph == NULL)
+    return;
+  for (int i = 0; i < graph->n_layers; i++)
+    g_free (graph->layers[i].name);
+  for (int i = 0; i < graph->n_units; i++)
+    g_free (graph->units[i].name);
+  g_free (graph->layers);
+  g_free (graph->units);
+  g_free (graph->name);
+  g_free (graph);
+}
+
+/* An earlier layer of [first, l) holds the parameter that layer L shares. */
+static gboolean
+is_held_before (const PwGraph *graph, int first, int l) {
+  int owner = graph->layers[l].shares_with;
+  if (owner < 0)
+    return FALSE;
+  if (owner >= first)
+    return TRUE;
+  for (int i = first; i < l; i++)
+    if (graph->layers[i].shares_with == owner)
+      return TRUE;
+  return FALSE;
+}
+
+int64_t
+pw_graph_parameters (const PwGraph *graph, int first_layer, int n_layers) {
+  int64_t elements = 0;
+  for (int l = first_layer; l < first_layer + n_layers; l++) {
+    const PwLayerInfo *info = &graph->layers[l].info;
+    elements += pw_layer_info_parameters (info);
+    if (is_held_before (graph, first_layer, l))
+      elements -= pw_shape_elements (&info->parameters[0].shape);
+  }
+  return elements;
+}
+
+int64_t
+pw_graph_flops (const PwGraph *graph, int first_layer, int n_layers) {
+  int64_t flops = 0;
+  for (int l = first_layer; l < first_layer + n_layers; l++)
+    flops += pw__layer_flops (&graph->layers[l].info);
+  return flops;
+}
