@@ -11,7 +11,7 @@ typedef struct {
 } PwTraceDiffAction;
 typedef struct {
   int rank;
-  double a_busy, b_busy, a_idle, b_idle;
+  double a_busy, b_busy, a_idle, b_idle; /* of the compared iteration */
   int64_t a_peak_memory_bytes, b_peak_memory_bytes;
   double median_start_error; /* relative to B's iteration time, absolute value */
 } PwTraceDiffRank;
@@ -25,8 +25,8 @@ typedef struct {
   int n_worst; /* up to 10 actions with the largest start error */
   PwTraceDiffAction *worst;
 } PwTraceDiff;
-/* Compares compute actions; of each trace the median iteration after FIRST_ITERATION is taken, or the
- * only one. Fails (MISMATCH) if ranks or stages differ or nothing matches. */
+/* Compares compute actions; of each trace pw_trace_median_iteration is taken, its micro-batches counted
+ * from its lowest. Fails (MISMATCH) if ranks, stages or units of time differ or nothing matches. */
 PwTraceDiff *pw_trace_diff (const PwTrace *a, const PwTrace *b, GError **error);
 void pw_trace_diff_free (PwTraceDiff *diff);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwTraceDiff, pw_trace_diff_free)

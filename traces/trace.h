@@ -39,12 +39,17 @@ typedef struct {
 PwTrace *pw_trace_new (void);
 void pw_trace_free (PwTrace *trace);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwTrace, pw_trace_free)
-/* Sorts and counts; after the last record was added. */
+/* After the last record was added: sorts (equal starts keep the order they were added in), sets
+ * info.iterations to the largest number + 1, and those of ranks, stages, micro-batches and chunks
+ * that are 0 to what the records show. */
 void pw_trace_finish (PwTrace *trace);
-/* Invariants: order, ranks in range, no two computes of a rank overlap (pairs excepted). */
+/* Invariants: order, ranks and stages in range, finite times that do not run backwards, no two
+ * computes of a rank overlap (pairs excepted). Errors are PW_TRACE_ERROR_FORMAT (traces/chrome.h)
+ * and name the record. An empty trace is in order. */
 gboolean pw_trace_check (const PwTrace *trace, GError **error);
 
-/* The definitions of the project: see docs. Each per rank, all iterations together. */
+/* The definitions of the project: see docs. Each per rank, all iterations together. An overlapped
+ * pair is one interval. A rank that never computes has only warm-up. */
 typedef struct {
   int rank;
   double busy_time;      /* compute, R and U included */
@@ -52,18 +57,23 @@ typedef struct {
   double first_start, last_end; /* of compute */
   double idle_time, warmup_idle, steady_idle, drain_idle; /* within [trace start, trace end] */
   int64_t actions;       /* F B I W */
-  int64_t peak_memory_bytes;
+  int64_t peak_memory_bytes; /* of the whole trace, iterations left out included */
 } PwTraceRank;
 typedef struct {
-  double start, end;      /* first start, last end */
+  double start, end;      /* first start, last end; messages do not count */
   double iteration_time;  /* one iteration: end - start; more: median of (end_k - end_(k-1)) */
-  double busy_time, ideal_time;
-  double bubble_fraction; /* 1 - busy / (ranks * (end - start)); more iterations: of the last ones */
-  double bubble_ratio;
+  double busy_time;       /* sum of the ranks' */
+  double ideal_time;      /* busy time of one iteration / ranks; more: mean, without the first one */
+  double bubble_fraction; /* 1 - ideal_time / iteration_time */
+  double bubble_ratio;    /* (iteration_time - ideal_time) / ideal_time */
   int n_ranks;
   PwTraceRank *ranks;
 } PwTraceSummary;
-/* Iterations below FIRST_ITERATION (warm-up) are left out. */
+/* Iterations below FIRST_ITERATION (warm-up) are left out. Nothing left: all 0. */
 PwTraceSummary *pw_trace_summarise (const PwTrace *trace, int first_iteration);
 void pw_trace_summary_free (PwTraceSummary *summary);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwTraceSummary, pw_trace_summary_free)
+
+/* The iteration that stands for all: of several the one with the (lower) median of
+ * end_k - end_(k-1), which leaves out the first; else the only one. */
+int pw_trace_median_iteration (const PwTrace *trace);
