@@ -10,10 +10,10 @@
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
   (void) error;
-  PwSchedule *schedule = pw__schedule_new_straight ("forward-only", params);
+  PwSchedule *schedule = pw__schedule_new_straight ("forward-only", params, params->microbatches);
   schedule->mode = PW_MODE_INFERENCE;
   for (int rank = 0; rank < params->ranks; rank++) {
-    PwAction *out = pw__schedule_new_list (schedule, rank, params->microbatches);
+    PwAction *out = schedule->programs[rank].actions;
     for (int m = 0; m < params->microbatches; m++)
       *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
   }

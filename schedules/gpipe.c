@@ -13,11 +13,11 @@ static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
   (void) error;
   int M = params->microbatches;
-  PwSchedule *schedule = pw__schedule_new_straight ("gpipe", params);
+  PwSchedule *schedule = pw__schedule_new_straight ("gpipe", params, 2 * (int64_t) M);
   if (params->reverse && M > 1)
     schedule->promise.accumulation = PW_ACCUMULATION_DESCENDING;
   for (int rank = 0; rank < params->ranks; rank++) {
-    PwAction *out = pw__schedule_new_list (schedule, rank, 2 * (int64_t) M);
+    PwAction *out = schedule->programs[rank].actions;
     for (int m = 0; m < M; m++)
       *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
     for (int m = 0; m < M; m++)

@@ -10,9 +10,9 @@
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
   (void) error;
-  PwSchedule *schedule = pw__schedule_new_straight ("naive", params);
+  PwSchedule *schedule = pw__schedule_new_straight ("naive", params, 2 * (int64_t) params->microbatches);
   for (int rank = 0; rank < params->ranks; rank++) {
-    PwAction *out = pw__schedule_new_list (schedule, rank, 2 * (int64_t) params->microbatches);
+    PwAction *out = schedule->programs[rank].actions;
     for (int m = 0; m < params->microbatches; m++) {
       *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
       *out++ = pw_action (PW_ACTION_BACKWARD, rank, m);

@@ -13,10 +13,10 @@ static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
   (void) error;
   int M = params->microbatches;
-  PwSchedule *schedule = pw__schedule_new_straight ("1f1b", params);
+  PwSchedule *schedule = pw__schedule_new_straight ("1f1b", params, 2 * (int64_t) M);
   for (int rank = 0; rank < params->ranks; rank++) {
     int warmup = MIN (M, params->ranks - 1 - rank);
-    PwAction *out = pw__schedule_new_list (schedule, rank, 2 * (int64_t) M);
+    PwAction *out = schedule->programs[rank].actions;
     for (int m = 0; m < warmup; m++)
       *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
     for (int m = 0; m < M - warmup; m++) {

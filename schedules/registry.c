@@ -126,14 +126,12 @@ pw_schedule_generate (const char *name, const PwScheduleParams *params, GError *
 }
 
 PwSchedule *
-pw__schedule_new_straight (const char *name, const PwScheduleParams *params) {
+pw__schedule_new_straight (const char *name, const PwScheduleParams *params, int64_t length) {
   PwPlacement *placement = pw_placement_new (PW_PLACEMENT_LOOP, params->ranks, params->ranks);
-  return pw_schedule_new (name, placement, params->microbatches);
-}
-
-PwAction *
-pw__schedule_new_list (PwSchedule *schedule, int rank, int64_t n) {
-  PwAction *actions = g_new (PwAction, n);
-  pw_schedule_take_list (schedule, rank, actions, n);
-  return actions;
+  PwSchedule *schedule = pw_schedule_new (name, placement, params->microbatches);
+  g_autofree int64_t *lengths = g_new (int64_t, params->ranks);
+  for (int rank = 0; rank < params->ranks; rank++)
+    lengths[rank] = length;
+  pw_schedule_new_lists (schedule, lengths);
+  return schedule;
 }

@@ -14,7 +14,6 @@
 PW_SCHEDULE_TYPES (PW_DECLARE_SCHEDULE_TYPE)
 #undef PW_DECLARE_SCHEDULE_TYPE
 
-/* One stage per rank, stage r on rank r. */
-PwSchedule *pw__schedule_new_straight (const char *name, const PwScheduleParams *params);
-/* Room for N actions, RANK's plain list of SCHEDULE, which owns it. */
-PwAction *pw__schedule_new_list (PwSchedule *schedule, int rank, int64_t n);
+/* One stage per rank, stage r on rank r; a list of LENGTH actions for each rank, to be written. */
+PwSchedule *pw__schedule_new_straight (const char *name, const PwScheduleParams *params,
+                                       int64_t length);

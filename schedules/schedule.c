@@ -1,7 +1,9 @@
 #include "schedules/schedule.h"
 #include "schedules/schedule_private.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 G_DEFINE_QUARK (pw-schedule-error-quark, pw_schedule_error)
 
@@ -33,12 +35,22 @@ pw_schedule_new (const char *name, PwPlacement *placement, int microbatches) {
   return schedule;
 }
 
+static void
+free_list (PwSchedule *schedule, int rank) {
+  PwAction *actions = schedule->programs[rank].actions;
+  gboolean in_arena = schedule->arena != NULL && actions >= schedule->arena
+                      && actions < schedule->arena + schedule->arena_length;
+  if (!in_arena)
+    g_free (actions);
+}
+
 void
 pw_schedule_free (PwSchedule *schedule) {
   if (schedule == NULL)
     return;
   for (int rank = 0; rank < schedule->ranks; rank++)
-    g_free (schedule->programs[rank].actions);
+    free_list (schedule, rank);
+  free (schedule->arena);
   g_free (schedule->programs);
   pw_placement_free (schedule->placement);
   g_free (schedule->direction);
@@ -46,10 +58,40 @@ pw_schedule_free (PwSchedule *schedule) {
   g_free (schedule);
 }
 
+/* Ranks are walked side by side, so lists a multiple of a page apart would fight for the same few
+ * cache sets: each starts a cache line further on. */
+#define LIST_PADDING 8
+
+/* Page faults would take longer than writing the lists: ask for huge pages. */
+#define HUGE_PAGE ((size_t) 2 << 20)
+
+void
+pw_schedule_new_lists (PwSchedule *schedule, const int64_t *lengths) {
+  g_assert (schedule->arena == NULL);
+  int64_t total = 0;
+  for (int rank = 0; rank < schedule->ranks; rank++)
+    total += lengths[rank] + LIST_PADDING;
+  size_t bytes = (size_t) total * sizeof (PwAction);
+  size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+  bytes = (bytes + alignment - 1) / alignment * alignment;
+  schedule->arena = aligned_alloc (alignment, bytes);
+  if (schedule->arena == NULL)
+    g_error ("%zu bytes for a schedule: out of memory", bytes);
+  if (alignment == HUGE_PAGE)
+    madvise (schedule->arena, bytes, MADV_HUGEPAGE);
+  schedule->arena_length = total;
+  PwAction *list = schedule->arena;
+  for (int rank = 0; rank < schedule->ranks; rank++) {
+    free_list (schedule, rank);
+    schedule->programs[rank] = (PwProgram){ .actions = list, .n_prologue = lengths[rank] };
+    list += lengths[rank] + LIST_PADDING;
+  }
+}
+
 void
 pw_schedule_take_list (PwSchedule *schedule, int rank, PwAction *actions, int64_t n) {
   g_assert (rank >= 0 && rank < schedule->ranks);
-  g_free (schedule->programs[rank].actions);
+  free_list (schedule, rank);
   schedule->programs[rank] = (PwProgram){ .actions = actions, .n_prologue = n };
 }
 
@@ -70,17 +112,25 @@ pw__schedule_copy_head (const PwSchedule *schedule) {
   copy->placement = pw_placement_copy (schedule->placement);
   copy->direction = g_memdup2 (schedule->direction, (gsize) schedule->microbatches);
   copy->programs = g_new0 (PwProgram, schedule->ranks);
+  copy->arena = NULL;
+  copy->arena_length = 0;
   return copy;
 }
 
 PwSchedule *
 pw_schedule_copy (const PwSchedule *schedule) {
   PwSchedule *copy = pw__schedule_copy_head (schedule);
+  g_autofree int64_t *lengths = g_new (int64_t, schedule->ranks);
+  for (int rank = 0; rank < schedule->ranks; rank++)
+    lengths[rank] = stored_length (&schedule->programs[rank]);
+  pw_schedule_new_lists (copy, lengths);
   for (int rank = 0; rank < schedule->ranks; rank++) {
-    const PwProgram *program = &schedule->programs[rank];
-    copy->programs[rank] = *program;
-    copy->programs[rank].actions
-        = g_memdup2 (program->actions, (gsize) stored_length (program) * sizeof (PwAction));
+    PwProgram program = schedule->programs[rank];
+    PwAction *actions = copy->programs[rank].actions;
+    if (lengths[rank] > 0)
+      memcpy (actions, program.actions, (size_t) lengths[rank] * sizeof (PwAction));
+    program.actions = actions;
+    copy->programs[rank] = program;
   }
   return copy;
 }
@@ -105,33 +155,20 @@ copy_shifted (PwAction *out, const PwAction *from, int64_t n, int64_t shift) {
 }
 
 /* The whole list, EXTRA more than the program's own repetitions of its body. */
-static gboolean
-unroll_body (const PwProgram *program, int64_t extra, PwProgram *unrolled) {
-  int64_t n = pw_program_length (program) + extra * program->n_body;
-  PwAction *actions = g_try_new (PwAction, MAX (n, 1));
-  if (actions == NULL)
-    return FALSE;
+static PwAction *
+unroll_body (PwAction *out, const PwProgram *program, int64_t extra) {
   const PwAction *body = program->actions + program->n_prologue;
-  PwAction *out = copy_shifted (actions, program->actions, program->n_prologue, 0);
-  for (int64_t i = 0; i < program->repeats + extra; i++)
+  out = copy_shifted (out, program->actions, program->n_prologue, 0);
+  for (int64_t i = 0; i < program->repeats + extra && program->n_body > 0; i++)
     out = copy_shifted (out, body, program->n_body, i * program->shift);
-  out = copy_shifted (out, body + program->n_body, program->n_epilogue, extra * program->shift);
-  g_assert (out == actions + n);
-  *unrolled = (PwProgram){ .actions = actions, .n_prologue = n };
-  return TRUE;
+  return copy_shifted (out, body + program->n_body, program->n_epilogue, extra * program->shift);
 }
 
-static gboolean
-repeat_list (const PwProgram *program, int64_t iterations, int64_t shift, PwProgram *unrolled) {
-  int64_t n = program->n_prologue;
-  PwAction *actions = g_try_new (PwAction, MAX (n * iterations, 1));
-  if (actions == NULL)
-    return FALSE;
-  PwAction *out = actions;
+static PwAction *
+repeat_list (PwAction *out, const PwProgram *program, int64_t iterations, int64_t shift) {
   for (int64_t i = 0; i < iterations; i++)
-    out = copy_shifted (out, program->actions, n, i * shift);
-  *unrolled = (PwProgram){ .actions = actions, .n_prologue = n * iterations };
-  return TRUE;
+    out = copy_shifted (out, program->actions, program->n_prologue, i * shift);
+  return out;
 }
 
 /* How often RANK's body must be repeated beyond its own count to cover MORE micro-batches (times
@@ -145,6 +182,27 @@ extra_repeats (const PwProgram *program, int64_t more) {
   return more / program->shift;
 }
 
+/* The length of each rank's unrolled list, and by how much its body is repeated more. */
+static gboolean
+measure (const PwSchedule *schedule, int64_t iterations, int64_t *lengths, int64_t *extra,
+         GError **error) {
+  gboolean bodies = has_bodies (schedule);
+  int64_t more = (iterations - 1) * pw__schedule_slots (schedule);
+  for (int rank = 0; rank < schedule->ranks; rank++) {
+    const PwProgram *program = &schedule->programs[rank];
+    extra[rank] = bodies ? extra_repeats (program, more) : 0;
+    if (extra[rank] < 0) {
+      g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER,
+                   "rank %d's body moves on by %d micro-batches, which does not divide %"
+                   G_GINT64_FORMAT, rank, program->shift, more);
+      return FALSE;
+    }
+    lengths[rank] = bodies ? pw_program_length (program) + extra[rank] * program->n_body
+                           : program->n_prologue * iterations;
+  }
+  return TRUE;
+}
+
 PwSchedule *
 pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **error) {
   int64_t slots = pw__schedule_slots (schedule);
@@ -155,23 +213,19 @@ pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **err
                  iterations, slots, PW_MICROBATCHES_MAX / slots);
     return NULL;
   }
-  g_autoptr (PwSchedule) unrolled = pw__schedule_copy_head (schedule);
+  g_autofree int64_t *lengths = g_new (int64_t, schedule->ranks);
+  g_autofree int64_t *extra = g_new (int64_t, schedule->ranks);
+  if (!measure (schedule, iterations, lengths, extra, error))
+    return NULL;
   gboolean bodies = has_bodies (schedule);
+  PwSchedule *unrolled = pw__schedule_copy_head (schedule);
+  pw_schedule_new_lists (unrolled, lengths);
   for (int rank = 0; rank < schedule->ranks; rank++) {
     const PwProgram *program = &schedule->programs[rank];
-    int64_t extra = bodies ? extra_repeats (program, (iterations - 1) * slots) : 0;
-    if (extra < 0) {
-      g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER,
-                   "rank %d's body moves on by %d micro-batches, which does not divide %"
-                   G_GINT64_FORMAT, rank, program->shift, (iterations - 1) * slots);
-      return NULL;
-    }
-    if (!(bodies ? unroll_body (program, extra, &unrolled->programs[rank])
-                 : repeat_list (program, iterations, slots, &unrolled->programs[rank]))) {
-      g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER,
-                   "%" G_GINT64_FORMAT " iterations do not fit in memory", iterations);
-      return NULL;
-    }
+    PwAction *out = unrolled->programs[rank].actions;
+    PwAction *end = bodies ? unroll_body (out, program, extra[rank])
+                           : repeat_list (out, program, iterations, slots);
+    g_assert (end == out + lengths[rank]);
   }
   unrolled->microbatches = (int) (iterations * schedule->microbatches);
   if (schedule->direction != NULL) {
@@ -179,7 +233,7 @@ pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **err
     for (int m = schedule->microbatches; m < unrolled->microbatches; m++)
       unrolled->direction[m] = schedule->direction[m % schedule->microbatches];
   }
-  return g_steal_pointer (&unrolled);
+  return unrolled;
 }
 
 const PwSchedule *

@@ -56,6 +56,8 @@ typedef struct {
   PwPlacement *placement;
   uint8_t *direction; /* [microbatches], NULL: all 0; the generator chooses */
   PwProgram *programs; /* [ranks] */
+  PwAction *arena;     /* holds the lists made by pw_schedule_new_lists; NULL: none */
+  int64_t arena_length;
   /* Lowered level only. */
   gboolean is_lowered;
   PwPolicy policy;
@@ -67,6 +69,9 @@ PwSchedule *pw_schedule_new (const char *name, PwPlacement *placement, int micro
 void pw_schedule_free (PwSchedule *schedule);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSchedule, pw_schedule_free)
 
+/* Gives each rank a plain list of LENGTHS[rank] entries to be written, all in one allocation that
+ * SCHEDULE owns. The way for anything large; a rank may use less and lower `n_prologue` after. */
+void pw_schedule_new_lists (PwSchedule *schedule, const int64_t *lengths);
 /* Takes ACTIONS (g_malloc'ed) as RANK's plain list. */
 void pw_schedule_take_list (PwSchedule *schedule, int rank, PwAction *actions, int64_t n);
 int64_t pw_program_length (const PwProgram *program); /* with the body repeated */

@@ -1,0 +1,595 @@
+/* Lowering plays the compute schedule once, tick by tick (F, I, W, R take 1, B takes 2, messages
+ * nothing). The moment a compute ends, each of its messages is appended to both ends' lists at once:
+ *
+ *   1F1B, P = 2, M = 3                                      one shared order of messages
+ *   tick     0   1   2   3   4   5   6   7   8   9  10
+ *   rank 0 | F0  F1  .   .   B0----  F2  B1----  .  ..      F0>  F1>  <B0  F2> ...
+ *   rank 1 | .   F0  B0----  F1  B1----  ...                >F0  >F1  B0>  >F2 ...
+ *
+ * So there is one total order of all messages that every rank's list keeps, and with it every queue
+ * cut out of the lists; each message stands behind the compute that makes it and before the one that
+ * needs it. The earliest message not yet transferred is then at the head of both its queues, and
+ * both programs have reached it: no policy can hang, the blocking one included. Since the order is
+ * that in which messages become ready, a single queue has no head-of-line bubble either, as long as
+ * the real times are in the proportion of the ticks.
+ *
+ * A rank in the midst of a compute gets the receive into its list before that compute, so that it is
+ * posted when the data come. Where SEND and RECV block the program it gets it behind that compute,
+ * or it would stand still for data it does not need yet. */
+#include "schedules/lower.h"
+#include "schedules/messages_private.h"
+#include "schedules/schedule_private.h"
+
+#define TICKS 8 /* more than the longest block of actions takes */
+
+/* How far ahead of use the lists are fetched: hundreds of ranks side by side are more streams than the
+ * processor follows by itself. */
+#define AHEAD 16
+
+/* What is done of a (stage, micro-batch). */
+enum { DONE_FORWARD = 1, DONE_GRADIENT = 2, DONE_RECOMPUTE = 4 };
+
+/* Forwards and backwards mirror each other: F waits for producers and tells consumers, B the other
+ * way round. One code for both, led by tables: F and B come in no order a branch could learn. */
+typedef enum { FLOW_FORWARD, FLOW_BACKWARD, FLOW_N, FLOW_NONE = FLOW_N } Flow;
+
+typedef struct {
+  uint8_t ticks; /* 0: takes no time and waits for nothing */
+  uint8_t flow;
+  uint8_t done;
+} Kind;
+static const Kind kinds[PW_ACTION_N] = {
+  [PW_ACTION_FORWARD] = { .ticks = 1, .flow = FLOW_FORWARD, .done = DONE_FORWARD },
+  [PW_ACTION_BACKWARD] = { .ticks = 2, .flow = FLOW_BACKWARD, .done = DONE_GRADIENT },
+  [PW_ACTION_INPUT_GRADIENT] = { .ticks = 1, .flow = FLOW_BACKWARD, .done = DONE_GRADIENT },
+  [PW_ACTION_WEIGHT_GRADIENT] = { .ticks = 1, .flow = FLOW_NONE },
+  [PW_ACTION_RECOMPUTE] = { .ticks = 1, .flow = FLOW_NONE, .done = DONE_RECOMPUTE },
+};
+static const uint8_t done_of_flow[FLOW_N]
+    = { [FLOW_FORWARD] = DONE_FORWARD, [FLOW_BACKWARD] = DONE_GRADIENT };
+static const uint8_t send_of_flow[FLOW_N]
+    = { [FLOW_FORWARD] = PW_ACTION_SEND_FORWARD, [FLOW_BACKWARD] = PW_ACTION_SEND_BACKWARD };
+static const uint8_t recv_of_flow[FLOW_N]
+    = { [FLOW_FORWARD] = PW_ACTION_RECV_FORWARD, [FLOW_BACKWARD] = PW_ACTION_RECV_BACKWARD };
+
+/* A message ready to be written but for its micro-batch, and the rank that gets it. */
+typedef struct {
+  PwAction send, recv;
+  int rank;
+} Port;
+
+/* Of one flow: where (direction, stage) i sends to, ports[port_start[i] .. port_start[i + 1]); what
+ * stage s waits for, needs[need_start[s] .. need_start[s + 1]). */
+typedef struct {
+  const int *port_start, *need_start;
+  Port *ports;
+  int *needs;
+} FlowTable;
+
+const char *const pw_recompute_names[] = { [PW_RECOMPUTE_NONE] = "none",
+                                           [PW_RECOMPUTE_STAGE] = "stage",
+                                           [PW_RECOMPUTE_EXCEPT_LAST] = "except-last",
+                                           NULL };
+
+typedef struct {
+  const PwAction *next, *end; /* of the compute list */
+  PwAction *out;              /* of the lowered one: the next to be written */
+  PwAction *list;
+  const PwAction *running; /* an action, a pair, or `recompute` */
+  PwAction recompute;
+  int n_running;
+  enum { RESTING, QUEUED /* stands in `idle` */, RUNNING } state;
+} Rank;
+
+typedef struct {
+  const PwSchedule *schedule;
+  const PwStageEdges *edges;
+  const PwLowerOptions *options;
+  PwCrossings *crossings;
+  FlowTable flows[FLOW_N];
+  PwSchedule *lowered; /* being written */
+  gboolean appends_at_start; /* a compute, else at its end */
+  gboolean adds_updates;
+  int64_t slots;
+  int64_t stride; /* of a row of `done`: some more, or all rows would share a few cache sets */
+  uint8_t *done;  /* [stages][stride] */
+  Rank *ranks;
+  int n_running;
+  int *idle; /* ranks that may be able to start something */
+  int n_idle;
+  int *ending[TICKS]; /* ranks whose action ends at a tick modulo TICKS */
+  int n_ending[TICKS];
+  unsigned tick;
+  /* Of each (direction, stage). */
+  int64_t *n_forward, *n_gradient;
+  int *last_forward; /* micro-batch times pieces */
+} Lowering;
+
+static int
+place_of (const Lowering *l, PwAction action) {
+  return action.direction ? l->schedule->stages + (int) action.stage : (int) action.stage;
+}
+
+static uint8_t *
+done_of (const Lowering *l, int stage, uint32_t microbatch) {
+  return &l->done[(int64_t) stage * l->stride + microbatch];
+}
+
+static gboolean
+refuse (GError **error, PwScheduleError code, int rank, int64_t index, const char *text) {
+  g_set_error (error, PW_SCHEDULE_ERROR, code, "rank %d, action %" G_GINT64_FORMAT ": %s", rank,
+               index, text);
+  return FALSE;
+}
+
+/* Everything the arrays below rely on. */
+static gboolean
+check_action (const Lowering *l, int rank, int64_t index, PwAction action, GError **error) {
+  char text[PW_ACTION_TEXT_MAX];
+  const PwSchedule *schedule = l->schedule;
+  g_assert (action.kind < PW_ACTION_N);
+  if (action.kind == PW_ACTION_NORM)
+    return TRUE;
+  if (pw__action_is_message (action))
+    return refuse (error, PW_SCHEDULE_ERROR_PLACEMENT, rank, index,
+                   "a message in a compute schedule");
+  if ((int) action.stage >= schedule->stages || action.microbatch >= l->slots
+      || (int) action.direction >= schedule->placement->directions
+      || pw_placement_rank (schedule->placement, action.direction, action.stage) != rank)
+    return refuse (error, PW_SCHEDULE_ERROR_PLACEMENT, rank, index,
+                   pw_action_format (action, text));
+  return TRUE;
+}
+
+static gboolean
+count_actions (Lowering *l, GError **error) {
+  const PwSchedule *schedule = l->schedule;
+  gboolean has_updates = FALSE;
+  int64_t forwards = 0;
+  for (int rank = 0; rank < schedule->ranks; rank++) {
+    const PwProgram *program = &schedule->programs[rank];
+    for (int64_t i = 0; i < program->n_prologue; i++) {
+      PwAction action = program->actions[i];
+      if (!check_action (l, rank, i, action, error))
+        return FALSE;
+      if (action.kind == PW_ACTION_FORWARD) {
+        int place = place_of (l, action);
+        l->n_forward[place]++;
+        l->last_forward[place] = (int) action.microbatch;
+        forwards++;
+      } else if (pw__action_is_backward (action)) {
+        l->n_gradient[place_of (l, action)]++;
+      } else {
+        has_updates |= action.kind == PW_ACTION_UPDATE;
+      }
+    }
+  }
+  l->adds_updates = l->options->updates && !has_updates && schedule->promise.synchronous
+                    && schedule->mode == PW_MODE_TRAINING;
+  if (forwards == schedule->stages * l->slots)
+    return TRUE;
+  g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_MISSING,
+               "%d stages times %" G_GINT64_FORMAT " micro-batches need %" G_GINT64_FORMAT
+               " forwards, the schedule has %" G_GINT64_FORMAT,
+               schedule->stages, l->slots, schedule->stages * l->slots, forwards);
+  return FALSE;
+}
+
+/* One allocation per rank, sized before anything is written. */
+static void
+allocate_lists (Lowering *l) {
+  const PwSchedule *schedule = l->schedule;
+  const PwPlacement *placement = schedule->placement;
+  g_autofree int64_t *length = g_new0 (int64_t, schedule->ranks);
+  for (int rank = 0; rank < schedule->ranks; rank++)
+    length[rank] = schedule->programs[rank].n_prologue;
+  for (int place = 0; place < placement->directions * schedule->stages; place++) {
+    int rank = placement->rank_of_stage[place];
+    const PwPorts *consumers = &l->crossings->consumers, *producers = &l->crossings->producers;
+    for (int k = consumers->start[place]; k < consumers->start[place + 1]; k++) {
+      length[rank] += l->n_forward[place];
+      length[consumers->ports[k].rank] += l->n_forward[place];
+    }
+    for (int k = producers->start[place]; k < producers->start[place + 1]; k++) {
+      length[rank] += l->n_gradient[place];
+      length[producers->ports[k].rank] += l->n_gradient[place];
+    }
+    if (l->options->recompute != PW_RECOMPUTE_NONE)
+      length[rank] += l->n_gradient[place];
+    length[rank] += l->adds_updates;
+  }
+  l->lowered = pw__schedule_copy_head (schedule);
+  pw_schedule_new_lists (l->lowered, length);
+  for (int rank = 0; rank < schedule->ranks; rank++) {
+    const PwProgram *program = &schedule->programs[rank];
+    PwAction *list = l->lowered->programs[rank].actions;
+    l->ranks[rank] = (Rank){ .next = program->actions,
+                             .end = program->actions + program->n_prologue,
+                             .list = list,
+                             .out = list };
+  }
+}
+
+/* The stage whose F (or, for a backward, B) ACTION still waits for; -1: none. */
+static int
+awaited_stage (const Lowering *l, PwAction action) {
+  Flow flow = kinds[action.kind].flow;
+  if (flow == FLOW_NONE)
+    return -1;
+  const FlowTable *table = &l->flows[flow];
+  for (int k = table->need_start[action.stage]; k < table->need_start[action.stage + 1]; k++)
+    if ((*done_of (l, table->needs[k], action.microbatch) & done_of_flow[flow]) == 0)
+      return table->needs[k];
+  return -1;
+}
+
+static gboolean
+needs_recompute (const Lowering *l, PwAction action) {
+  if (l->options->recompute == PW_RECOMPUTE_NONE || !pw__action_is_backward (action)
+      || (*done_of (l, action.stage, action.microbatch) & DONE_RECOMPUTE) != 0)
+    return FALSE;
+  int pieces = l->schedule->pieces, last = l->last_forward[place_of (l, action)];
+  return l->options->recompute == PW_RECOMPUTE_STAGE
+         || (int) action.microbatch / pieces != last / pieces;
+}
+
+/* Fills RUNNING with what comes next: an action, a pair, or the recomputation that goes before. */
+static gboolean
+take_next (const Lowering *l, Rank *rank) {
+  int n = rank->next->paired && rank->next + 1 < rank->end ? 2 : 1;
+  for (int i = 0; i < n; i++)
+    if (needs_recompute (l, rank->next[i])) {
+      rank->recompute = rank->next[i];
+      rank->recompute.kind = PW_ACTION_RECOMPUTE;
+      rank->recompute.paired = 0;
+      rank->running = &rank->recompute;
+      rank->n_running = 1;
+      return TRUE;
+    }
+  for (int i = 0; i < n; i++)
+    if (awaited_stage (l, rank->next[i]) >= 0)
+      return FALSE;
+  rank->running = rank->next;
+  rank->next += n;
+  rank->n_running = n;
+  return TRUE;
+}
+
+static void
+append_running (Rank *rank) {
+  for (int i = 0; i < rank->n_running; i++)
+    *rank->out++ = rank->running[i];
+}
+
+static void
+start (Lowering *l, int r) {
+  Rank *rank = &l->ranks[r];
+  rank->state = RESTING;
+  __builtin_prefetch (rank->next + AHEAD);
+  __builtin_prefetch (rank->out + AHEAD, 1);
+  while (rank->next < rank->end && kinds[rank->next->kind].ticks == 0)
+    *rank->out++ = *rank->next++;
+  if (rank->next == rank->end || !take_next (l, rank))
+    return;
+  if (l->appends_at_start)
+    append_running (rank);
+  rank->state = RUNNING;
+  unsigned ticks = 0;
+  for (int i = 0; i < rank->n_running; i++)
+    ticks += kinds[rank->running[i].kind].ticks;
+  unsigned end = (l->tick + ticks) % TICKS;
+  l->ending[end][l->n_ending[end]++] = r;
+  l->n_running++;
+}
+
+/* Does COMPUTE use what the receive MESSAGE brings? */
+static gboolean
+consumes (PwAction compute, PwAction message) {
+  gboolean kind = pw__action_is_gradient (message) ? pw__action_is_backward (compute)
+                                                   : compute.kind == PW_ACTION_FORWARD;
+  return kind && compute.stage == message.stage && compute.microbatch == message.microbatch;
+}
+
+/* Megatron-LM's send_forward_recv_backward: rank TO has just sent to FROM, and nothing happened since
+ * but the compute whose result FROM now sends back. The two messages become one group at both ends,
+ * at the later one's time:
+ *
+ *   to:   ... SEND_A                 ->  ... (SEND_A RECV_B)
+ *   from: ... RECV_A compute         ->  ... compute (RECV_A SEND_B)     */
+static gboolean
+join (Rank *from, Rank *to, PwAction send, PwAction recv) {
+  if (to->out - to->list < 1 || from->out - from->list < 1)
+    return FALSE;
+  PwAction *sent = to->out - 1;
+  PwAction *received = from->out - 1;
+  gboolean moves = !pw__action_is_message (*received) && received > from->list;
+  if (moves)
+    received--;
+  if (!pw__action_is_send (*sent) || !pw__action_is_message (*received)
+      || pw__action_is_send (*received) || sent->edge != received->edge
+      || sent->microbatch != received->microbatch
+      || pw__action_is_gradient (*sent) != pw__action_is_gradient (*received))
+    return FALSE;
+  if ((sent > to->list && sent[-1].grouped) || (received > from->list && received[-1].grouped))
+    return FALSE;
+  if (moves) {
+    if (consumes (received[1], *received))
+      return FALSE;
+    PwAction message = *received;
+    received[0] = received[1];
+    received[1] = message;
+    received++;
+  }
+  sent->grouped = received->grouped = 1;
+  *to->out++ = recv;
+  *from->out++ = send;
+  return TRUE;
+}
+
+static void
+queue_if_idle (Lowering *l, int r) {
+  Rank *rank = &l->ranks[r];
+  gboolean queues = rank->state == RESTING;
+  l->idle[l->n_idle] = r;
+  l->n_idle += queues;
+  rank->state = queues ? QUEUED : rank->state;
+}
+
+/* ACTION of rank R has ended: its messages go out, who waits for them may start. */
+static void
+publish (Lowering *l, int r, PwAction action) {
+  Flow flow = kinds[action.kind].flow;
+  if (flow == FLOW_NONE)
+    return;
+  const FlowTable *table = &l->flows[flow];
+  Rank *from = &l->ranks[r];
+  int place = place_of (l, action);
+  for (int k = table->port_start[place]; k < table->port_start[place + 1]; k++) {
+    const Port *port = &table->ports[k];
+    Rank *to = &l->ranks[port->rank];
+    PwAction send = port->send, recv = port->recv;
+    send.microbatch = action.microbatch;
+    recv.microbatch = action.microbatch;
+    if (!l->options->batched || !join (from, to, send, recv)) {
+      *from->out++ = send;
+      *to->out++ = recv;
+    }
+    queue_if_idle (l, port->rank);
+  }
+}
+
+static void
+finish (Lowering *l, int r) {
+  Rank *rank = &l->ranks[r];
+  int n = rank->n_running;
+  if (!l->appends_at_start)
+    append_running (rank);
+  for (int i = 0; i < n; i++) {
+    PwAction action = rank->running[i];
+    *done_of (l, action.stage, action.microbatch) |= kinds[action.kind].done;
+  }
+  for (int i = 0; i < n; i++)
+    publish (l, r, rank->running[i]);
+  rank->state = RESTING;
+  l->n_running--;
+  queue_if_idle (l, r);
+}
+
+static void
+play (Lowering *l) {
+  for (int rank = 0; rank < l->schedule->ranks; rank++)
+    start (l, rank);
+  while (l->n_running > 0) {
+    l->tick = (l->tick + 1) % TICKS;
+    for (int i = 0; i < l->n_ending[l->tick]; i++)
+      finish (l, l->ending[l->tick][i]);
+    l->n_ending[l->tick] = 0;
+    for (int i = 0; i < l->n_idle; i++)
+      start (l, l->idle[i]);
+    l->n_idle = 0;
+  }
+}
+
+/* Where rank R stands still, and whom it waits for (-1 if that never comes), as text. */
+static int
+describe_wait (const Lowering *l, int r, GString *text) {
+  char waiting[PW_ACTION_TEXT_MAX], awaited[PW_ACTION_TEXT_MAX];
+  const Rank *rank = &l->ranks[r];
+  const PwAction *action = rank->next;
+  int stage = awaited_stage (l, *action);
+  if (stage < 0 && action->paired && action + 1 < rank->end)
+    stage = awaited_stage (l, *++action);
+  PwAction other = pw_action (action->kind, stage, action->microbatch);
+  int peer = pw_placement_rank (l->schedule->placement, action->direction, stage);
+  g_string_append_printf (text, "rank %d, action %" G_GINT64_FORMAT ": %s waits for rank %d's %s",
+                          r, (int64_t) (action - l->schedule->programs[r].actions),
+                          pw_action_format (*action, waiting), peer,
+                          pw_action_format (other, awaited));
+  return l->ranks[peer].next == l->ranks[peer].end ? -1 : peer;
+}
+
+/* Follows the waits from rank R until they close; reports the cycle alone. */
+static void
+report_stuck (const Lowering *l, int r, GError **error) {
+  g_autofree int *order = g_new0 (int, l->schedule->ranks); /* 0: not visited */
+  g_autoptr (GString) text = g_string_new (NULL);
+  int n = 0;
+  while (r >= 0 && order[r] == 0) {
+    order[r] = ++n;
+    g_string_truncate (text, 0);
+    r = describe_wait (l, r, text);
+  }
+  if (r < 0) {
+    g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_MISSING, "%s, which is not there",
+                 text->str);
+    return;
+  }
+  int first = r;
+  g_string_truncate (text, 0);
+  do {
+    if (text->len > 0)
+      g_string_append (text, "; ");
+    r = describe_wait (l, r, text);
+  } while (r != first);
+  g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_DEADLOCK, "%s", text->str);
+}
+
+static gboolean
+check_finished (const Lowering *l, GError **error) {
+  for (int rank = 0; rank < l->schedule->ranks; rank++)
+    if (l->ranks[rank].next < l->ranks[rank].end) {
+      report_stuck (l, rank, error);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+append_updates (Lowering *l) {
+  const PwPlacement *placement = l->schedule->placement;
+  for (int place = 0; place < placement->directions * placement->stages; place++) {
+    PwAction update = pw_action (PW_ACTION_UPDATE, place % placement->stages, 0);
+    update.direction = place >= placement->stages;
+    *l->ranks[placement->rank_of_stage[place]].out++ = update;
+  }
+}
+
+static PwSchedule *
+take_lowered (Lowering *l) {
+  PwSchedule *lowered = g_steal_pointer (&l->lowered);
+  lowered->is_lowered = TRUE;
+  lowered->policy = l->options->policy;
+  lowered->batched = l->options->batched;
+  for (int rank = 0; rank < lowered->ranks; rank++)
+    lowered->programs[rank].n_prologue = l->ranks[rank].out - l->ranks[rank].list;
+  return lowered;
+}
+
+static PwSchedule *
+run (Lowering *l, GError **error) {
+  if (!count_actions (l, error))
+    return NULL;
+  l->done = g_malloc0 ((gsize) (l->schedule->stages * l->stride));
+  allocate_lists (l);
+  play (l);
+  if (!check_finished (l, error))
+    return NULL;
+  if (l->adds_updates)
+    append_updates (l);
+  return take_lowered (l);
+}
+
+static gboolean
+check_placement (const PwPlacement *placement, GError **error) {
+  for (int place = 0; place < placement->directions * placement->stages; place++)
+    if (placement->rank_of_stage[place] < 0) {
+      g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_MISSING, "stage %d is on no rank",
+                   place % placement->stages);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+set_flow (Lowering *l, Flow flow) {
+  const PwStageEdges *edges = l->edges;
+  gboolean forward = flow == FLOW_FORWARD;
+  const PwPorts *ports = forward ? &l->crossings->consumers : &l->crossings->producers;
+  int places = l->schedule->placement->directions * l->schedule->stages;
+  FlowTable *table = &l->flows[flow];
+  *table = (FlowTable){ .port_start = ports->start,
+                        .need_start = forward ? edges->in_start : edges->out_start,
+                        .ports = g_new (Port, ports->start[places]),
+                        .needs = g_new (int, edges->n_edges) };
+  for (int k = 0; k < edges->n_edges; k++)
+    table->needs[k] = forward ? edges->edges[edges->in_edges[k]].producer
+                              : edges->edges[edges->out_edges[k]].consumer;
+  for (int place = 0; place < places; place++)
+    for (int k = ports->start[place]; k < ports->start[place + 1]; k++) {
+      const PwPort *port = &ports->ports[k];
+      Port *made = &table->ports[k];
+      made->rank = port->rank;
+      made->send = pw_action (send_of_flow[flow], place % l->schedule->stages, 0);
+      made->recv = pw_action (recv_of_flow[flow], port->stage, 0);
+      made->send.edge = made->recv.edge = (uint16_t) port->edge;
+      made->send.direction = made->recv.direction = place >= l->schedule->stages;
+    }
+}
+
+static PwSchedule *
+lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowerOptions *options,
+             GError **error) {
+  if (!check_placement (schedule->placement, error))
+    return NULL;
+  int ranks = schedule->ranks, places = schedule->placement->directions * schedule->stages;
+  Lowering l = {
+    .schedule = schedule,
+    .edges = edges,
+    .options = options,
+    .crossings = pw__crossings_new (schedule->placement, edges),
+    .appends_at_start = pw_policies[options->policy].blocks_program,
+    .slots = pw__schedule_slots (schedule),
+    .stride = ((pw__schedule_slots (schedule) / 64 + 1) | 1) * 64,
+    .ranks = g_new0 (Rank, ranks),
+    .idle = g_new (int, ranks + 1),
+    .n_forward = g_new0 (int64_t, places),
+    .n_gradient = g_new0 (int64_t, places),
+    .last_forward = g_new0 (int, places),
+  };
+  for (int i = 0; i < TICKS; i++)
+    l.ending[i] = g_new (int, ranks);
+  for (Flow flow = 0; flow < FLOW_N; flow++)
+    set_flow (&l, flow);
+  PwSchedule *lowered = run (&l, error);
+  for (Flow flow = 0; flow < FLOW_N; flow++) {
+    g_free (l.flows[flow].ports);
+    g_free (l.flows[flow].needs);
+  }
+  for (int i = 0; i < TICKS; i++)
+    g_free (l.ending[i]);
+  pw_schedule_free (l.lowered);
+  g_free (l.last_forward);
+  g_free (l.n_gradient);
+  g_free (l.n_forward);
+  g_free (l.idle);
+  g_free (l.ranks);
+  g_free (l.done);
+  pw__crossings_free (l.crossings);
+  return lowered;
+}
+
+PwSchedule *
+pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
+                   const PwLowerOptions *options, GError **error) {
+  if (schedule->is_lowered)
+    return pw_schedule_copy (schedule);
+  g_autoptr (PwStageEdges) chain = edges == NULL ? pw_stage_edges_new_chain (schedule->stages) : NULL;
+  g_autoptr (PwSchedule) owned = NULL;
+  const PwSchedule *plain = pw__schedule_plain (schedule, &owned, error);
+  if (plain == NULL)
+    return NULL;
+  return lower_plain (plain, edges != NULL ? edges : chain, options, error);
+}
+
+PwSchedule *
+pw_schedule_raise (const PwSchedule *lowered) {
+  PwSchedule *raised = pw_schedule_copy (lowered);
+  raised->is_lowered = FALSE;
+  raised->policy = PW_POLICY_DEFAULT;
+  raised->batched = FALSE;
+  for (int rank = 0; rank < raised->ranks; rank++) {
+    PwProgram *program = &raised->programs[rank];
+    int64_t *lengths[] = { &program->n_prologue, &program->n_body, &program->n_epilogue };
+    const PwAction *from = program->actions;
+    PwAction *out = program->actions;
+    for (gsize part = 0; part < G_N_ELEMENTS (lengths); part++) {
+      PwAction *start_of_part = out;
+      for (int64_t i = 0; i < *lengths[part]; i++, from++)
+        if (!pw__action_is_message (*from) && from->kind != PW_ACTION_RECOMPUTE
+            && from->kind != PW_ACTION_UPDATE)
+          *out++ = *from;
+      *lengths[part] = out - start_of_part;
+    }
+  }
+  return raised;
+}
