@@ -8,8 +8,25 @@
 
 G_DEFINE_QUARK (pw - json - error - quark, pw_json_error)
 
+/* jansson skips a zero byte behind a number. */
+static gboolean
+check_zero_bytes (const char *file, const char *text, gsize bytes, GError **error) {
+  const char *zero = memchr (text, '\0', bytes);
+  if (zero == NULL)
+    return TRUE;
+  int line = 1;
+  for (; text < zero; text++)
+    line += *text == '\n';
+  g_set_error (error, PW_JSON_ERROR, PW_JSON_ERROR_SYNTAX, "%s:%d: a byte is zero", file, line);
+  return FALSE;
+}
+
 static PwJsonFile *
 parse (const char *file, char *text, gsize bytes, GError **error) {
+  if (!check_zero_bytes (file, text, bytes, error)) {
+    g_free (text);
+    return NULL;
+  }
   json_error_t failure;
   json_t *root = json_loadb (text, bytes, JSON_REJECT_DUPLICATES, &failure);
   if (root == NULL) {

@@ -63,12 +63,15 @@ append_units (GString *text, const PwGraph *graph, int first) {
   while (next < graph->n_units && units_look_alike (graph, first, next))
     next++;
   const PwUnit *unit = &graph->units[first];
-  g_autofree char *label = next - first == 1
-                               ? g_strdup_printf ("%-5d %s", first, unit->name)
-                               : g_strdup_printf ("%d-%d   %s..%s", first, next - 1, unit->name,
-                                                  graph->units[next - 1].name);
-  g_autofree char *note = next - first > 1 ? g_strdup_printf ("%d units, each", next - first)
-                                           : g_strdup (unit->is_end ? "end" : "");
+  gboolean is_run = next - first > 1;
+  g_autofree char *numbers
+      = is_run ? g_strdup_printf ("%d-%d", first, next - 1) : g_strdup_printf ("%d", first);
+  g_autofree char *names = is_run
+                               ? g_strconcat (unit->name, "..", graph->units[next - 1].name, NULL)
+                               : g_strdup (unit->name);
+  g_autofree char *label = g_strdup_printf ("%-5s %s", numbers, names);
+  g_autofree char *note = is_run ? g_strdup_printf ("%d units, each", next - first)
+                                 : g_strdup (unit->is_end ? "end" : "");
   append_row (text, label, note, "", pw_graph_parameters (graph, unit->first_layer, unit->n_layers),
               pw_graph_flops (graph, unit->first_layer, unit->n_layers));
   for (int l = unit->first_layer; l < unit->first_layer + unit->n_layers; l++)
@@ -76,7 +79,7 @@ append_units (GString *text, const PwGraph *graph, int first) {
   return next;
 }
 
-/* The same key for every line: a line that ends in spaces ends before them. */
+/* Cuts the padding of last columns that are empty. */
 static char *
 strip_line_ends (GString *text) {
   GString *result = g_string_sized_new (text->len);
