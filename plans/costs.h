@@ -25,7 +25,7 @@ typedef struct {
   PwLayerCost *layers; /* [n_layers] */
 } PwLayerCostTable;
 typedef struct {
-  char *source; /* "measured", "analytic" */
+  char *source;  /* "measured", "analytic" */
   char *machine; /* processor and library versions, for the reader */
   char *model;
   int n_layers;
@@ -35,14 +35,18 @@ typedef struct {
   double action_overhead_s; /* what the worker adds to each compute action */
 } PwLayerCosts;
 
+/* N_TABLES tables of zeros with the layers' names. */
 PwLayerCosts *pw_layer_costs_new (const PwGraph *graph, const char *source, int n_tables);
-/* Roofline: max(FLOPs / (efficiency * peak), bytes / memory bandwidth). */
+/* Roofline: max(FLOPs / (efficiency * peak), bytes / memory bandwidth). The update is Adam's. */
 PwLayerCosts *pw_layer_costs_new_analytic (const PwGraph *graph, const PwHardware *hardware,
                                            int64_t samples);
+/* GRAPH NULL: names are not compared. */
 PwLayerCosts *pw_layer_costs_load (const char *path, const PwGraph *graph, GError **error);
 gboolean pw_layer_costs_save (const PwLayerCosts *costs, const char *path, GError **error);
-/* Linear between the measured sizes, proportional beyond the largest (and below the smallest). */
+/* Linear between the measured sizes, proportional beyond the largest (and below the smallest); the
+ * update costs the same whatever the size. OUT borrows the layer's name. */
 void pw_layer_costs_at (const PwLayerCosts *costs, int layer, double samples, PwLayerCost *out);
+PwLayerCosts *pw_layer_costs_copy (const PwLayerCosts *costs);
 void pw_layer_costs_free (PwLayerCosts *costs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwLayerCosts, pw_layer_costs_free)
 
@@ -60,21 +64,24 @@ typedef struct {
   int64_t input_kept_bytes;  /* of these, kept from F's end to the backward */
   int64_t kept_bytes;        /* alive from I's end to W's end */
   int64_t output_held_bytes; /* sent outputs that are not stashed: alive until the send is done */
-  int64_t gradient_in_bytes; /* received output gradients: alive from their receive to the backward */
+  int64_t
+      gradient_in_bytes; /* received output gradients: alive from their receive to the backward */
   int64_t gradient_out_bytes; /* sent input gradients: alive until the send is done */
   int64_t forward_peak_bytes, backward_peak_bytes, input_peak_bytes, weight_peak_bytes;
 } PwStageCost;
 
 typedef struct {
   int stages, n_edges;
-  PwStageCost *stage;       /* [stages] */
-  int64_t *message_bytes;   /* [n_edges], of one micro-batch */
-  PwLink *link;             /* [n_edges] */
+  PwStageCost *stage;     /* [stages] */
+  int64_t *message_bytes; /* [n_edges], of one micro-batch */
+  PwLink *link;           /* [n_edges] */
   int microbatches;
   double *factor; /* [microbatches][stages], times every compute time; NULL: all 1 */
   gboolean unitless;
 } PwStageCosts;
+/* All zero. */
 PwStageCosts *pw_stage_costs_new (int stages, const PwStageEdges *edges);
+PwStageCosts *pw_stage_costs_copy (const PwStageCosts *costs);
 void pw_stage_costs_free (PwStageCosts *costs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwStageCosts, pw_stage_costs_free)
 
@@ -86,12 +93,13 @@ PwStageCosts *pw_stage_costs_sum (const PwLayerCosts *costs, const PwGraph *grap
                                   const int64_t *samples, int microbatches, int optimizer_slots,
                                   gboolean training);
 
-/* Synthetic: per-stage times given by hand, a message of LATENCY + BYTES / BANDWIDTH (0: infinite). */
+/* Synthetic: per-stage times given by hand, a message of LATENCY + BYTES / BANDWIDTH (0: infinite).
+ */
 typedef struct {
   int stages;
   const double *forward, *backward, *input, *weight; /* [stages]; backward NULL: input + weight;
                                                         input and weight NULL: half of backward */
-  double overlapped; /* 0: forward + backward */
+  double overlapped;                                 /* 0: forward + backward */
   double latency, message_bytes, bandwidth;
 } PwSyntheticCosts;
 PwStageCosts *pw_stage_costs_new_synthetic (const PwSyntheticCosts *synthetic,

@@ -15,6 +15,8 @@ typedef struct {
   double bandwidth; /* bytes per second, one direction; 0: infinite */
   PwLinkSharing sharing;
 } PwLink;
+/* Seconds of one message alone on LINK. */
+double pw_link_time (const PwLink *link, int64_t bytes);
 
 typedef struct {
   char *name;
@@ -29,8 +31,8 @@ typedef struct {
 
 const PwHardware *const *pw_hardware_list (void); /* NULL-terminated */
 const PwHardware *pw_hardware_get (const char *name);
-/* VALUE: a catalogue name, "FILE.json", or an object (keys as the fields above; "like": a name whose
- * values it starts from). */
+/* VALUE: a catalogue name, "FILE.json", or an object (keys as the fields above; "like": a name
+ * whose values it starts from). */
 PwHardware *pw_hardware_read (PwJsonPlace place, json_t *value, GError **error);
 PwHardware *pw_hardware_copy (const PwHardware *hardware);
 void pw_hardware_free (PwHardware *hardware);

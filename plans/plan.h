@@ -1,5 +1,5 @@
-/* The plan file: what to train, how it is cut and ordered, on what. DESIGN: every key of the file is
- * one row of the table in plan.c; every command that reads a plan takes the overrides. */
+/* The plan file: what to train, how it is cut and ordered, on what. DESIGN: every key of the file
+ * is one row of the table in plan.c; every command that reads a plan takes the overrides. */
 #pragma once
 #include "io/json.h"
 #include "schedules/params.h"
@@ -15,12 +15,19 @@ typedef enum {
   PW_PLAN_ERROR_UNSUPPORTED /* known, but this version or build cannot do it */
 } PwPlanError;
 
-typedef enum { PW_METHOD_BALANCE, PW_METHOD_TIME, PW_METHOD_PARAMETERS, PW_METHOD_FLOPS,
-               PW_METHOD_MEMORY } PwPartitionMethod;
+typedef enum {
+  PW_METHOD_BALANCE,
+  PW_METHOD_TIME,
+  PW_METHOD_PARAMETERS,
+  PW_METHOD_FLOPS,
+  PW_METHOD_MEMORY
+} PwPartitionMethod;
 extern const char *const pw_partition_method_names[]; /* "balance", "time", ..., NULL */
 
 typedef enum { PW_OPTIMIZER_SGD, PW_OPTIMIZER_ADAM, PW_OPTIMIZER_ADAMW } PwOptimizerKind;
-extern const char *const pw_optimizer_names[];
+extern const char *const pw_optimizer_names[]; /* "sgd", "adam", "adamw", NULL */
+/* Indices of PwPlan.precision; all but the first are known and refused. */
+extern const char *const pw_precision_names[]; /* "fp32", "bf16", "fp16", NULL */
 typedef struct {
   PwOptimizerKind kind;
   double learning_rate, momentum, beta1, beta2, epsilon, weight_decay;
@@ -38,41 +45,65 @@ typedef struct {
   json_t *model; /* borrowed from json */
   PwHardware *hardware;
   char *costs; /* file; NULL: analytic */
-  int ranks;
+  int ranks;   /* 0: not given; then the length of balance, or what the CSV has */
   PwPartitionMethod method;
-  GArray *balance; /* int; units per stage */
-  gboolean count_ends; /* "ends": "counted" */
-  char *schedule;      /* name */
-  char *schedule_csv;  /* path, instead of a name */
-  PwScheduleParams params;
-  int64_t batch;
+  GArray *balance;            /* int; units per stage */
+  PwPartitionMethod fallback; /* instead of a balance of the file that overrides have made unfit */
+  gboolean count_ends;        /* "ends": "counted" */
+  char *schedule;             /* name */
+  char *schedule_csv;         /* path, instead of a name */
+  PwScheduleParams params;    /* ranks, F, I, W, comm are filled in by resolve; microbatches 0: not
+                                 given, twice the ranks */
+  int64_t batch;              /* 0: not given, one sample per micro-batch */
   int64_t steps;
   int64_t seed;
   char *backend;   /* "cpu" */
   char *transport; /* "threads" */
   PwPolicy policy;
   gboolean batched;
-  int precision; /* 0 fp32; others are refused by the executor */
+  int precision; /* 0: fp32 */
   PwRecompute recompute;
+  gboolean recompute_layers; /* a list of layers was given: known and refused */
   PwOptimizerPlan optimizer;
   PwDataPlan data;
   int data_parallel;
   int64_t memory_limit; /* bytes per rank; 0: none */
   char *checkpoint;     /* folder; NULL: none */
+  guint64 overridden;   /* bit i: row i of pw_plan_overrides was applied */
 } PwPlan;
 
 PwPlan *pw_plan_load (const char *path, GError **error);
 /* FILE names the text in messages; "-" style plans and tests. */
 PwPlan *pw_plan_parse (const char *file, const char *text, GError **error);
+/* Independent of PLAN, which may be in use by another thread. */
+PwPlan *pw_plan_copy (const PwPlan *plan);
 void pw_plan_free (PwPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwPlan, pw_plan_free)
 
+/* Whether this version can train it: PW_PLAN_ERROR_UNSUPPORTED names the first key it cannot do.
+ * Simulation takes more (any backend, any transport), and resolve itself refuses what it cannot. */
+gboolean pw_plan_check_runnable (const PwPlan *plan, GError **error);
+/* Tensors the optimiser keeps per parameter: 0, 1 (momentum) or 2. */
+int pw_optimizer_slots (const PwOptimizerPlan *optimizer);
+
 /* Overrides: the option's long name without dashes ("microbatches") and its text. One table serves
- * the command line, its help and this. Errors name the option: "--ranks: 0 is below the minimum 1". */
-typedef struct {
+ * the command line, its help and this. Errors name the option: "--ranks: 0 is below the minimum 1".
+ *
+ * The order in which they are applied does not matter. What the file says and another schedule does
+ * not take (chunks, group, ...) is dropped with --schedule, what an option says is not: the
+ * generator refuses it. A balance of the file gives way to "method" (default time) when --ranks,
+ * --schedule,
+ * --chunks or --waves change the number of stages; one given with --balance must fit. */
+typedef struct PwPlanOverride {
   const char *name;     /* "microbatches" */
-  const char *argument; /* "M"; NULL for a flag */
+  const char *argument; /* "M"; NULL for a flag, whose value may be NULL */
   const char *help;
+  /* The rest is plan_override.c's. */
+  PwJsonType type;
+  gsize offset; /* in PwPlan */
+  double minimum, maximum;
+  const char *const *names;
+  gboolean (*apply) (PwPlan *plan, const char *value, GError **error); /* CUSTOM */
 } PwPlanOverride;
 const PwPlanOverride *pw_plan_overrides (gsize *n);
 gboolean pw_plan_override (PwPlan *plan, const char *name, const char *value, GError **error);

@@ -6,8 +6,9 @@
 
 typedef struct {
   PwGraph *graph;
-  PwPartition *units;     /* stage bounds in units */
-  PwPartition *partition; /* the same in layers */
+  PwPartition *units;       /* stage bounds in units */
+  PwPartition *partition;   /* the same in layers */
+  PwPartitionMethod method; /* that made them: not the plan's where its balance was dropped */
   PwStageEdges *edges;
   PwLayerCosts *layer_costs;
   PwStageCosts *costs;
@@ -23,7 +24,7 @@ typedef struct {
 
 typedef struct {
   PwMode mode;
-  gboolean updates;         /* U in the lowered lists; the library's own loops step apart */
+  gboolean updates;          /* U in the lowered lists; the library's own loops step apart */
   PwLayerCosts *layer_costs; /* instead of the plan's file; borrowed, copied */
   PwGraph *graph;            /* instead of building the plan's model; taken over */
 } PwResolveOptions;

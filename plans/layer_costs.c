@@ -1,0 +1,140 @@
+/* Layer costs: estimated by the roofline model (Williams, Waterman, Patterson 2009), and read
+ * between the measured sizes. */
+#include "plans/costs.h"
+
+#include <math.h>
+
+/* Reads and writes of one parameter in an Adam step: weight, gradient and two moments in, weight
+ * and two moments out. */
+#define UPDATE_TENSORS 7
+
+GQuark
+pw_costs_error_quark (void) {
+  return g_quark_from_static_string ("pw-costs-error-quark");
+}
+
+PwLayerCosts *
+pw_layer_costs_new (const PwGraph *graph, const char *source, int n_tables) {
+  PwLayerCosts *costs = g_new0 (PwLayerCosts, 1);
+  costs->source = g_strdup (source);
+  costs->model = g_strdup (graph->name);
+  costs->n_layers = graph->n_layers;
+  costs->n_tables = n_tables;
+  costs->tables = g_new0 (PwLayerCostTable, n_tables);
+  for (int t = 0; t < n_tables; t++) {
+    costs->tables[t].layers = g_new0 (PwLayerCost, graph->n_layers);
+    for (int l = 0; l < graph->n_layers; l++)
+      costs->tables[t].layers[l].layer = g_strdup (graph->layers[l].name);
+  }
+  return costs;
+}
+
+PwLayerCosts *
+pw_layer_costs_copy (const PwLayerCosts *costs) {
+  PwLayerCosts *copy = g_memdup2 (costs, sizeof *costs);
+  copy->source = g_strdup (costs->source);
+  copy->machine = g_strdup (costs->machine);
+  copy->model = g_strdup (costs->model);
+  copy->tables = g_memdup2 (costs->tables, (gsize)costs->n_tables * sizeof *costs->tables);
+  for (int t = 0; t < costs->n_tables; t++) {
+    PwLayerCostTable *table = &copy->tables[t];
+    table->layers = g_memdup2 (table->layers, (gsize)costs->n_layers * sizeof *table->layers);
+    for (int l = 0; l < costs->n_layers; l++)
+      table->layers[l].layer = g_strdup (table->layers[l].layer);
+  }
+  return copy;
+}
+
+void
+pw_layer_costs_free (PwLayerCosts *costs) {
+  if (costs == NULL)
+    return;
+  for (int t = 0; t < costs->n_tables; t++) {
+    for (int l = 0; costs->tables[t].layers != NULL && l < costs->n_layers; l++)
+      g_free (costs->tables[t].layers[l].layer);
+    g_free (costs->tables[t].layers);
+  }
+  g_free (costs->tables);
+  g_free (costs->source);
+  g_free (costs->machine);
+  g_free (costs->model);
+  g_free (costs);
+}
+
+/* FLOPs and bytes of SAMPLES samples, and bytes that move whatever their number. */
+static double
+roofline (const PwHardware *hardware, int64_t samples, int64_t flops, int64_t bytes,
+          int64_t fixed_bytes) {
+  double compute = (double)samples * (double)flops / (hardware->efficiency * hardware->flops);
+  double memory
+      = ((double)samples * (double)bytes + (double)fixed_bytes) / hardware->memory_bandwidth;
+  return MAX (compute, memory);
+}
+
+static void
+estimate_layer (const PwLayer *layer, const PwHardware *hardware, int64_t samples,
+                PwLayerCost *out) {
+  const PwLayerInfo *info = &layer->info;
+  int64_t parameter_bytes = pw_layer_info_parameters (info) * pw_dtype_bytes (PW_DTYPE_F32);
+  /* A layer that is given integers looks up the rows it needs, which its own bytes count. */
+  int64_t moved = layer->type->input_dtype == PW_DTYPE_I32 ? 0 : parameter_bytes;
+  out->forward_s = roofline (hardware, samples, info->flops_forward, info->bytes_forward, moved);
+  out->input_s = roofline (hardware, samples, info->flops_input, info->bytes_input,
+                           info->has_input_gradient ? moved : 0);
+  out->weight_s = roofline (hardware, samples, info->flops_weight, info->bytes_weight, 2 * moved);
+  out->update_s = layer->shares_with >= 0
+                      ? 0
+                      : UPDATE_TENSORS * (double)parameter_bytes / hardware->memory_bandwidth;
+}
+
+PwLayerCosts *
+pw_layer_costs_new_analytic (const PwGraph *graph, const PwHardware *hardware, int64_t samples) {
+  PwLayerCosts *costs = pw_layer_costs_new (graph, "analytic", 1);
+  costs->machine = g_strdup (hardware->name);
+  costs->link = hardware->link;
+  costs->tables[0].samples = samples;
+  for (int l = 0; l < graph->n_layers; l++)
+    estimate_layer (&graph->layers[l], hardware, samples, &costs->tables[0].layers[l]);
+  return costs;
+}
+
+/* A + SHARE * (B - A), exact at both ends. */
+static double
+between (double a, double b, double share) {
+  return share <= 0 ? a : share >= 1 ? b : a + share * (b - a);
+}
+
+/* Times grow with the samples, the update does not. */
+static void
+scale_layer (const PwLayerCost *cost, double scale, PwLayerCost *out) {
+  *out = *cost;
+  out->forward_s *= scale;
+  out->input_s *= scale;
+  out->weight_s *= scale;
+  out->workspace_bytes = (int64_t)ceil ((double)cost->workspace_bytes * scale);
+}
+
+void
+pw_layer_costs_at (const PwLayerCosts *costs, int layer, double samples, PwLayerCost *out) {
+  const PwLayerCostTable *tables = costs->tables;
+  int above = 0;
+  while (above < costs->n_tables && (double)tables[above].samples < samples)
+    above++;
+  if (above == 0 || above == costs->n_tables) {
+    const PwLayerCostTable *nearest = &tables[above == 0 ? 0 : above - 1];
+    scale_layer (&nearest->layers[layer], samples / (double)nearest->samples, out);
+    return;
+  }
+  const PwLayerCost *a = &tables[above - 1].layers[layer], *b = &tables[above].layers[layer];
+  double from = (double)tables[above - 1].samples, to = (double)tables[above].samples;
+  double share = (samples - from) / (to - from);
+  *out = (PwLayerCost){
+    .layer = a->layer,
+    .forward_s = between (a->forward_s, b->forward_s, share),
+    .input_s = between (a->input_s, b->input_s, share),
+    .weight_s = between (a->weight_s, b->weight_s, share),
+    .update_s = between (a->update_s, b->update_s, share),
+    .workspace_bytes
+    = (int64_t)ceil (between ((double)a->workspace_bytes, (double)b->workspace_bytes, share)),
+  };
+}

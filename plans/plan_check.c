@@ -1,0 +1,86 @@
+/* Places in a plan for messages, and what this version of the program cannot do. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "plans/plan_private.h"
+
+GQuark
+pw_plan_error_quark (void) {
+  return g_quark_from_static_string ("pw-plan-error-quark");
+}
+
+char *
+pw__plan_relative (const char *file, const char *name) {
+  g_autofree char *folder = g_path_get_dirname (file);
+  if (g_path_is_absolute (name) || strcmp (name, "-") == 0 || strcmp (folder, ".") == 0)
+    return g_strdup (name);
+  return g_build_filename (folder, name, NULL);
+}
+
+gboolean
+pw__plan_is_overridden (const PwPlan *plan, const char *option) {
+  gsize n;
+  const PwPlanOverride *rows = pw_plan_overrides (&n);
+  for (gsize i = 0; i < n; i++)
+    if (strcmp (rows[i].name, option) == 0)
+      return (plan->overridden >> i & 1) != 0;
+  g_assert_not_reached ();
+}
+
+void
+pw__plan_prefix_error (const PwPlan *plan, const char *key, const char *option, GError **error) {
+  if (option != NULL && pw__plan_is_overridden (plan, option))
+    g_prefix_error (error, "--%s: ", option);
+  else
+    pw_json_prefix_error ((PwJsonPlace){ .file = plan->json, .path = key }, error);
+}
+
+gboolean
+pw__plan_fail (const PwPlan *plan, const char *key, const char *option, PwPlanError code,
+               GError **error, const char *format, ...) {
+  va_list arguments;
+  va_start (arguments, format);
+  g_autofree char *message = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  g_set_error_literal (error, PW_PLAN_ERROR, (int)code, message);
+  pw__plan_prefix_error (plan, key, option, error);
+  return FALSE;
+}
+
+gboolean
+pw__plan_check_supported (const PwPlan *plan, GError **error) {
+  if (plan->precision != 0)
+    return pw__plan_fail (plan, "precision", "precision", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "%s is not supported yet, only fp32",
+                          pw_precision_names[plan->precision]);
+  if (plan->data_parallel != 1)
+    return pw__plan_fail (plan, "data_parallel", "data-parallel", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "%d replicas are not supported yet, only 1", plan->data_parallel);
+  if (plan->recompute_layers)
+    return pw__plan_fail (plan, "recompute", "recompute", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "a list of layers is not supported yet, only whole stages");
+  return TRUE;
+}
+
+gboolean
+pw_plan_check_runnable (const PwPlan *plan, GError **error) {
+  if (!pw__plan_check_supported (plan, error))
+    return FALSE;
+  if (strcmp (plan->backend, "cpu") != 0)
+    return pw__plan_fail (plan, "backend", "backend", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "this build cannot run on \"%s\", only on \"cpu\"", plan->backend);
+  if (strcmp (plan->transport, "threads") != 0)
+    return pw__plan_fail (plan, "transport", "transport", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "this build has no \"%s\", only \"threads\"", plan->transport);
+  if (plan->params.pieces > 1)
+    return pw__plan_fail (plan, "schedule.pieces", "pieces", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "sequence pieces can be simulated, not run");
+  return TRUE;
+}
+
+int
+pw_optimizer_slots (const PwOptimizerPlan *optimizer) {
+  if (optimizer->kind == PW_OPTIMIZER_SGD)
+    return optimizer->momentum > 0 ? 1 : 0;
+  return 2;
+}

@@ -1,0 +1,55 @@
+/* Shared by the files of plans/ alone. */
+#pragma once
+#include "plans/plan.h"
+#include "plans/resolve.h"
+
+#define PW_PLAN_BATCH_MAX 1e9
+#define PW_PLAN_STEPS_MAX 1e12
+#define PW_PLAN_SEED_MAX 9007199254740992.0 /* 2^53, what a JSON number keeps exactly */
+
+extern const char *const pw__backend_names[], *const pw__transport_names[];
+extern const PwOptimizerPlan pw__optimizer_defaults[]; /* by kind */
+
+/* Readers for the table of plan.c, see plan_sections.c. */
+gboolean pw__plan_read_partition (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__plan_read_schedule (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__plan_read_recompute (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__plan_read_optimizer (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__plan_read_data (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__plan_read_backend (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__plan_read_transport (PwJsonPlace place, json_t *value, void *field, GError **error);
+
+/* NAME as seen from FILE's folder; absolute names and "-" stay as they are. */
+char *pw__plan_relative (const char *file, const char *name);
+
+/* Sets a PW_PLAN_ERROR with the place of KEY ("partition.balance"): its line in the plan, or the
+ * option if OPTION ("balance", NULL: none) was given on the command line. Returns FALSE. */
+gboolean pw__plan_fail (const PwPlan *plan, const char *key, const char *option, PwPlanError code,
+                        GError **error, const char *format, ...) G_GNUC_PRINTF (6, 7);
+/* Puts the same place before the message of *ERROR. */
+void pw__plan_prefix_error (const PwPlan *plan, const char *key, const char *option,
+                            GError **error);
+/* Whether an override named OPTION was applied. */
+gboolean pw__plan_is_overridden (const PwPlan *plan, const char *option);
+
+/* TEXT is a schedule's name, or a path (one with a folder, or that ends in .csv) as seen from FILE.
+ */
+gboolean pw__plan_set_schedule (PwPlan *plan, const char *text, const char *file, GError **error);
+/* A number of micro-batches or the name of a rule; FALSE if TEXT is neither. */
+gboolean pw__plan_set_group (PwScheduleParams *params, const char *text);
+
+/* Rows of a link, in hardware and cost files. FIELD is a PwLink. */
+gboolean pw__link_read (PwJsonPlace place, json_t *value, void *field, GError **error);
+json_t *pw__link_to_json (const PwLink *link);
+
+/* The values the reader takes and this version cannot do at all, simulation included. */
+gboolean pw__plan_check_supported (const PwPlan *plan, GError **error);
+
+/* Stage bounds in units by the plan's method, which it leaves in RESOLVED; STASH_MICROBATCHES: how
+ * many micro-batches' activations a rank holds. */
+PwPartition *pw__plan_partition_units (const PwPlan *plan, PwResolvedPlan *resolved, int stages,
+                                       double stash_microbatches, GError **error);
+PwPartition *pw__plan_partition_layers (const PwGraph *graph, const PwPartition *units);
+/* Every tensor that a later stage reads, once per reading stage, and the shared parameters. */
+/* NULL: more than PW_EDGES_MAX. */
+PwStageEdges *pw__plan_stage_edges (const PwGraph *graph, const PwPartition *layers);

@@ -1,0 +1,362 @@
+/* Resolving, in the order in which one thing needs the other: model, schedule (its number of stages
+ * and micro-batches), micro-batch sizes, layer costs, partition, edges, stage costs; then the
+ * schedule once more, told what a stage costs, and its lowered form. */
+#include "plans/resolve.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "models/registry.h"
+#include "plans/plan_private.h"
+#include "schedules/check.h"
+#include "schedules/csv.h"
+
+/* Bytes of a whole micro-batch or of all parameters stay below this, so that sums of them do not
+ * overflow. */
+#define BYTES_MAX 1152921504606846976.0 /* 2^60 */
+
+typedef struct {
+  const PwPlan *plan;
+  PwResolveOptions options;
+  PwResolvedPlan *out;
+  char *csv_text;          /* NULL: a schedule by name */
+  const char *name;        /* of the schedule that is generated */
+  PwScheduleParams params; /* complete */
+} Resolver;
+
+int64_t *
+pw_plan_cut_batch (int64_t batch, int microbatches, GError **error) {
+  g_assert (batch >= 1 && microbatches >= 1);
+  int64_t size = batch / microbatches + (batch % microbatches != 0);
+  int64_t count = batch / size + (batch % size != 0);
+  if (count < microbatches) {
+    g_set_error (error, PW_PLAN_ERROR, PW_PLAN_ERROR_VALUE,
+                 "a batch of %" G_GINT64_FORMAT " cut for %d micro-batches has %" G_GINT64_FORMAT
+                 " in each and makes only %" G_GINT64_FORMAT " of them",
+                 batch, microbatches, size, count);
+    return NULL;
+  }
+  int64_t *samples = g_new (int64_t, microbatches);
+  for (int m = 0; m < microbatches; m++)
+    samples[m] = MIN (size, batch - m * size);
+  return samples;
+}
+
+static gboolean
+read_model (Resolver *r, GError **error) {
+  const PwPlan *plan = r->plan;
+  PwJsonPlace place = { .file = plan->json, .path = "model" };
+  r->out->graph
+      = r->options.graph != NULL ? r->options.graph : pw_model_read (place, plan->model, error);
+  return r->out->graph != NULL;
+}
+
+/* Inference of a plan for training runs its stages forward only. */
+static gboolean
+runs_forward_only (const Resolver *r) {
+  return r->options.mode == PW_MODE_INFERENCE;
+}
+
+static gboolean
+refuse_csv_options (const Resolver *r, GError **error) {
+  const PwScheduleParams *params = &r->plan->params;
+  const struct {
+    const char *key, *option;
+    gboolean is_set;
+  } options[] = {
+    { "schedule.chunks", "chunks", params->chunks != 0 },
+    { "schedule.group", "group", params->group != 0 || params->group_rule != NULL },
+    { "schedule.waves", "waves", params->waves != 0 },
+    { "schedule.pieces", "pieces", params->pieces != 0 },
+    { "schedule.update_every", "update-every", params->update_every != 0 },
+    { "schedule.reverse", "reverse", params->reverse },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
+    if (options[i].is_set)
+      return pw__plan_fail (r->plan, options[i].key, options[i].option, PW_PLAN_ERROR_VALUE, error,
+                            "a schedule that is read from a file does not take it");
+  return TRUE;
+}
+
+static gboolean
+check_csv_size (const Resolver *r, const char *key, const char *option, int has, int wants,
+                GError **error) {
+  if (wants == 0 || wants == has)
+    return TRUE;
+  return pw__plan_fail (r->plan, key, option, PW_PLAN_ERROR_VALUE, error, "%d, but %s has %d",
+                        wants, r->plan->schedule_csv, has);
+}
+
+/* What the file says, the plan need not; what both say must agree. */
+static PwSchedule *
+read_csv (Resolver *r, GError **error) {
+  const PwPlan *plan = r->plan;
+  gsize bytes;
+  if (!refuse_csv_options (r, error))
+    return NULL;
+  if (!pw_file_read (plan->schedule_csv, &r->csv_text, &bytes, error)) {
+    pw__plan_prefix_error (plan, "schedule", "schedule", error);
+    return NULL;
+  }
+  g_autoptr (PwSchedule) schedule
+      = pw_schedule_from_csv (plan->schedule_csv, r->csv_text, NULL, error);
+  if (schedule == NULL || !check_csv_size (r, "ranks", "ranks", schedule->ranks, plan->ranks, error)
+      || !check_csv_size (r, "schedule.microbatches", "microbatches", schedule->microbatches,
+                          plan->params.microbatches, error))
+    return NULL;
+  r->params.ranks = schedule->ranks;
+  r->params.microbatches = schedule->microbatches;
+  return g_steal_pointer (&schedule);
+}
+
+static gboolean
+choose_ranks (Resolver *r, GError **error) {
+  const PwPlan *plan = r->plan;
+  if (plan->ranks > 0)
+    r->params.ranks = plan->ranks;
+  else if (plan->method == PW_METHOD_BALANCE)
+    r->params.ranks = MAX ((int)plan->balance->len / MAX (plan->params.chunks, 1), 1);
+  else
+    return pw__plan_fail (plan, "ranks", "ranks", PW_PLAN_ERROR_VALUE, error,
+                          "missing, and neither partition.balance nor schedule.csv says how many");
+  return TRUE;
+}
+
+/* Twice the ranks fill a pipeline reasonably; fewer where the batch is cut into fewer. */
+static void
+choose_microbatches (Resolver *r) {
+  if (r->params.microbatches > 0)
+    return;
+  int64_t wanted = MIN (2 * (int64_t)r->params.ranks, PW_MICROBATCHES_MAX);
+  if (r->plan->batch > 0) {
+    int64_t size = (r->plan->batch + wanted - 1) / wanted;
+    wanted = (r->plan->batch + size - 1) / size;
+  }
+  r->params.microbatches = (int)wanted;
+}
+
+static PwSchedule *
+generate (const Resolver *r, GError **error) {
+  PwSchedule *schedule = pw_schedule_generate (r->name, &r->params, error);
+  if (schedule == NULL)
+    pw__plan_prefix_error (r->plan, "schedule", "schedule", error);
+  return schedule;
+}
+
+/* With costs of 1: its sizes are what counts. */
+static PwSchedule *
+draft_schedule (Resolver *r, GError **error) {
+  const PwPlan *plan = r->plan;
+  r->params = plan->params;
+  r->name = plan->schedule;
+  g_autoptr (PwSchedule) csv = NULL;
+  if (plan->schedule_csv != NULL) {
+    csv = read_csv (r, error);
+    if (csv == NULL)
+      return NULL;
+    if (!runs_forward_only (r))
+      return g_steal_pointer (&csv);
+  } else if (!choose_ranks (r, error)) {
+    return NULL;
+  }
+  choose_microbatches (r);
+  if (runs_forward_only (r)) {
+    int ranks = r->params.ranks, microbatches = r->params.microbatches;
+    g_clear_pointer (&r->csv_text, g_free);
+    pw_schedule_params_init (&r->params);
+    r->params.ranks = ranks;
+    r->params.microbatches = microbatches;
+    r->name = "forward-only";
+  }
+  return generate (r, error);
+}
+
+static gboolean
+cut_batch (Resolver *r, int microbatches, GError **error) {
+  PwResolvedPlan *out = r->out;
+  out->microbatches = microbatches;
+  out->batch = r->plan->batch > 0 ? r->plan->batch : microbatches;
+  out->samples = pw_plan_cut_batch (out->batch, microbatches, error);
+  if (out->samples == NULL)
+    pw__plan_prefix_error (r->plan, "schedule.microbatches", "microbatches", error);
+  return out->samples != NULL;
+}
+
+/* Every later sum of bytes is below a small multiple of one of these. */
+static gboolean
+check_bytes (const Resolver *r, GError **error) {
+  const PwGraph *graph = r->out->graph;
+  double sample = 0, parameters = 0;
+  for (int l = 0; l < graph->n_layers; l++) {
+    const PwLayerInfo *info = &graph->layers[l].info;
+    sample += 4 * (double)pw_shape_bytes (&info->output);
+    for (int i = 0; i < info->n_stashes; i++)
+      sample += (double)pw_shape_bytes (&info->stashes[i].shape);
+    parameters += 16 * (double)pw_layer_info_parameters (info);
+  }
+  if (sample * (double)r->out->samples[0] < BYTES_MAX && parameters < BYTES_MAX)
+    return TRUE;
+  return pw__plan_fail (r->plan, "model", NULL, PW_PLAN_ERROR_VALUE, error,
+                        "its tensors have more bytes than can be counted");
+}
+
+static gboolean
+find_layer_costs (Resolver *r, GError **error) {
+  PwResolvedPlan *out = r->out;
+  if (r->options.layer_costs != NULL) {
+    out->layer_costs = pw_layer_costs_copy (r->options.layer_costs);
+  } else if (r->plan->costs != NULL) {
+    out->layer_costs = pw_layer_costs_load (r->plan->costs, out->graph, error);
+    if (out->layer_costs == NULL)
+      pw__plan_prefix_error (r->plan, "costs", "costs", error);
+  } else {
+    out->layer_costs = pw_layer_costs_new_analytic (out->graph, r->plan->hardware, out->samples[0]);
+  }
+  return out->layer_costs != NULL;
+}
+
+/* The largest number of micro-batches whose activations a rank holds. */
+static double
+fullest_rank (const PwSchedule *schedule, double weight_memory) {
+  g_autofree double *peaks = g_new0 (double, schedule->ranks);
+  pw_schedule_peak_activations (schedule, weight_memory, peaks);
+  double largest = 0;
+  for (int rank = 0; rank < schedule->ranks; rank++)
+    largest = MAX (largest, peaks[rank]);
+  return largest;
+}
+
+static gboolean
+cut_model (Resolver *r, const PwSchedule *draft, GError **error) {
+  PwResolvedPlan *out = r->out;
+  double held = r->plan->method == PW_METHOD_BALANCE && r->plan->fallback != PW_METHOD_MEMORY
+                    ? 0
+                    : fullest_rank (draft, r->params.weight_memory);
+  out->units = pw__plan_partition_units (r->plan, out, draft->stages, held, error);
+  if (out->units == NULL)
+    return FALSE;
+  out->partition = pw__plan_partition_layers (out->graph, out->units);
+  out->edges = pw__plan_stage_edges (out->graph, out->partition);
+  if (out->edges == NULL)
+    return pw__plan_fail (r->plan, "model", NULL, PW_PLAN_ERROR_PARTITION, error,
+                          "more than %d tensors go from stage to stage", PW_EDGES_MAX);
+  out->costs
+      = pw_stage_costs_sum (out->layer_costs, out->graph, out->partition, out->edges, out->samples,
+                            out->microbatches, out->optimizer_slots, out->mode == PW_MODE_TRAINING);
+  return TRUE;
+}
+
+/* Mean times of a stage, its forward being 1. */
+static void
+set_param_costs (Resolver *r) {
+  const PwStageCosts *costs = r->out->costs;
+  PwScheduleParams *params = &r->params;
+  double F = 0, I = 0, W = 0, comm = 0;
+  for (int s = 0; s < costs->stages; s++) {
+    F += costs->stage[s].forward;
+    I += costs->stage[s].input;
+    W += costs->stage[s].weight;
+  }
+  for (int e = 0; e < costs->n_edges; e++)
+    comm += pw_link_time (&costs->link[e], costs->message_bytes[e]);
+  if (!(F > 0) || !isfinite (I / F) || !isfinite (W / F) || !isfinite (comm / F))
+    return;
+  params->F = 1;
+  params->I = I / F;
+  params->W = W / F;
+  params->comm = costs->n_edges > 0 ? comm / costs->n_edges / (F / costs->stages) : 0;
+}
+
+/* A lowered file is run as it stands; it says by its own U whether it updates. */
+static gboolean
+finish_csv (Resolver *r, PwSchedule *schedule, GError **error) {
+  PwResolvedPlan *out = r->out;
+  if (!schedule->is_lowered) {
+    out->compute = schedule;
+    return TRUE;
+  }
+  /* Read again: messages carry the numbers of this model's edges. */
+  pw_schedule_free (schedule);
+  g_autoptr (PwSchedule) lowered
+      = pw_schedule_from_csv (r->plan->schedule_csv, r->csv_text, out->edges, error);
+  if (lowered == NULL)
+    return FALSE;
+  out->compute = pw_schedule_raise (lowered);
+  lowered->policy = r->plan->policy;
+  out->lowered = g_steal_pointer (&lowered);
+  return TRUE;
+}
+
+static gboolean
+finish_schedule (Resolver *r, PwSchedule *draft, GError **error) {
+  PwResolvedPlan *out = r->out;
+  if (r->csv_text != NULL) {
+    if (!finish_csv (r, draft, error))
+      return FALSE;
+  } else {
+    pw_schedule_free (draft);
+    set_param_costs (r);
+    out->compute = generate (r, error);
+  }
+  if (out->compute == NULL || out->lowered != NULL)
+    return out->compute != NULL;
+  PwLowerOptions options = {
+    .policy = r->plan->policy,
+    .batched = r->plan->batched,
+    .recompute = out->mode == PW_MODE_TRAINING ? r->plan->recompute : PW_RECOMPUTE_NONE,
+    .updates = r->options.updates && out->mode == PW_MODE_TRAINING,
+  };
+  out->lowered = pw_schedule_lower (out->compute, out->edges, &options, error);
+  if (out->lowered == NULL)
+    pw__plan_prefix_error (r->plan, "schedule", "schedule", error);
+  return out->lowered != NULL;
+}
+
+static gboolean
+resolve (Resolver *r, GError **error) {
+  PwResolvedPlan *out = r->out;
+  if (!read_model (r, error) || !pw__plan_check_supported (r->plan, error))
+    return FALSE;
+  out->optimizer = r->plan->optimizer;
+  out->optimizer_slots = pw_optimizer_slots (&out->optimizer);
+  out->seed = r->plan->seed;
+  g_autoptr (PwSchedule) draft = draft_schedule (r, error);
+  if (draft == NULL)
+    return FALSE;
+  out->mode = draft->mode;
+  return cut_batch (r, draft->microbatches, error) && check_bytes (r, error)
+         && find_layer_costs (r, error) && cut_model (r, draft, error)
+         && finish_schedule (r, g_steal_pointer (&draft), error);
+}
+
+PwResolvedPlan *
+pw_plan_resolve (const PwPlan *plan, const PwResolveOptions *options, GError **error) {
+  static const PwResolveOptions training = { .mode = PW_MODE_TRAINING, .updates = TRUE };
+  Resolver resolver = {
+    .plan = plan,
+    .options = options != NULL ? *options : training,
+    .out = g_new0 (PwResolvedPlan, 1),
+  };
+  gboolean ok = resolve (&resolver, error);
+  g_free (resolver.csv_text);
+  if (!ok)
+    g_clear_pointer (&resolver.out, pw_resolved_plan_free);
+  return resolver.out;
+}
+
+void
+pw_resolved_plan_free (PwResolvedPlan *resolved) {
+  if (resolved == NULL)
+    return;
+  pw_schedule_free (resolved->compute);
+  pw_schedule_free (resolved->lowered);
+  pw_stage_costs_free (resolved->costs);
+  pw_layer_costs_free (resolved->layer_costs);
+  pw_stage_edges_free (resolved->edges);
+  pw_partition_free (resolved->partition);
+  pw_partition_free (resolved->units);
+  pw_graph_free (resolved->graph);
+  g_free (resolved->samples);
+  g_free (resolved);
+}

@@ -1,0 +1,179 @@
+/* Stage costs: sums over layers, and what a hand gives. */
+#include "plans/costs.h"
+
+PwStageCosts *
+pw_stage_costs_new (int stages, const PwStageEdges *edges) {
+  PwStageCosts *costs = g_new0 (PwStageCosts, 1);
+  costs->stages = stages;
+  costs->n_edges = edges->n_edges;
+  costs->stage = g_new0 (PwStageCost, stages);
+  costs->message_bytes = g_new0 (int64_t, edges->n_edges);
+  costs->link = g_new0 (PwLink, edges->n_edges);
+  return costs;
+}
+
+PwStageCosts *
+pw_stage_costs_copy (const PwStageCosts *costs) {
+  PwStageCosts *copy = g_memdup2 (costs, sizeof *costs);
+  gsize stages = (gsize)costs->stages, edges = (gsize)costs->n_edges;
+  copy->stage = g_memdup2 (costs->stage, stages * sizeof *costs->stage);
+  copy->message_bytes = g_memdup2 (costs->message_bytes, edges * sizeof *costs->message_bytes);
+  copy->link = g_memdup2 (costs->link, edges * sizeof *costs->link);
+  if (costs->factor != NULL)
+    copy->factor
+        = g_memdup2 (costs->factor, (gsize)costs->microbatches * stages * sizeof *costs->factor);
+  return copy;
+}
+
+void
+pw_stage_costs_free (PwStageCosts *costs) {
+  if (costs == NULL)
+    return;
+  g_free (costs->stage);
+  g_free (costs->message_bytes);
+  g_free (costs->link);
+  g_free (costs->factor);
+  g_free (costs);
+}
+
+/* Times of the layers [first, end) for SAMPLES samples, one action's overhead in each. */
+static void
+sum_times (const PwLayerCosts *costs, int first, int end, int64_t samples, gboolean training,
+           PwStageCost *out) {
+  for (int l = first; l < end; l++) {
+    PwLayerCost layer;
+    pw_layer_costs_at (costs, l, (double)samples, &layer);
+    out->forward += layer.forward_s;
+    out->workspace_bytes = MAX (out->workspace_bytes, layer.workspace_bytes);
+    if (!training)
+      continue;
+    out->input += layer.input_s;
+    out->weight += layer.weight_s;
+    out->update += layer.update_s;
+  }
+  double overhead = costs->action_overhead_s;
+  if (training) {
+    out->recompute = out->forward + overhead;
+    out->backward = out->input + out->weight + overhead;
+    out->input += overhead;
+    out->weight += overhead;
+    out->update += overhead;
+  }
+  out->forward += overhead;
+}
+
+/* Every use of a parameter has an accumulator of its own, shared ones too. */
+static int64_t
+gradient_elements (const PwGraph *graph, int first, int end) {
+  int64_t elements = 0;
+  for (int l = first; l < end; l++)
+    elements += pw_layer_info_parameters (&graph->layers[l].info);
+  return elements;
+}
+
+static void
+sum_bytes (const PwGraph *graph, const PwPartition *partition, int stage, int64_t samples,
+           int optimizer_slots, gboolean training, PwStageCost *out) {
+  int first = partition->bounds[stage], end = partition->bounds[stage + 1];
+  g_autoptr (PwLifetimes) lifetimes
+      = pw_lifetimes_new_stage (graph, partition->bounds, partition->stages, stage, training);
+  PwFootprint footprint;
+  pw_lifetimes_footprint (lifetimes, &footprint);
+  const int64_t element = pw_dtype_bytes (PW_DTYPE_F32);
+  out->parameter_bytes = footprint.parameters * element;
+  out->stash_bytes = footprint.stash_bytes * samples;
+  out->input_bytes = footprint.received_bytes * samples;
+  out->input_kept_bytes = footprint.input_bytes * samples;
+  out->output_held_bytes = footprint.output_held_bytes * samples;
+  out->forward_peak_bytes = footprint.forward_peak_bytes * samples;
+  if (!training)
+    return;
+  out->gradient_bytes = gradient_elements (graph, first, end) * element;
+  out->optimizer_bytes = optimizer_slots * out->parameter_bytes;
+  out->kept_bytes = footprint.kept_bytes * samples;
+  out->gradient_in_bytes = footprint.gradient_in_bytes * samples;
+  out->gradient_out_bytes = footprint.gradient_out_bytes * samples;
+  out->backward_peak_bytes = footprint.backward_peak_bytes * samples;
+  out->input_peak_bytes = footprint.input_peak_bytes * samples;
+  out->weight_peak_bytes = footprint.weight_peak_bytes * samples;
+}
+
+static double
+compute_time (const PwStageCost *cost) {
+  return cost->forward + cost->backward;
+}
+
+/* What a smaller micro-batch takes of each stage, relative to the nominal one. Sizes repeat, so
+ * only a change is computed. */
+static double *
+factors_new (const PwLayerCosts *costs, const PwPartition *partition, const PwStageCosts *nominal,
+             const int64_t *samples, int microbatches, gboolean training) {
+  int stages = partition->stages;
+  double *factor = g_new (double, (gsize)microbatches *(gsize)stages);
+  for (int m = 0; m < microbatches; m++)
+    for (int s = 0; s < stages; s++) {
+      double *out = &factor[(gsize)m * (gsize)stages + (gsize)s];
+      if (m > 0 && samples[m] == samples[m - 1]) {
+        *out = out[-stages];
+        continue;
+      }
+      PwStageCost cost = { 0 };
+      double whole = compute_time (&nominal->stage[s]);
+      sum_times (costs, partition->bounds[s], partition->bounds[s + 1], samples[m], training,
+                 &cost);
+      *out = samples[m] == samples[0] || whole == 0 ? 1 : compute_time (&cost) / whole;
+    }
+  return factor;
+}
+
+PwStageCosts *
+pw_stage_costs_sum (const PwLayerCosts *costs, const PwGraph *graph, const PwPartition *partition,
+                    const PwStageEdges *edges, const int64_t *samples, int microbatches,
+                    int optimizer_slots, gboolean training) {
+  PwStageCosts *sums = pw_stage_costs_new (partition->stages, edges);
+  for (int s = 0; s < partition->stages; s++) {
+    sum_times (costs, partition->bounds[s], partition->bounds[s + 1], samples[0], training,
+               &sums->stage[s]);
+    sum_bytes (graph, partition, s, samples[0], optimizer_slots, training, &sums->stage[s]);
+  }
+  for (int e = 0; e < edges->n_edges; e++) {
+    const PwShape *shape = &graph->layers[edges->edges[e].tensor].info.output;
+    sums->message_bytes[e] = pw_shape_bytes (shape) * samples[0];
+    sums->link[e] = costs->link;
+  }
+  sums->microbatches = microbatches;
+  for (int m = 1; m < microbatches && sums->factor == NULL; m++)
+    if (samples[m] != samples[0])
+      sums->factor = factors_new (costs, partition, sums, samples, microbatches, training);
+  return sums;
+}
+
+static void
+fill_synthetic (const PwSyntheticCosts *synthetic, int s, PwStageCost *out) {
+  gboolean split = synthetic->input != NULL && synthetic->weight != NULL;
+  g_assert (split || synthetic->backward != NULL);
+  out->forward = synthetic->forward[s];
+  out->recompute = out->forward;
+  out->input = split ? synthetic->input[s] : synthetic->backward[s] / 2;
+  out->weight = split ? synthetic->weight[s] : synthetic->backward[s] / 2;
+  out->backward = synthetic->backward != NULL ? synthetic->backward[s] : out->input + out->weight;
+  out->overlapped = synthetic->overlapped;
+}
+
+PwStageCosts *
+pw_stage_costs_new_synthetic (const PwSyntheticCosts *synthetic, const PwStageEdges *edges) {
+  PwStageCosts *costs = pw_stage_costs_new (synthetic->stages, edges);
+  costs->unitless = TRUE;
+  for (int s = 0; s < synthetic->stages; s++)
+    fill_synthetic (synthetic, s, &costs->stage[s]);
+  /* The time of a message counts, not its size: a part of a byte goes into the latency. */
+  int64_t bytes = (int64_t)synthetic->message_bytes;
+  double rest = synthetic->message_bytes - (double)bytes;
+  double latency
+      = synthetic->latency + (synthetic->bandwidth > 0 ? rest / synthetic->bandwidth : 0);
+  for (int e = 0; e < edges->n_edges; e++) {
+    costs->message_bytes[e] = bytes;
+    costs->link[e] = (PwLink){ .latency_s = latency, .bandwidth = synthetic->bandwidth };
+  }
+  return costs;
+}
