@@ -77,41 +77,28 @@ pw_graph_builder_begin_unit (PwGraphBuilder *builder, const char *name, gboolean
     fail (builder, name, PW_MODEL_ERROR_ATTRIBUTE, "the name is used twice");
 }
 
-/* The gradient of what LAYER reads as input I is wanted. */
-static gboolean
-input_needs_gradient (const PwLayer *layers, const PwLayer *layer, int i) {
-  return layer->inputs[i] != PW_GRAPH_INPUT && layers[layer->inputs[i]].needs_gradient;
-}
-
-/* Where nothing before a layer has parameters its I makes no input gradient: the biases and gains
- * are all that is left of it. */
+/* A layer that reads nothing but the sample makes no input gradient: those of biases and gains are
+ * all that is left of its I. */
 static void
-drop_input_gradient (PwLayerInfo *info, const PwShape *inputs, int n_inputs) {
+settle_gradients (PwLayer *layer, const PwShape *inputs) {
+  PwLayerInfo *info = &layer->info;
+  layer->needs_gradient = !info->is_loss;
+  for (int i = 0; i < layer->n_inputs; i++)
+    if (layer->inputs[i] != PW_GRAPH_INPUT)
+      return;
   gboolean makes_parameters = FALSE;
   for (int i = 0; i < info->n_parameters; i++)
     makes_parameters |= !info->parameters[i].from_weight_gradient;
   info->has_input_gradient = FALSE;
   info->flops_input = 0;
   if (makes_parameters) {
-    for (int i = 0; i < n_inputs; i++)
+    for (int i = 0; i < layer->n_inputs; i++)
       info->bytes_input = MAX (info->bytes_input - pw_shape_bytes (&inputs[i]), 0);
     return;
   }
   info->bytes_input = 0;
   info->input_reads_inputs = 0;
   info->input_reads_output = FALSE;
-}
-
-static void
-settle_gradients (const PwLayer *layers, PwLayer *layer, const PwShape *inputs) {
-  PwLayerInfo *info = &layer->info;
-  gboolean is_wanted = FALSE;
-  for (int i = 0; i < layer->n_inputs; i++)
-    is_wanted |= input_needs_gradient (layers, layer, i);
-  if (!is_wanted || !info->has_input_gradient)
-    drop_input_gradient (info, inputs, layer->n_inputs);
-  layer->needs_gradient = !info->is_loss && info->output.dtype != PW_DTYPE_I32
-                          && (info->n_parameters > 0 || info->has_input_gradient);
 }
 
 static const char *
@@ -128,10 +115,14 @@ check_shape (const PwShape *shape) {
 
 /* What is wrong with INFO, NULL if nothing is: types may be the user's own. */
 static const char *
-check_info (const PwLayerInfo *info) {
+check_info (const PwLayerType *type, const PwLayerInfo *info) {
   if (info->n_parameters < 0 || info->n_parameters > PW_LAYER_PARAMETERS_MAX || info->n_stashes < 0
       || info->n_stashes > PW_LAYER_STASHES_MAX)
     return "its type describes too many tensors";
+  if (info->output.dtype == PW_DTYPE_I32)
+    return "its output has integers, through which no gradient passes";
+  if (type->input_dtype != PW_DTYPE_I32 && !info->has_input_gradient)
+    return "its type makes no gradient of its input";
   const char *wrong = check_shape (&info->output);
   for (int i = 0; i < info->n_parameters && wrong == NULL; i++)
     wrong = check_shape (&info->parameters[i].shape);
@@ -191,12 +182,12 @@ describe_layer (PwGraphBuilder *builder, PwLayer *layer, const int *inputs, int 
     g_error_free (error);
     return FALSE;
   }
-  const char *wrong = check_info (&layer->info);
+  const char *wrong = check_info (layer->type, &layer->info);
   if (wrong != NULL) {
     fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "%s", wrong);
     return FALSE;
   }
-  settle_gradients ((const PwLayer *)(void *)builder->layers->data, layer, shapes);
+  settle_gradients (layer, shapes);
   return TRUE;
 }
 

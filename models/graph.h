@@ -20,8 +20,7 @@ typedef struct {
   int unit;
   int shares_with; /* layer whose first parameter this one uses (tied weights), or -1; smaller than
                       its own number and never itself a sharer */
-  /* The gradient of its output is made: there are parameters here or before. FALSE for losses,
-   * where the gradients start, and for what stands before all parameters. */
+  /* The gradient of its output is made in training: FALSE for losses, where gradients start. */
   gboolean needs_gradient;
   PwLayerInfo info;
 } PwLayer;

@@ -70,8 +70,9 @@ typedef struct {
   /* Tensors the forward leaves for I, owned by the layer, freed after I. */
   int n_stashes;
   PwLayerStash stashes[PW_LAYER_STASHES_MAX];
-  /* FALSE: I makes no gradient of the inputs, because they are integers (embedding) or because
-   * nothing before this layer has parameters (the builder clears it, and I's FLOPs, then). */
+  /* I makes the gradients of all inputs that are layers' outputs. FALSE only for types that take
+   * integers (embedding); the builder also clears it, and I's FLOPs, of a layer that reads nothing
+   * but the sample. */
   gboolean has_input_gradient;
   gboolean is_loss; /* output is one scalar per sample, added to the step's loss; reads targets */
   PwShape target;   /* losses: of the targets of one sample */

@@ -36,7 +36,8 @@
 
 typedef enum { PW_PHASE_FORWARD, PW_PHASE_INPUT, PW_PHASE_WEIGHT } PwPhase;
 
-/* A moment: the step of a layer in a phase; in a fused B, a layer's INPUT and WEIGHT are adjacent. */
+/* A moment: the step of a layer in a phase; in a fused B, a layer's INPUT and WEIGHT are adjacent.
+ */
 typedef struct {
   PwPhase phase;
   int layer;
