@@ -17,6 +17,7 @@ GQuark pw_kernel_error_quark (void);
 typedef enum {
   PW_KERNEL_ERROR_UNSUPPORTED, /* type or shape the backend has no kernel for */
   PW_KERNEL_ERROR_MEMORY,
+  PW_KERNEL_ERROR_INDEX, /* a token or target outside its table */
   PW_KERNEL_ERROR_LIBRARY /* the library beneath failed; the message has its words */
 } PwKernelError;
 
@@ -128,7 +129,7 @@ typedef struct {
                     const PwOptimizerStep *, GError **);
   gboolean (*adamw) (PwOpContext *, PwTensor *w, const PwTensor *gradient, PwTensor *m, PwTensor *v,
                      const PwOptimizerStep *, GError **);
-  /* *sum (a device double) += sum of squares, in element order. */
+  /* *sum (a device double) += sum of squares, in double and in an order fixed by the shape. */
   gboolean (*square_sum) (PwOpContext *, const PwTensor *x, double *sum, GError **);
 } PwOps;
 
