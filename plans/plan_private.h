@@ -53,3 +53,18 @@ PwPartition *pw__plan_partition_layers (const PwGraph *graph, const PwPartition 
 /* Every tensor that a later stage reads, once per reading stage, and the shared parameters. */
 /* NULL: more than PW_EDGES_MAX. */
 PwStageEdges *pw__plan_stage_edges (const PwGraph *graph, const PwPartition *layers);
+
+/* What resolving passes from step to step. */
+typedef struct {
+  const PwPlan *plan;
+  PwResolveOptions options;
+  PwResolvedPlan *out;
+  char *csv_text;          /* NULL: a schedule by name */
+  const char *name;        /* of the schedule that is generated */
+  PwScheduleParams params; /* complete */
+} PwResolver;
+/* The plan's file as a schedule; fills in ranks and micro-batches of the parameters. */
+PwSchedule *pw__resolve_read_csv (PwResolver *resolver, GError **error);
+/* Takes SCHEDULE, which that read, proves it on the model's edges, and sets `compute`, and
+ * `lowered` where the file has messages. */
+gboolean pw__resolve_finish_csv (PwResolver *resolver, PwSchedule *schedule, GError **error);

@@ -6,24 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "io/file.h"
 #include "models/registry.h"
 #include "plans/plan_private.h"
 #include "schedules/check.h"
-#include "schedules/csv.h"
 
 /* Bytes of a whole micro-batch or of all parameters stay below this, so that sums of them do not
  * overflow. */
 #define BYTES_MAX 1152921504606846976.0 /* 2^60 */
-
-typedef struct {
-  const PwPlan *plan;
-  PwResolveOptions options;
-  PwResolvedPlan *out;
-  char *csv_text;          /* NULL: a schedule by name */
-  const char *name;        /* of the schedule that is generated */
-  PwScheduleParams params; /* complete */
-} Resolver;
 
 int64_t *
 pw_plan_cut_batch (int64_t batch, int microbatches, GError **error) {
@@ -44,7 +33,7 @@ pw_plan_cut_batch (int64_t batch, int microbatches, GError **error) {
 }
 
 static gboolean
-read_model (Resolver *r, GError **error) {
+read_model (PwResolver *r, GError **error) {
   const PwPlan *plan = r->plan;
   PwJsonPlace place = { .file = plan->json, .path = "model" };
   r->out->graph
@@ -54,64 +43,12 @@ read_model (Resolver *r, GError **error) {
 
 /* Inference of a plan for training runs its stages forward only. */
 static gboolean
-runs_forward_only (const Resolver *r) {
+runs_forward_only (const PwResolver *r) {
   return r->options.mode == PW_MODE_INFERENCE;
 }
 
 static gboolean
-refuse_csv_options (const Resolver *r, GError **error) {
-  const PwScheduleParams *params = &r->plan->params;
-  const struct {
-    const char *key, *option;
-    gboolean is_set;
-  } options[] = {
-    { "schedule.chunks", "chunks", params->chunks != 0 },
-    { "schedule.group", "group", params->group != 0 || params->group_rule != NULL },
-    { "schedule.waves", "waves", params->waves != 0 },
-    { "schedule.pieces", "pieces", params->pieces != 0 },
-    { "schedule.update_every", "update-every", params->update_every != 0 },
-    { "schedule.reverse", "reverse", params->reverse },
-  };
-  for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
-    if (options[i].is_set)
-      return pw__plan_fail (r->plan, options[i].key, options[i].option, PW_PLAN_ERROR_VALUE, error,
-                            "a schedule that is read from a file does not take it");
-  return TRUE;
-}
-
-static gboolean
-check_csv_size (const Resolver *r, const char *key, const char *option, int has, int wants,
-                GError **error) {
-  if (wants == 0 || wants == has)
-    return TRUE;
-  return pw__plan_fail (r->plan, key, option, PW_PLAN_ERROR_VALUE, error, "%d, but %s has %d",
-                        wants, r->plan->schedule_csv, has);
-}
-
-/* What the file says, the plan need not; what both say must agree. */
-static PwSchedule *
-read_csv (Resolver *r, GError **error) {
-  const PwPlan *plan = r->plan;
-  gsize bytes;
-  if (!refuse_csv_options (r, error))
-    return NULL;
-  if (!pw_file_read (plan->schedule_csv, &r->csv_text, &bytes, error)) {
-    pw__plan_prefix_error (plan, "schedule", "schedule", error);
-    return NULL;
-  }
-  g_autoptr (PwSchedule) schedule
-      = pw_schedule_from_csv (plan->schedule_csv, r->csv_text, NULL, error);
-  if (schedule == NULL || !check_csv_size (r, "ranks", "ranks", schedule->ranks, plan->ranks, error)
-      || !check_csv_size (r, "schedule.microbatches", "microbatches", schedule->microbatches,
-                          plan->params.microbatches, error))
-    return NULL;
-  r->params.ranks = schedule->ranks;
-  r->params.microbatches = schedule->microbatches;
-  return g_steal_pointer (&schedule);
-}
-
-static gboolean
-choose_ranks (Resolver *r, GError **error) {
+choose_ranks (PwResolver *r, GError **error) {
   const PwPlan *plan = r->plan;
   if (plan->ranks > 0)
     r->params.ranks = plan->ranks;
@@ -125,7 +62,7 @@ choose_ranks (Resolver *r, GError **error) {
 
 /* Twice the ranks fill a pipeline reasonably; fewer where the batch is cut into fewer. */
 static void
-choose_microbatches (Resolver *r) {
+choose_microbatches (PwResolver *r) {
   if (r->params.microbatches > 0)
     return;
   int64_t wanted = MIN (2 * (int64_t)r->params.ranks, PW_MICROBATCHES_MAX);
@@ -137,7 +74,7 @@ choose_microbatches (Resolver *r) {
 }
 
 static PwSchedule *
-generate (const Resolver *r, GError **error) {
+generate (const PwResolver *r, GError **error) {
   PwSchedule *schedule = pw_schedule_generate (r->name, &r->params, error);
   if (schedule == NULL)
     pw__plan_prefix_error (r->plan, "schedule", "schedule", error);
@@ -146,13 +83,13 @@ generate (const Resolver *r, GError **error) {
 
 /* With costs of 1: its sizes are what counts. */
 static PwSchedule *
-draft_schedule (Resolver *r, GError **error) {
+draft_schedule (PwResolver *r, GError **error) {
   const PwPlan *plan = r->plan;
   r->params = plan->params;
   r->name = plan->schedule;
   g_autoptr (PwSchedule) csv = NULL;
   if (plan->schedule_csv != NULL) {
-    csv = read_csv (r, error);
+    csv = pw__resolve_read_csv (r, error);
     if (csv == NULL)
       return NULL;
     if (!runs_forward_only (r))
@@ -173,7 +110,7 @@ draft_schedule (Resolver *r, GError **error) {
 }
 
 static gboolean
-cut_batch (Resolver *r, int microbatches, GError **error) {
+cut_batch (PwResolver *r, int microbatches, GError **error) {
   PwResolvedPlan *out = r->out;
   out->microbatches = microbatches;
   out->batch = r->plan->batch > 0 ? r->plan->batch : microbatches;
@@ -185,7 +122,7 @@ cut_batch (Resolver *r, int microbatches, GError **error) {
 
 /* Every later sum of bytes is below a small multiple of one of these. */
 static gboolean
-check_bytes (const Resolver *r, GError **error) {
+check_bytes (const PwResolver *r, GError **error) {
   const PwGraph *graph = r->out->graph;
   double sample = 0, parameters = 0;
   for (int l = 0; l < graph->n_layers; l++) {
@@ -202,7 +139,7 @@ check_bytes (const Resolver *r, GError **error) {
 }
 
 static gboolean
-find_layer_costs (Resolver *r, GError **error) {
+find_layer_costs (PwResolver *r, GError **error) {
   PwResolvedPlan *out = r->out;
   if (r->options.layer_costs != NULL) {
     out->layer_costs = pw_layer_costs_copy (r->options.layer_costs);
@@ -228,7 +165,7 @@ fullest_rank (const PwSchedule *schedule, double weight_memory) {
 }
 
 static gboolean
-cut_model (Resolver *r, const PwSchedule *draft, GError **error) {
+cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   PwResolvedPlan *out = r->out;
   double held = r->plan->method == PW_METHOD_BALANCE && r->plan->fallback != PW_METHOD_MEMORY
                     ? 0
@@ -249,7 +186,7 @@ cut_model (Resolver *r, const PwSchedule *draft, GError **error) {
 
 /* Mean times of a stage, its forward being 1. */
 static void
-set_param_costs (Resolver *r) {
+set_param_costs (PwResolver *r) {
   const PwStageCosts *costs = r->out->costs;
   PwScheduleParams *params = &r->params;
   double F = 0, I = 0, W = 0, comm = 0;
@@ -268,31 +205,11 @@ set_param_costs (Resolver *r) {
   params->comm = costs->n_edges > 0 ? comm / costs->n_edges / (F / costs->stages) : 0;
 }
 
-/* A lowered file is run as it stands; it says by its own U whether it updates. */
 static gboolean
-finish_csv (Resolver *r, PwSchedule *schedule, GError **error) {
-  PwResolvedPlan *out = r->out;
-  if (!schedule->is_lowered) {
-    out->compute = schedule;
-    return TRUE;
-  }
-  /* Read again: messages carry the numbers of this model's edges. */
-  pw_schedule_free (schedule);
-  g_autoptr (PwSchedule) lowered
-      = pw_schedule_from_csv (r->plan->schedule_csv, r->csv_text, out->edges, error);
-  if (lowered == NULL)
-    return FALSE;
-  out->compute = pw_schedule_raise (lowered);
-  lowered->policy = r->plan->policy;
-  out->lowered = g_steal_pointer (&lowered);
-  return TRUE;
-}
-
-static gboolean
-finish_schedule (Resolver *r, PwSchedule *draft, GError **error) {
+finish_schedule (PwResolver *r, PwSchedule *draft, GError **error) {
   PwResolvedPlan *out = r->out;
   if (r->csv_text != NULL) {
-    if (!finish_csv (r, draft, error))
+    if (!pw__resolve_finish_csv (r, draft, error))
       return FALSE;
   } else {
     pw_schedule_free (draft);
@@ -314,7 +231,7 @@ finish_schedule (Resolver *r, PwSchedule *draft, GError **error) {
 }
 
 static gboolean
-resolve (Resolver *r, GError **error) {
+resolve (PwResolver *r, GError **error) {
   PwResolvedPlan *out = r->out;
   if (!read_model (r, error) || !pw__plan_check_supported (r->plan, error))
     return FALSE;
@@ -333,7 +250,7 @@ resolve (Resolver *r, GError **error) {
 PwResolvedPlan *
 pw_plan_resolve (const PwPlan *plan, const PwResolveOptions *options, GError **error) {
   static const PwResolveOptions training = { .mode = PW_MODE_TRAINING, .updates = TRUE };
-  Resolver resolver = {
+  PwResolver resolver = {
     .plan = plan,
     .options = options != NULL ? *options : training,
     .out = g_new0 (PwResolvedPlan, 1),
