@@ -14,7 +14,9 @@
 GQuark pw_sim_error_quark (void);
 typedef enum {
   PW_SIM_ERROR_DEADLOCK, /* the message names the cycle, as schedule check does */
-  PW_SIM_ERROR_SIZE      /* more events than 2^31 */
+  PW_SIM_ERROR_SIZE,     /* more events than 2^31 */
+  PW_SIM_ERROR_SCHEDULE  /* a message without its other end, an action twice; what the checker
+                            reports in full */
 } PwSimError;
 
 typedef enum { PW_SIM_ENGINE_AUTO, PW_SIM_ENGINE_COMPILED, PW_SIM_ENGINE_EVENTS } PwSimEngine;

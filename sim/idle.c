@@ -1,0 +1,94 @@
+/* Why a rank idles, read from the times of its actions. Before a compute the cause is that of the
+ * message that arrived last; without messages of its own in the way, the producer's. A policy that
+ * blocks the program makes each message before the compute a cause of its own. */
+#include "sim/summary_private.h"
+
+/* End of the compute that made the message, as its sender saw it. */
+static double
+ready_time (const PwSimSummary *summary, const PwSimIndex *index, PwAction send) {
+  const PwSimLayout *layout = summary->layout;
+  int port = pw__sim_message_port (layout, send);
+  int32_t producer = index->producer[pw__sim_slot (layout, port, send)];
+  return producer < 0 ? 0 : summary->result->end[producer];
+}
+
+static void
+explain_by_arrival (PwSimSummary *summary, const PwSimIndex *index, PwSimAccount *account,
+                    const PwAction *actions, int width, double from, double to) {
+  const PwSimLayout *layout = summary->layout;
+  const PwSimResult *result = summary->result;
+  int32_t last = -1;
+  for (int i = 0; i < width; i++) {
+    if (!pw__sim_has_port (actions[i]))
+      continue;
+    int port = pw__sim_port (layout, actions[i]);
+    for (int k = layout->input_start[port]; k < layout->input_start[port + 1]; k++) {
+      int32_t send = index->send[pw__sim_slot (layout, layout->inputs[k], actions[i])];
+      if (send >= 0 && (last < 0 || result->end[send] > result->end[last]))
+        last = send;
+    }
+  }
+  if (last < 0) {
+    pw__sim_account_wait (account, from, to, to, to);
+    return;
+  }
+  PwAction send = pw__sim_action (layout, pw__sim_rank_of (layout, last), last);
+  pw__sim_account_wait (account, from, to, ready_time (summary, index, send), result->start[last]);
+}
+
+/* The messages [first, id) stand between two computes of a rank whose program they stop in turn. */
+static void
+explain_by_program (PwSimSummary *summary, const PwSimIndex *index, PwSimAccount *account, int rank,
+                    int64_t first, int64_t id, double from, double to) {
+  const PwSimLayout *layout = summary->layout;
+  double until = from;
+  for (int64_t m = first; m < id; m++) {
+    PwAction action = pw__sim_action (layout, rank, m);
+    if (!pw__sim_is_message (action) || summary->result->end[m] <= until)
+      continue;
+    int channel = pw__sim_channel (layout, action);
+    int32_t send = index->send[pw__sim_slot (layout, channel, action)];
+    PwAction sent = pw__sim_action (layout, layout->sender[channel], send);
+    double end = MIN (summary->result->end[m], to);
+    pw__sim_account_wait (account, until, end, ready_time (summary, index, sent),
+                          summary->result->start[m]);
+    until = end;
+  }
+  if (to > until)
+    pw__sim_account_wait (account, until, to, to, to);
+}
+
+static void
+read_rank (PwSimSummary *summary, const PwSimIndex *index, int rank) {
+  const PwSimLayout *layout = summary->layout;
+  PwSimAccount *account = &summary->accounts[rank];
+  gboolean stops = pw_policies[layout->schedule->policy].blocks_program;
+  const double *start = summary->result->start, *end = summary->result->end;
+  int64_t behind_last = layout->offset[rank]; /* the first action behind the last compute */
+  for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1];) {
+    const PwAction *action = layout->list[rank] + (id - layout->offset[rank]);
+    if (pw__sim_is_message (*action)) {
+      id++;
+      continue;
+    }
+    int width = pw__sim_is_pair (layout, rank, id) ? 2 : 1;
+    if (start[id] > account->clock && pw_action_kinds[action->kind].is_compute) {
+      if (stops)
+        explain_by_program (summary, index, account, rank, behind_last, id, account->clock,
+                            start[id]);
+      else
+        explain_by_arrival (summary, index, account, action, width, account->clock, start[id]);
+    }
+    for (int i = 0; i < width; i++)
+      pw__sim_account_action (summary, account, action[i], i == 0 ? start[id] : end[id], end[id]);
+    id += width;
+    if (pw_action_kinds[action->kind].is_compute)
+      behind_last = id;
+  }
+}
+
+void
+pw__sim_summary_read_times (PwSimSummary *summary, const PwSimIndex *index) {
+  for (int rank = 0; rank < summary->layout->ranks; rank++)
+    read_rank (summary, index, rank);
+}

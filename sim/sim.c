@@ -1,0 +1,72 @@
+#include "sim/sim.h"
+#include "sim/compile_private.h"
+#include "sim/engine_private.h"
+#include "sim/memory_private.h"
+#include "sim/walk_private.h"
+
+G_DEFINE_QUARK (pw - sim - error - quark, pw_sim_error)
+
+void
+pw_sim_input_init (PwSimInput *input) {
+  *input = (PwSimInput){ .iterations = 1, .weight_memory = 0.5 };
+}
+
+/* A message travels on a link that others use too. */
+static gboolean
+shares_links (const PwSimLayout *layout, const PwStageCosts *costs) {
+  for (int channel = 0; channel < layout->n_channels; channel++)
+    if (layout->sender[channel] != layout->receiver[channel]
+        && costs->link[channel % layout->n_edges].sharing != PW_LINK_OWN)
+      return TRUE;
+  return FALSE;
+}
+
+/* NULL without an error: the walk does not know. */
+static PwSimResult *
+run_walk (const PwSimInput *input, const PwSimLayout *layout) {
+  if (!pw__sim_walk_applies (layout->schedule))
+    return NULL;
+  g_autoptr (PwSimResult) result = pw__sim_result_new (layout);
+  PwSimSummary summary;
+  PwSimDurations durations;
+  pw__sim_summary_init (&summary, input, layout, result);
+  pw__sim_durations_init (&durations, layout, input->costs);
+  gboolean done = pw__sim_walk (&summary, &durations);
+  pw__sim_durations_clear (&durations);
+  if (!done) {
+    pw__sim_summary_clear (&summary);
+    return NULL;
+  }
+  pw__sim_summary_finish (&summary);
+  return g_steal_pointer (&result);
+}
+
+static gboolean
+add_memory (const PwSimInput *input, const PwSimLayout *layout, PwSimResult *result,
+            GError **error) {
+  if (!pw__sim_memory_is_known (input->costs))
+    return TRUE;
+  g_autoptr (PwSimIndex) index = pw__sim_index_new (layout, error);
+  if (index == NULL)
+    return FALSE;
+  pw__sim_memory_add (input, layout, index, result);
+  return TRUE;
+}
+
+PwSimResult *
+pw_sim_run (const PwSimInput *input, GError **error) {
+  g_autoptr (PwSimLayout) layout = pw__sim_layout_new (input, error);
+  if (layout == NULL)
+    return NULL;
+  PwSimEngine engine = input->engine;
+  if (engine == PW_SIM_ENGINE_AUTO)
+    engine = shares_links (layout, input->costs) ? PW_SIM_ENGINE_EVENTS : PW_SIM_ENGINE_COMPILED;
+  if (engine == PW_SIM_ENGINE_EVENTS)
+    return pw__sim_run_events (input, layout, error);
+  g_autoptr (PwSimResult) result = run_walk (input, layout);
+  if (result == NULL)
+    return pw__sim_run_compiled (input, g_steal_pointer (&layout), error);
+  if (!add_memory (input, layout, result, error))
+    return NULL;
+  return g_steal_pointer (&result);
+}
