@@ -120,22 +120,30 @@ lanes_sqrt (PwLanes a) {
 
 static inline float
 lanes_sum (PwLanes v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps ((__m512)v);
+#else
   float lane[PW_LANES];
   memcpy (lane, &v, sizeof lane);
   for (int width = PW_LANES / 2; width > 0; width /= 2)
     for (int l = 0; l < width; l++)
       lane[l] += lane[l + width];
   return lane[0];
+#endif
 }
 
 static inline float
 lanes_greatest (PwLanes v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps ((__m512)v);
+#else
   float lane[PW_LANES];
   memcpy (lane, &v, sizeof lane);
   for (int width = PW_LANES / 2; width > 0; width /= 2)
     for (int l = 0; l < width; l++)
       lane[l] = lane[l] > lane[l + width] ? lane[l] : lane[l + width];
   return lane[0];
+#endif
 }
 
 static inline double

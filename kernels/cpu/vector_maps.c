@@ -104,19 +104,33 @@ scaled_difference (const float *a, const float *b, float factor, float *y, int64
 }
 
 static void
-sgd (float *w, const float *g, float *m, int64_t n, const PwSgdScalars *s) {
+sgd_plain (float *w, const float *g, int64_t n, const PwSgdScalars *s) {
   int64_t i = 0;
-  for (; i < n; i += PW_LANES) {
-    int64_t k = n - i < PW_LANES ? n - i : PW_LANES;
-    PwLanes weight = k == PW_LANES ? lanes_load (w + i) : lanes_load_part (w + i, k);
-    PwLanes step = k == PW_LANES ? lanes_load (g + i) : lanes_load_part (g + i, k);
-    step += weight * s->l2;
-    if (m != NULL) {
-      PwLanes old = k == PW_LANES ? lanes_load (m + i) : lanes_load_part (m + i, k);
-      step += old * s->momentum;
-      lanes_store_part (m + i, step, k);
-    }
-    lanes_store_part (w + i, weight - step * s->learning_rate, k);
+  for (; i + PW_LANES <= n; i += PW_LANES) {
+    PwLanes weight = lanes_load (w + i);
+    PwLanes step = lanes_load (g + i) + weight * s->l2;
+    lanes_store (w + i, weight - step * s->learning_rate);
+  }
+  for (; i < n; i++)
+    w[i] -= (g[i] + w[i] * s->l2) * s->learning_rate;
+}
+
+static void
+sgd (float *w, const float *g, float *m, int64_t n, const PwSgdScalars *s) {
+  if (m == NULL) {
+    sgd_plain (w, g, n, s);
+    return;
+  }
+  int64_t i = 0;
+  for (; i + PW_LANES <= n; i += PW_LANES) {
+    PwLanes weight = lanes_load (w + i);
+    PwLanes step = lanes_load (m + i) * s->momentum + (lanes_load (g + i) + weight * s->l2);
+    lanes_store (m + i, step);
+    lanes_store (w + i, weight - step * s->learning_rate);
+  }
+  for (; i < n; i++) {
+    m[i] = m[i] * s->momentum + (g[i] + w[i] * s->l2);
+    w[i] -= m[i] * s->learning_rate;
   }
 }
 
