@@ -23,7 +23,7 @@ typedef struct {
   PwPolicy policy;
   gboolean batched;
   double memory_limit;  /* micro-batches of a rank's activations; 0: none */
-  double weight_memory; /* 0.5 unless set */
+  double weight_memory; /* 0: the default 0.5; negative: nothing is left for W */
   int max_findings;     /* stop after this many; 0: 20 */
 } PwCheckOptions;
 
