@@ -39,7 +39,10 @@ void pw_exec_free (PwExec *exec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwExec, pw_exec_free)
 
 /* Prepares LOWERED (same stages and placement as the resolved plan's), which must outlive the
- * executor; returns its number, or -1. */
+ * executor; returns its number, or -1. Refused with UNSUPPORTED: kinds of actions beyond F, B, I, W,
+ * R, U and messages, two directions, sequence pieces, and U between a micro-batch's forward and
+ * backward. A list may hold only forwards (of training): their stashes wait for a list with the
+ * backwards, or for the next forward. */
 int pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error);
 
 /* Called on the worker of the last stage for a model without a loss layer: reads OUTPUT, writes
@@ -52,7 +55,7 @@ typedef struct {
   const int64_t *samples; /* [the program's micro-batches]; NULL: the resolved plan's */
   const void *inputs;  /* [batch, graph input shape] */
   const void *targets; /* [batch, graph target shape] */
-  void *outputs;       /* filled with the last layer's output, in sample order (no loss layer) */
+  void *outputs;       /* filled with pw_exec_output_shape per sample, in sample order */
   const void *output_gradients; /* instead of a loss function */
   PwLossFunc loss_func;
   gpointer loss_data;
@@ -76,8 +79,13 @@ gboolean pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GE
 /* SHA-256 over all parameters in graph order, hexadecimal. */
 char *pw_exec_parameters_sha256 (PwExec *exec, GError **error);
 
+int pw_exec_ranks (const PwExec *exec); /* 1 for a sequential one */
+/* What `outputs` holds of one sample: the last layer's output, or what the loss layer reads. */
+const PwShape *pw_exec_output_shape (const PwExec *exec);
+
 /* Stops the workers at the next action from any thread or a signal handler; the run in progress
- * fails with INTERRUPTED. */
+ * fails with INTERRUPTED. After a failed run nothing can be run any more, but parameters, figures and
+ * the trace can be read. */
 void pw_exec_interrupt (PwExec *exec);
 
 typedef struct {
@@ -93,7 +101,8 @@ void pw_exec_rank (const PwExec *exec, int rank, PwExecRank *out);
 /* The last K iterations, from rings of fixed size. Owned by the caller. */
 PwTrace *pw_exec_trace (PwExec *exec);
 
-/* The reference: the same micro-batches, kernels and seeds, one thread, one stage after another, the
- * gradients accumulated in the order the resolved plan's lists have them. */
+/* The reference: the same micro-batches, kernels and seeds, one thread, one stage after another.
+ * pw_exec_add makes of each list its sequential program, which accumulates gradients in the same
+ * order. */
 PwExec *pw_exec_new_sequential (const PwResolvedPlan *resolved, const PwExecOptions *options,
                                 GError **error);

@@ -1,0 +1,440 @@
+#include "exec/exec.h"
+
+#include "exec/exec_private.h"
+
+G_DEFINE_QUARK (pw - exec - error - quark, pw_exec_error)
+
+#define POLL_S 0.05 /* how often a waiting caller looks whether it was interrupted */
+
+/* ---- Tasks ---- */
+
+static gboolean
+is_interrupted (const PwExec *exec) {
+  return atomic_load (&exec->is_interrupted) || (exec->watched && *exec->watched);
+}
+
+static void
+wait_until_finished (PwExec *exec) {
+  while (exec->n_unfinished > 0) {
+    double until = pw__now_s () + POLL_S;
+    struct timespec t = { .tv_sec = (time_t)until };
+    t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
+    pthread_cond_timedwait (&exec->finished, &exec->mutex, &t);
+    if (exec->task_aborts && is_interrupted (exec) && !atomic_load (&exec->is_stopping)) {
+      atomic_store (&exec->is_stopping, 1);
+      exec->transport->abort (exec->transport_state, "interrupted");
+    }
+  }
+}
+
+static gboolean
+do_task (PwExec *exec, int rank, PwTask task, gpointer data, gboolean aborts, GError **error) {
+  pthread_mutex_lock (&exec->mutex);
+  exec->task = task;
+  exec->task_data = data;
+  exec->task_rank = rank;
+  exec->task_aborts = aborts;
+  exec->n_unfinished = rank < 0 ? exec->n_ranks : 1;
+  exec->generation++;
+  pthread_cond_broadcast (&exec->start);
+  wait_until_finished (exec);
+  GError *failure = g_steal_pointer (&exec->task_error);
+  pthread_mutex_unlock (&exec->mutex);
+  if (!failure)
+    return TRUE;
+  g_propagate_error (error, failure);
+  return FALSE;
+}
+
+gboolean
+pw__exec_on_all (PwExec *exec, PwTask task, gpointer data, GError **error) {
+  return do_task (exec, -1, task, data, FALSE, error);
+}
+
+gboolean
+pw__exec_on (PwExec *exec, int rank, PwTask task, gpointer data, GError **error) {
+  return do_task (exec, rank, task, data, FALSE, error);
+}
+
+void
+pw_exec_interrupt (PwExec *exec) {
+  atomic_store (&exec->is_interrupted, 1);
+}
+
+void
+pw__exec_watch (PwExec *exec, const volatile int *flag) {
+  exec->watched = flag;
+}
+
+/* ---- Making and unmaking ---- */
+
+/* A worker's own things are made by its own thread: they lie near its core. */
+static gboolean
+set_up_worker (PwWorker *worker, gpointer data, GError **error) {
+  PwExec *exec = worker->exec;
+  const PwPinning *pinning = data;
+  if (!exec->options.no_pinning)
+    pw__pinning_apply (pinning, worker->rank);
+  worker->context = (PwOpContext){ .backend = exec->backend,
+                                   .rank = worker->rank,
+                                   .seed = (uint64_t)exec->resolved->seed };
+  worker->context.stream = exec->backend->stream_new (worker->rank, error);
+  if (!worker->context.stream) {
+    g_prefix_error (error, "rank %d: ", worker->rank);
+    return FALSE;
+  }
+  worker->memory = pw__memory_new (exec->backend, worker->context.stream, worker->rank,
+                                   exec->options.memory_limit);
+  for (int s = 0; s < exec->n_stages; s++)
+    if (exec->stages[s].rank == worker->rank
+        && !pw__stage_allocate (worker, &exec->stages[s], error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+make_stages (PwExec *exec, GError **error) {
+  exec->stages = g_new0 (PwExecStage, (gsize)exec->n_stages);
+  for (int s = 0; s < exec->n_stages; s++)
+    if (!pw__stage_init (&exec->stages[s], exec, s, error))
+      return FALSE;
+  for (int s = 0; s < exec->n_stages; s++)
+    if (!pw__stage_connect (&exec->stages[s], exec, error))
+      return FALSE;
+  for (int s = 0; s < exec->n_stages; s++)
+    pw__stage_match_ends (&exec->stages[s]);
+  return pw__check_shared (exec, error);
+}
+
+static gboolean
+start_workers (PwExec *exec, GError **error) {
+  exec->workers = g_new0 (PwWorker, (gsize)exec->n_ranks);
+  for (int r = 0; r < exec->n_ranks; r++) {
+    PwWorker *worker = &exec->workers[r];
+    worker->exec = exec;
+    worker->rank = r;
+    worker->figures.rank = r;
+    worker->sends = g_array_new (FALSE, FALSE, sizeof (PwSendInFlight));
+    worker->ring = exec->options.trace_iterations > 0 ? pw__trace_ring_new () : NULL;
+    if (!pw__worker_start (worker, error))
+      return FALSE;
+  }
+  PwPinning *pinning = exec->options.no_pinning ? NULL : pw__pinning_new ();
+  gboolean good = pw__exec_on_all (exec, set_up_worker, pinning, error);
+  pw__pinning_free (pinning);
+  return good;
+}
+
+static PwExec *
+exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboolean is_sequential,
+            const PwExecOptions *options) {
+  PwExec *exec = g_new0 (PwExec, 1);
+  pthread_condattr_t attributes;
+  exec->resolved = resolved;
+  if (options)
+    exec->options = *options;
+  exec->backend = exec->options.backend ? exec->options.backend : &pw_backend_cpu;
+  exec->transport = exec->options.transport ? exec->options.transport : &pw_transport_threads;
+  exec->is_sequential = is_sequential;
+  exec->is_training = resolved->mode == PW_MODE_TRAINING;
+  exec->is_host_memory = exec->backend->copy_from_host == exec->backend->copy;
+  exec->placement = pw_placement_copy (placement);
+  exec->n_ranks = placement->ranks;
+  exec->n_stages = placement->stages;
+  exec->programs = g_ptr_array_new ();
+  exec->last_program = -1;
+  atomic_init (&exec->is_interrupted, 0);
+  atomic_init (&exec->is_stopping, 0);
+  pthread_mutex_init (&exec->mutex, NULL);
+  pthread_condattr_init (&attributes);
+  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init (&exec->start, &attributes);
+  pthread_cond_init (&exec->finished, &attributes);
+  pthread_condattr_destroy (&attributes);
+  /* Made once here: GLib registers them on first use, which is not for workers to race on. */
+  (void)PW_EXEC_ERROR;
+  (void)PW_KERNEL_ERROR;
+  return exec;
+}
+
+PwExec *
+pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement, gboolean is_sequential,
+              const PwExecOptions *options, GError **error) {
+  if (placement->directions != 1) {
+    g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
+                         "bidirectional pipes are not supported by the executor");
+    return NULL;
+  }
+  g_assert (placement->stages == resolved->partition->stages);
+  g_autoptr (PwExec) exec = exec_alloc (resolved, placement, is_sequential, options);
+  exec->transport_state = exec->transport->open (
+      resolved->edges, exec->placement, resolved->lowered->policy, exec->options.timeout_s, error);
+  if (!exec->transport_state || !make_stages (exec, error) || !start_workers (exec, error))
+    return NULL;
+  return g_steal_pointer (&exec);
+}
+
+PwExec *
+pw_exec_new (const PwResolvedPlan *resolved, const PwExecOptions *options, GError **error) {
+  return pw__exec_new (resolved, resolved->lowered->placement, FALSE, options, error);
+}
+
+static void
+stop_workers (PwExec *exec) {
+  pthread_mutex_lock (&exec->mutex);
+  exec->is_closing = TRUE;
+  pthread_cond_broadcast (&exec->start);
+  pthread_mutex_unlock (&exec->mutex);
+  for (int r = 0; exec->workers && r < exec->n_ranks; r++) {
+    PwWorker *worker = &exec->workers[r];
+    if (worker->is_started)
+      pthread_join (worker->thread, NULL);
+    if (worker->sends)
+      g_array_free (worker->sends, TRUE);
+    pw__trace_ring_free (worker->ring);
+  }
+}
+
+void
+pw_exec_free (PwExec *exec) {
+  if (!exec)
+    return;
+  stop_workers (exec);
+  for (guint i = 0; i < exec->programs->len; i++)
+    pw__program_free (g_ptr_array_index (exec->programs, i));
+  g_ptr_array_free (exec->programs, TRUE);
+  for (int s = 0; exec->stages && s < exec->n_stages; s++)
+    pw__stage_clear (&exec->stages[s]);
+  if (exec->transport_state)
+    exec->transport->close (exec->transport_state);
+  pthread_cond_destroy (&exec->start);
+  pthread_cond_destroy (&exec->finished);
+  pthread_mutex_destroy (&exec->mutex);
+  pw_placement_free (exec->placement);
+  g_clear_error (&exec->failure);
+  g_free (exec->run.first_sample);
+  g_free (exec->stages);
+  g_free (exec->workers);
+  g_free (exec);
+}
+
+/* ---- Programs ---- */
+
+static gboolean
+reserve (PwWorker *worker, gpointer data, GError **error) {
+  const PwExecProgram *program = data;
+  PwExec *exec = worker->exec;
+  for (int s = 0; s < exec->n_stages; s++)
+    if (exec->stages[s].rank == worker->rank
+        && !pw__stage_reserve_losses (worker, &exec->stages[s], program->n_microbatches, error))
+      return FALSE;
+  if (worker->ring)
+    pw__trace_ring_reserve (worker->ring, 2 * (gsize)exec->options.trace_iterations
+                                              * program->steps[worker->rank]->len);
+  return TRUE;
+}
+
+int
+pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error) {
+  PwSchedule *owned = NULL;
+  if (exec->is_sequential) {
+    owned = pw__sequential_schedule (lowered, exec->resolved->edges, error);
+    if (!owned)
+      return -1;
+  }
+  PwExecProgram *program = pw__program_new (exec, owned ? owned : lowered, error);
+  if (!program) {
+    pw_schedule_free (owned);
+    return -1;
+  }
+  program->owned = owned;
+  if (!pw__exec_on_all (exec, reserve, program, error)) {
+    pw__program_free (program);
+    return -1;
+  }
+  g_ptr_array_add (exec->programs, program);
+  return (int)exec->programs->len - 1;
+}
+
+/* ---- Runs ---- */
+
+/* The loss is a mean: over the tokens that count, or over all elements. */
+static double
+default_loss_scale (const PwExec *exec, const void *targets, int64_t samples) {
+  const PwShape *shape = &exec->resolved->graph->target;
+  int64_t n = samples * pw_shape_elements (shape);
+  if (shape->dtype == PW_DTYPE_I32) {
+    const int32_t *tokens = targets;
+    int64_t counted = 0;
+    for (int64_t i = 0; i < n; i++)
+      counted += tokens[i] != -1;
+    n = counted;
+  }
+  return n > 0 ? 1.0 / (double)n : 0;
+}
+
+static gboolean
+check_batch (const PwExec *exec, const PwExecProgram *program, const PwExecBatch *batch,
+             GError **error) {
+  const PwGraph *graph = exec->resolved->graph;
+  gboolean has_loss = graph->layers[graph->n_layers - 1].info.is_loss;
+  const char *what = NULL;
+  if (program->has_forward && !batch->inputs)
+    what = "inputs";
+  else if (has_loss && program->is_training && !batch->targets)
+    what = "targets";
+  if (!what)
+    return TRUE;
+  g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_DATA, "the mini-batch has no %s", what);
+  return FALSE;
+}
+
+static gboolean
+prepare_run (PwExec *exec, const PwExecProgram *program, const PwExecBatch *batch, int64_t **cut,
+             GError **error) {
+  const PwResolvedPlan *resolved = exec->resolved;
+  PwRun *run = &exec->run;
+  int n = program->n_microbatches;
+  run->samples = batch->samples;
+  if (!run->samples && n == resolved->microbatches)
+    run->samples = resolved->samples;
+  if (!run->samples)
+    run->samples = *cut = pw_plan_cut_batch (resolved->batch, n, error);
+  if (!run->samples)
+    return FALSE;
+  g_free (run->first_sample);
+  run->first_sample = g_new0 (int64_t, (gsize)n + 1);
+  for (int m = 0; m < n; m++)
+    run->first_sample[m + 1] = run->first_sample[m] + run->samples[m];
+  run->program = program;
+  run->batch = batch;
+  run->iteration = exec->n_runs;
+  run->loss_scale = batch->loss_scale;
+  if (run->loss_scale == 0 && batch->targets)
+    run->loss_scale = default_loss_scale (exec, batch->targets, run->first_sample[n]);
+  return TRUE;
+}
+
+/* One double per micro-batch, summed in their order whatever order they came in. */
+static double
+sum_losses (const PwExec *exec, int n_microbatches) {
+  double sum = 0;
+  for (int s = 0; s < exec->n_stages; s++) {
+    const PwExecStage *stage = &exec->stages[s];
+    for (int m = 0; m < n_microbatches; m++) {
+      const PwMicrobatch *microbatch = g_ptr_array_index (stage->microbatches, m);
+      sum += stage->host_losses ? stage->host_losses[m] : 0;
+      sum += stage->caller_gradient >= 0 ? microbatch->user_loss : 0;
+    }
+  }
+  return sum;
+}
+
+static double
+iteration_time (const PwExec *exec) {
+  double start = 0;
+  double end = 0;
+  for (int r = 0; r < exec->n_ranks; r++) {
+    const PwWorker *worker = &exec->workers[r];
+    if (worker->first_start > 0 && (start == 0 || worker->first_start < start))
+      start = worker->first_start;
+    end = MAX (end, worker->last_end);
+  }
+  return end - start;
+}
+
+gboolean
+pw_exec_run (PwExec *exec, int program_number, const PwExecBatch *batch, PwExecStep *step,
+             GError **error) {
+  g_assert (program_number >= 0 && program_number < (int)exec->programs->len);
+  const PwExecProgram *program = g_ptr_array_index (exec->programs, program_number);
+  g_autofree int64_t *cut = NULL;
+  if (exec->failure) {
+    g_propagate_error (error, g_error_copy (exec->failure));
+    g_prefix_error (error, "an earlier run failed: ");
+    return FALSE;
+  }
+  if (!check_batch (exec, program, batch, error)
+      || !prepare_run (exec, program, batch, &cut, error))
+    return FALSE;
+  if (is_interrupted (exec)) {
+    g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_INTERRUPTED, "interrupted");
+    return FALSE;
+  }
+  exec->n_runs++;
+  exec->last_program = program_number;
+  gboolean good = do_task (exec, -1, pw__worker_run, NULL, TRUE, &exec->failure);
+  if (step) {
+    step->loss = sum_losses (exec, program->n_microbatches);
+    step->iteration_s = iteration_time (exec);
+  }
+  if (!good)
+    g_propagate_error (error, g_error_copy (exec->failure));
+  return good;
+}
+
+/* ---- What is known afterwards ---- */
+
+void
+pw_exec_rank (const PwExec *exec, int rank, PwExecRank *out) {
+  g_assert (rank >= 0 && rank < exec->n_ranks);
+  const PwWorker *worker = &exec->workers[rank];
+  const PwMemoryUse *peak = pw__memory_peak (worker->memory);
+  *out = worker->figures;
+  out->peak_memory_bytes = peak->total;
+  memcpy (out->peak_by_category, peak->bytes, sizeof out->peak_by_category);
+}
+
+int
+pw_exec_ranks (const PwExec *exec) {
+  return exec->n_ranks;
+}
+
+const PwShape *
+pw_exec_output_shape (const PwExec *exec) {
+  const PwGraph *graph = exec->resolved->graph;
+  return &graph->layers[pw__result_layer (graph)].info.output;
+}
+
+static void
+describe_trace (const PwExec *exec, PwTraceInfo *info) {
+  const PwSchedule *schedule
+      = exec->last_program >= 0
+            ? ((PwExecProgram *)g_ptr_array_index (exec->programs, exec->last_program))->schedule
+            : exec->resolved->lowered;
+  info->source = g_strdup ("measured");
+  info->schedule = g_strdup (schedule->name);
+  info->model = g_strdup (exec->resolved->graph->name);
+  info->policy = g_strdup (pw_policies[schedule->policy].name);
+  info->transport = g_strdup (exec->transport->name);
+  info->backend = g_strdup (exec->backend->name);
+  info->clock = g_strdup ("one clock");
+  info->ranks = exec->n_ranks;
+  info->stages = exec->n_stages;
+  info->microbatches = schedule->microbatches;
+  info->chunks = schedule->chunks;
+  info->iterations = MIN (exec->n_runs, exec->options.trace_iterations);
+}
+
+PwTrace *
+pw_exec_trace (PwExec *exec) {
+  PwTrace *trace = pw_trace_new ();
+  int32_t first = MAX (0, exec->n_runs - exec->options.trace_iterations);
+  double start = G_MAXDOUBLE;
+  describe_trace (exec, &trace->info);
+  for (int r = 0; r < exec->n_ranks; r++)
+    if (exec->workers[r].ring)
+      pw__trace_ring_collect (exec->workers[r].ring, r, first, trace);
+  for (guint i = 0; i < trace->records->len; i++)
+    start = MIN (start, g_array_index (trace->records, PwTraceRecord, i).start);
+  for (guint i = 0; i < trace->records->len; i++) {
+    PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, i);
+    record->start -= start;
+    record->end -= start;
+    record->iteration -= first;
+  }
+  for (guint i = 0; i < trace->memory->len; i++)
+    g_array_index (trace->memory, PwTraceMemory, i).time -= start;
+  pw_trace_finish (trace);
+  return trace;
+}

@@ -1,0 +1,348 @@
+/* The executor's own structures.
+ *
+ *   PwExec ── PwWorker [rank] ── stream, memory, sends in flight, trace ring
+ *          ├─ PwExecStage [stage] ── parameters, gradients, optimiser state (on the stage's rank)
+ *          │                     ├─ PwWalk training, plain: what is allocated, run, freed, in order
+ *          │                     └─ PwMicrobatch [m]: the buffers that are alive
+ *          └─ PwExecProgram [n] ── steps of each rank
+ *
+ * A stage, its micro-batches and its rank's memory are touched by the rank's worker only, or by the
+ * caller while no task runs. */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "exec/exec.h"
+#include "exec/layers/layers.h"
+#include "exec/memory_private.h"
+#include "exec/trace_ring_private.h"
+
+typedef struct PwWorker PwWorker;
+typedef struct PwExecStage PwExecStage;
+typedef struct PwExecProgram PwExecProgram;
+
+static inline double
+pw__now_s (void) {
+  struct timespec t;
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- What one micro-batch of one stage holds ---- */
+
+/* A buffer of the lifetime table. `holders` keep it alive: the stage's own computation, and each
+ * stage edge it travels. */
+typedef struct PwSlot PwSlot;
+struct PwSlot {
+  void *data;
+  int64_t bytes;
+  PwSlot *owner;      /* the data is that of a slot of another stage on this rank; NULL: its own */
+  PwRequest *request; /* a receive that was not waited for yet */
+  double posted;      /* when */
+  int holders;
+  PwMemoryCategory category;
+};
+
+/* A gradient received over one outgoing edge. */
+typedef struct {
+  void *data;
+  int64_t bytes;
+  PwRequest *request;
+  double posted;
+} PwPart;
+
+typedef enum { PW_WALK_TRAINING, PW_WALK_PLAIN, PW_WALK_N } PwWalkKind;
+typedef enum {
+  PW_MICROBATCH_EMPTY,
+  PW_MICROBATCH_FORWARDED,
+  PW_MICROBATCH_INPUT_DONE
+} PwMicrobatchPhase;
+
+typedef struct {
+  int number;
+  PwMicrobatchPhase phase;
+  PwWalkKind forward_walk; /* of the last F; PLAIN and FORWARDED: to be recomputed */
+  int64_t samples;
+  PwLayerCall *calls; /* [n_layers], the stage's for this many samples */
+  PwSlot *slots[PW_WALK_N];
+  PwPart *parts;    /* [n_out] */
+  void *targets;    /* where the backend cannot read the caller's */
+  double user_loss; /* PwLossFunc's */
+} PwMicrobatch;
+
+/* ---- Stages ---- */
+
+typedef enum {
+  PW_CODE_ALLOC, /* index: a buffer */
+  PW_CODE_FREE,  /* index: a buffer */
+  PW_CODE_RUN,   /* index: a layer of the stage; phase */
+  PW_CODE_RESULT /* index: the buffer the caller wants to see */
+} PwCode;
+typedef struct {
+  PwCode code;
+  PwPhase phase;
+  int index;
+} PwInstruction;
+
+typedef enum {
+  PW_SCRIPT_FORWARD,
+  PW_SCRIPT_FORWARD_KEEPING, /* plain walk, before R: received inputs stay */
+  PW_SCRIPT_BACKWARD,
+  PW_SCRIPT_INPUT,
+  PW_SCRIPT_WEIGHT,
+  PW_SCRIPT_N
+} PwScriptKind;
+
+/* Which buffers a layer's step touches; -1: none. */
+typedef struct {
+  int inputs[PW_LAYER_INPUTS_MAX];
+  int output;
+  int stashes[PW_LAYER_STASHES_MAX];
+  int output_gradient;
+  int input_gradients[PW_LAYER_INPUTS_MAX];
+  gboolean is_first[PW_LAYER_INPUTS_MAX]; /* contribution to that gradient: assigns */
+} PwLayerBinding;
+
+typedef struct {
+  PwLifetimes *lifetimes;
+  int *n_edges; /* [n_buffers] stage edges it travels as a sent buffer */
+  int sample;   /* buffer of the graph's input; -1: not read here */
+  PwLayerBinding *bindings;
+  GArray *scripts[PW_SCRIPT_N]; /* PwInstruction */
+} PwWalk;
+
+/* One end of a stage edge, seen from the stage. */
+typedef struct {
+  int edge;
+  PwExecStage *peer;
+  gboolean is_local;     /* both stages on this rank: no message */
+  int output[PW_WALK_N]; /* buffer */
+  int gradient;          /* buffer of the training walk; -1: none */
+  int at_peer;           /* index of the same edge among the peer's ends */
+} PwEdgeEnd;
+
+typedef struct {
+  PwTensor value, gradient;
+  PwTensor state[2];    /* momentum; or Adam's m and v */
+  gboolean is_borrowed; /* the value belongs to the layer shared with */
+} PwParameter;
+
+typedef struct {
+  int64_t samples;
+  PwLayerCall *calls;
+} PwSizedCalls;
+
+struct PwExecStage {
+  int number, rank;
+  int first_layer, n_layers;
+  const PwLayerRunner **runners;                      /* [n_layers] */
+  PwParameter (*parameters)[PW_LAYER_PARAMETERS_MAX]; /* [n_layers] */
+  int64_t n_updates;
+  PwWalk walks[PW_WALK_N];
+  PwEdgeEnd *in, *out; /* out: by consumer, descending: the order gradients are summed in */
+  int n_in, n_out;
+  GPtrArray *microbatches; /* PwMicrobatch */
+  GArray *sized_calls;     /* PwSizedCalls */
+  double *losses;          /* device, one per micro-batch; NULL without a loss layer */
+  double *host_losses;     /* the same, after a run */
+  int n_losses;
+  int caller_gradient; /* gradient buffer the caller fills (no loss layer); -1: not here */
+};
+
+/* ---- Programs ---- */
+
+typedef struct {
+  PwAction action;
+  PwExecStage *stage;
+  PwMicrobatch *microbatch;
+  int end;         /* messages: index into the stage's in or out */
+  PwWalkKind walk; /* of the micro-batch's F; RECV_F and F */
+} PwStep;
+
+struct PwExecProgram {
+  const PwSchedule *schedule;
+  PwSchedule *owned; /* of a sequential executor */
+  gboolean is_training;
+  int n_microbatches, n_ranks;
+  GArray **steps; /* [ranks] PwStep */
+  gboolean has_forward, has_backward;
+};
+
+/* ---- Workers ---- */
+
+typedef struct {
+  PwRequest *request;
+  PwSlot *slot;
+  PwAction action;
+  double start;
+} PwSendInFlight;
+
+/* Where the time of layers is wanted; see profile.c. */
+typedef struct {
+  void (*add) (gpointer data, int layer, PwPhase phase, double seconds);
+  void (*add_update) (gpointer data, int layer, double seconds);
+  gpointer data;
+} PwLayerTimer;
+
+typedef gboolean (*PwTask) (PwWorker *worker, gpointer data, GError **error);
+
+struct PwWorker {
+  PwExec *exec;
+  int rank;
+  pthread_t thread;
+  gboolean is_started;
+  PwOpContext context;
+  PwMemory *memory;
+  PwWorkspace workspace;
+  PwTraceRing *ring; /* NULL: no trace */
+  GArray *sends;     /* PwSendInFlight */
+  gboolean in_group;
+  const PwLayerTimer *timer; /* NULL: off */
+  PwExecRank figures;
+  double first_start, last_end; /* of the last run's compute */
+};
+
+/* One run, the same for all ranks; written before it starts. */
+typedef struct {
+  const PwExecProgram *program;
+  const PwExecBatch *batch;
+  const int64_t *samples; /* [microbatches] */
+  int64_t *first_sample;  /* [microbatches + 1] */
+  double loss_scale;
+  int32_t iteration;
+} PwRun;
+
+struct PwExec {
+  const PwResolvedPlan *resolved;
+  PwExecOptions options;
+  const PwBackend *backend;
+  const PwTransport *transport;
+  PwTransportState *transport_state;
+  gboolean is_sequential;
+  gboolean is_training;    /* there are gradients and optimiser states */
+  gboolean is_host_memory; /* the backend computes where the caller's data is */
+  PwPlacement *placement;
+  int n_ranks, n_stages;
+  PwWorker *workers;
+  PwExecStage *stages;
+  GPtrArray *programs;
+  PwRun run;
+  int32_t n_runs;
+  int last_program; /* -1: none */
+  GError *failure;  /* of a run: the executor is of no more use but for reading */
+
+  /* The task in progress. */
+  pthread_mutex_t mutex;
+  pthread_cond_t start, finished;
+  uint64_t generation;
+  PwTask task;
+  gpointer task_data;
+  int task_rank;        /* -1: all */
+  gboolean task_aborts; /* a failing rank stops the others */
+  gboolean is_closing;
+  int n_unfinished;
+  GError *task_error; /* the first */
+
+  atomic_int is_interrupted;   /* by the user */
+  atomic_int is_stopping;      /* workers leave at their next action */
+  const volatile int *watched; /* a flag of the caller's; NULL: none */
+};
+
+/* exec.c */
+gboolean pw__exec_on_all (PwExec *exec, PwTask task, gpointer data, GError **error);
+gboolean pw__exec_on (PwExec *exec, int rank, PwTask task, gpointer data, GError **error);
+PwExec *pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement,
+                      gboolean is_sequential, const PwExecOptions *options, GError **error);
+/* Interrupts as soon as *FLAG is not 0, within 50 ms. */
+void pw__exec_watch (PwExec *exec, const volatile int *flag);
+
+/* stage.c */
+gboolean pw__stage_init (PwExecStage *stage, PwExec *exec, int number, GError **error);
+/* After all stages are there: the peers of edges, and shared parameters. */
+gboolean pw__stage_connect (PwExecStage *stage, PwExec *exec, GError **error);
+gboolean pw__stage_reserve_losses (PwWorker *worker, PwExecStage *stage, int n, GError **error);
+void pw__stage_clear (PwExecStage *stage);
+void pw__stage_match_ends (PwExecStage *stage);
+PwMicrobatch *pw__stage_microbatch (PwExecStage *stage, int number);
+
+/* script.c */
+/* The layer whose output the caller may see: the last one, or what the loss reads. */
+int pw__result_layer (const PwGraph *graph);
+void pw__walk_init (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gboolean training);
+void pw__walk_clear (PwWalk *walk);
+
+/* calls.c */
+/* SAMPLES 0: no sample dimension. */
+PwTensor pw__tensor (const PwShape *shape, int64_t samples, void *data);
+/* NULL: no memory for the workspace this size needs. */
+PwLayerCall *pw__stage_calls (PwWorker *worker, PwExecStage *stage, int64_t samples,
+                              GError **error);
+
+/* parameters.c */
+PwExecStage *pw__exec_stage_of_layer (PwExec *exec, int layer);
+/* Shared parameters must be on one rank. */
+gboolean pw__check_shared (const PwExec *exec, GError **error);
+/* Stages of a rank in ascending order: sharers find their owners. */
+gboolean pw__stage_allocate (PwWorker *worker, PwExecStage *stage, GError **error);
+/* Adds the accumulators of the layers that share parameter P of layer I, in layer order. */
+gboolean pw__sum_shared (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error);
+/* The sharers' too. */
+gboolean pw__zero_gradient (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error);
+/* optimizer.c */
+int pw__optimizer_slots (const PwOptimizerPlan *plan);
+gboolean pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error);
+/* initial.c: element I of the tensor NAME depends on (SEED, NAME, I) only. */
+void pw__initial_fill (int64_t seed, const char *name, PwInit init, double scale, int64_t n,
+                       float *values);
+
+/* program.c */
+PwExecProgram *pw__program_new (PwExec *exec, const PwSchedule *schedule, GError **error);
+void pw__program_free (PwExecProgram *program);
+/* sequential.c: the same micro-batches on one rank, in the order LOWERED accumulates. */
+PwSchedule *pw__sequential_schedule (const PwSchedule *lowered, const PwStageEdges *edges,
+                                     GError **error);
+
+/* buffers.c */
+gboolean pw__slot_take (PwWorker *worker, PwSlot *slot, PwMemoryCategory category, int64_t bytes,
+                        int holders, GError **error);
+/* The stage's own computation lets go; what edges still hold becomes a boundary tensor. */
+void pw__slot_release (PwWorker *worker, PwSlot *slot);
+/* An edge lets go. */
+void pw__slot_drop (PwWorker *worker, PwSlot *slot);
+void *pw__buffer_take (PwWorker *worker, PwMemoryCategory category, int64_t bytes, GError **error);
+void pw__microbatch_drop_targets (PwWorker *worker, PwMicrobatch *microbatch);
+/* Frees whatever the micro-batch still holds; of local edges, the consumer's first. */
+void pw__microbatch_reset (PwWorker *worker, PwExecStage *stage, PwMicrobatch *microbatch);
+
+/* messages.c */
+gboolean pw__post_send (PwWorker *worker, const PwStep *step, GError **error);
+gboolean pw__post_recv (PwWorker *worker, const PwStep *step, GError **error);
+/* Everything F, or the backward, reads from outside is there when they return; the time waited is
+ * added to the worker's figures. */
+gboolean pw__gather_inputs (PwWorker *worker, const PwStep *step, GError **error);
+gboolean pw__gather_gradients (PwWorker *worker, const PwStep *step, GError **error);
+/* Lets go of what has been sent. */
+void pw__poll_sends (PwWorker *worker);
+gboolean pw__finish_sends (PwWorker *worker, GError **error);
+
+/* compute.c: F, B, I, W, R, U. *START: when the inputs were there. */
+gboolean pw__compute (PwWorker *worker, const PwStep *step, double *start, GError **error);
+
+/* worker.c */
+gboolean pw__worker_start (PwWorker *worker, GError **error);
+/* PwTask: the run in exec->run. */
+gboolean pw__worker_run (PwWorker *worker, gpointer data, GError **error);
+
+/* train.c: sorts VALUES; 0 of none. */
+double pw__median (double *values, gsize n);
+
+/* pin.c */
+typedef struct PwPinning PwPinning;
+/* NULL where the cores cannot be found out; then nothing is pinned. */
+PwPinning *pw__pinning_new (void);
+void pw__pinning_free (PwPinning *pinning);
+/* Ties the calling thread to the core of RANK, one after another, again from the first when there
+ * are more ranks than cores. */
+void pw__pinning_apply (const PwPinning *pinning, int rank);

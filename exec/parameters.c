@@ -1,0 +1,299 @@
+/* Parameters, their gradients and optimiser states: on the rank of their stage, one accumulator for
+ * every use of a parameter. */
+#include <string.h>
+
+#include "exec/exec_private.h"
+
+static const PwLayer *
+layer_of (const PwExec *exec, int layer) {
+  return &exec->resolved->graph->layers[layer];
+}
+
+PwExecStage *
+pw__exec_stage_of_layer (PwExec *exec, int layer) {
+  int s = 0;
+  while (layer >= exec->stages[s].first_layer + exec->stages[s].n_layers)
+    s++;
+  return &exec->stages[s];
+}
+
+static PwParameter *
+parameter_of (PwExec *exec, int layer, int index) {
+  PwExecStage *stage = pw__exec_stage_of_layer (exec, layer);
+  return &stage->parameters[layer - stage->first_layer][index];
+}
+
+gboolean
+pw__check_shared (const PwExec *exec, GError **error) {
+  for (int i = 0; i < exec->resolved->graph->n_layers; i++) {
+    int owner = layer_of (exec, i)->shares_with;
+    if (owner < 0)
+      continue;
+    int a = pw__exec_stage_of_layer ((PwExec *)exec, owner)->rank;
+    int b = pw__exec_stage_of_layer ((PwExec *)exec, i)->rank;
+    if (a == b)
+      continue;
+    g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
+                 "layers %s and %s share a parameter but are on ranks %d and %d: the executor does "
+                 "not exchange the gradients of shared parameters between ranks",
+                 layer_of (exec, owner)->name, layer_of (exec, i)->name, a, b);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* ---- Allocation ---- */
+
+static gboolean
+allocate_tensor (PwWorker *worker, PwMemoryCategory category, const PwShape *shape,
+                 gboolean is_zeroed, PwTensor *tensor, GError **error) {
+  *tensor = pw__tensor (shape, 0, NULL);
+  gsize bytes = (gsize)pw_tensor_bytes (tensor);
+  tensor->data = pw__buffer_take (worker, category, (int64_t)bytes, error);
+  if (!tensor->data)
+    return FALSE;
+  return !is_zeroed
+         || worker->context.backend->zero (worker->context.stream, tensor->data, bytes, error);
+}
+
+static gboolean
+fill_initial (PwWorker *worker, const PwLayer *layer, int p, const PwTensor *tensor,
+              GError **error) {
+  const PwExec *exec = worker->exec;
+  const PwLayerParameter *parameter = &layer->info.parameters[p];
+  int64_t n = pw_tensor_elements (tensor);
+  g_autofree char *name = g_strdup_printf ("%s.%s", layer->name, parameter->name);
+  if (exec->is_host_memory) {
+    pw__initial_fill (exec->resolved->seed, name, parameter->init, parameter->scale, n,
+                      tensor->data);
+    return TRUE;
+  }
+  g_autofree float *values = g_new (float, n);
+  pw__initial_fill (exec->resolved->seed, name, parameter->init, parameter->scale, n, values);
+  return exec->backend->copy_from_host (worker->context.stream, tensor->data, values,
+                                        (gsize)n * sizeof (float), error);
+}
+
+static gboolean
+allocate_parameter (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
+  PwExec *exec = worker->exec;
+  const PwLayer *layer = layer_of (exec, stage->first_layer + i);
+  const PwShape *shape = &layer->info.parameters[p].shape;
+  PwParameter *parameter = &stage->parameters[i][p];
+  if (shape->dtype != PW_DTYPE_F32) {
+    g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
+                 "layer %s: parameters of type %s cannot be trained yet", layer->name,
+                 pw_dtype_name (shape->dtype));
+    return FALSE;
+  }
+  if (p == 0 && layer->shares_with >= 0) {
+    parameter->is_borrowed = TRUE;
+    parameter->value = parameter_of (exec, layer->shares_with, 0)->value;
+  } else if (!allocate_tensor (worker, PW_MEMORY_PARAMETERS, shape, FALSE, &parameter->value, error)
+             || !fill_initial (worker, layer, p, &parameter->value, error)) {
+    return FALSE;
+  }
+  if (!exec->is_training)
+    return TRUE;
+  if (!allocate_tensor (worker, PW_MEMORY_GRADIENTS, shape, TRUE, &parameter->gradient, error))
+    return FALSE;
+  int n_states = parameter->is_borrowed ? 0 : pw__optimizer_slots (&exec->resolved->optimizer);
+  for (int s = 0; s < n_states; s++)
+    if (!allocate_tensor (worker, PW_MEMORY_OPTIMIZER, shape, TRUE, &parameter->state[s], error))
+      return FALSE;
+  return TRUE;
+}
+
+gboolean
+pw__stage_allocate (PwWorker *worker, PwExecStage *stage, GError **error) {
+  stage->parameters = g_malloc0_n ((gsize)stage->n_layers, sizeof *stage->parameters);
+  for (int i = 0; i < stage->n_layers; i++)
+    for (int p = 0; p < layer_of (worker->exec, stage->first_layer + i)->info.n_parameters; p++)
+      if (!allocate_parameter (worker, stage, i, p, error))
+        return FALSE;
+  return TRUE;
+}
+
+/* ---- Gradients ---- */
+
+gboolean
+pw__sum_shared (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
+  PwExec *exec = worker->exec;
+  PwTensor *sum = &stage->parameters[i][p].gradient;
+  int owner = stage->first_layer + i;
+  for (int l = owner + 1; p == 0 && l < exec->resolved->graph->n_layers; l++)
+    if (layer_of (exec, l)->shares_with == owner
+        && !exec->backend->ops.add (&worker->context, sum, &parameter_of (exec, l, 0)->gradient,
+                                    sum, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+zero (PwWorker *worker, PwTensor *tensor, GError **error) {
+  return worker->context.backend->zero (worker->context.stream, tensor->data,
+                                        (gsize)pw_tensor_bytes (tensor), error);
+}
+
+gboolean
+pw__zero_gradient (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
+  PwExec *exec = worker->exec;
+  int owner = stage->first_layer + i;
+  for (int l = owner + 1; p == 0 && l < exec->resolved->graph->n_layers; l++)
+    if (layer_of (exec, l)->shares_with == owner
+        && !zero (worker, &parameter_of (exec, l, 0)->gradient, error))
+      return FALSE;
+  return zero (worker, &stage->parameters[i][p].gradient, error);
+}
+
+static gboolean
+for_own_stages (PwWorker *worker, gboolean (*func) (PwWorker *, PwExecStage *, GError **),
+                GError **error) {
+  PwExec *exec = worker->exec;
+  for (int s = 0; s < exec->n_stages; s++)
+    if (exec->stages[s].rank == worker->rank && !func (worker, &exec->stages[s], error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+zero_stage (PwWorker *worker, PwExecStage *stage, GError **error) {
+  for (int i = 0; i < stage->n_layers; i++)
+    for (int p = 0; p < layer_of (worker->exec, stage->first_layer + i)->info.n_parameters; p++)
+      if (!zero (worker, &stage->parameters[i][p].gradient, error))
+        return FALSE;
+  return TRUE;
+}
+
+static gboolean
+zero_task (PwWorker *worker, gpointer data, GError **error) {
+  (void)data;
+  return for_own_stages (worker, zero_stage, error);
+}
+
+static gboolean
+update_task (PwWorker *worker, gpointer data, GError **error) {
+  (void)data;
+  return for_own_stages (worker, pw__stage_update, error);
+}
+
+static gboolean
+check_training (const PwExec *exec, GError **error) {
+  if (exec->is_training)
+    return TRUE;
+  g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
+                       "this executor was made for inference: it has no gradients");
+  return FALSE;
+}
+
+gboolean
+pw_exec_zero_gradients (PwExec *exec, GError **error) {
+  return check_training (exec, error) && pw__exec_on_all (exec, zero_task, NULL, error);
+}
+
+gboolean
+pw_exec_update (PwExec *exec, GError **error) {
+  return check_training (exec, error) && pw__exec_on_all (exec, update_task, NULL, error);
+}
+
+/* ---- Host copies ---- */
+
+typedef enum { GET_PARAMETER, SET_PARAMETER, GET_GRADIENT } Access;
+typedef struct {
+  Access access;
+  int layer, index;
+  float *to;
+  const float *from;
+} Copy;
+
+/* A shared parameter's gradient is the sum over its uses, in layer order. */
+static gboolean
+get_gradient (PwWorker *worker, const Copy *copy, GError **error) {
+  PwExec *exec = worker->exec;
+  int shares = copy->index == 0 ? layer_of (exec, copy->layer)->shares_with : -1;
+  int owner = shares >= 0 ? shares : copy->layer;
+  PwTensor sum = parameter_of (exec, owner, copy->index)->gradient;
+  int64_t bytes = pw_tensor_bytes (&sum);
+  PwTensor work = sum;
+  work.data = pw__buffer_take (worker, PW_MEMORY_WORKSPACE, bytes, error);
+  if (!work.data)
+    return FALSE;
+  gboolean good
+      = exec->backend->copy (worker->context.stream, work.data, sum.data, (gsize)bytes, error);
+  for (int l = owner + 1; good && copy->index == 0 && l < exec->resolved->graph->n_layers; l++)
+    if (layer_of (exec, l)->shares_with == owner)
+      good = exec->backend->ops.add (&worker->context, &work, &parameter_of (exec, l, 0)->gradient,
+                                     &work, error);
+  good = good
+         && exec->backend->copy_to_host (worker->context.stream, copy->to, work.data, (gsize)bytes,
+                                         error)
+         && exec->backend->stream_synchronize (worker->context.stream, error);
+  pw__memory_give (worker->memory, PW_MEMORY_WORKSPACE, work.data, bytes);
+  return good;
+}
+
+static gboolean
+copy_task (PwWorker *worker, gpointer data, GError **error) {
+  const Copy *copy = data;
+  const PwBackend *backend = worker->context.backend;
+  PwTensor *value = &parameter_of (worker->exec, copy->layer, copy->index)->value;
+  gsize bytes = (gsize)pw_tensor_bytes (value);
+  gboolean good = FALSE;
+  switch (copy->access) {
+  case GET_PARAMETER:
+    good = backend->copy_to_host (worker->context.stream, copy->to, value->data, bytes, error);
+    break;
+  case SET_PARAMETER:
+    good = backend->copy_from_host (worker->context.stream, value->data, copy->from, bytes, error);
+    break;
+  case GET_GRADIENT:
+    good = get_gradient (worker, copy, error);
+    break;
+  }
+  return good && backend->stream_synchronize (worker->context.stream, error);
+}
+
+static gboolean
+do_copy (PwExec *exec, Copy copy, GError **error) {
+  g_assert (copy.layer >= 0 && copy.layer < exec->resolved->graph->n_layers);
+  g_assert (copy.index >= 0 && copy.index < layer_of (exec, copy.layer)->info.n_parameters);
+  int rank = pw__exec_stage_of_layer (exec, copy.layer)->rank;
+  return pw__exec_on (exec, rank, copy_task, &copy, error);
+}
+
+gboolean
+pw_exec_get_parameter (PwExec *exec, int layer, int index, float *to, GError **error) {
+  return do_copy (exec, (Copy){ .access = GET_PARAMETER, .layer = layer, .index = index, .to = to },
+                  error);
+}
+
+gboolean
+pw_exec_set_parameter (PwExec *exec, int layer, int index, const float *from, GError **error) {
+  return do_copy (
+      exec, (Copy){ .access = SET_PARAMETER, .layer = layer, .index = index, .from = from }, error);
+}
+
+gboolean
+pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GError **error) {
+  return check_training (exec, error)
+         && do_copy (exec,
+                     (Copy){ .access = GET_GRADIENT, .layer = layer, .index = index, .to = to },
+                     error);
+}
+
+char *
+pw_exec_parameters_sha256 (PwExec *exec, GError **error) {
+  const PwGraph *graph = exec->resolved->graph;
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  for (int l = 0; l < graph->n_layers; l++)
+    for (int p = 0; p < graph->layers[l].info.n_parameters; p++) {
+      if (p == 0 && graph->layers[l].shares_with >= 0)
+        continue;
+      int64_t n = pw_shape_elements (&graph->layers[l].info.parameters[p].shape);
+      g_autofree float *values = g_new (float, n);
+      if (!pw_exec_get_parameter (exec, l, p, values, error))
+        return NULL;
+      g_checksum_update (checksum, (const guchar *)values, (gssize)(n * (int64_t)sizeof (float)));
+    }
+  return g_strdup (g_checksum_get_string (checksum));
+}

@@ -1,0 +1,106 @@
+#include "exec/exec_private.h"
+#include "exec/profile_private.h"
+
+#define SMALL_BYTES 8
+#define LARGE_BYTES (1 << 20)
+#define SMALL_TRIPS 200
+#define LARGE_TRIPS 40
+
+typedef struct {
+  const PwTransport *transport;
+  PwTransportState *state;
+  const PwPinning *pinning;
+  int rank;
+  char *to, *from;
+  double trips[SMALL_TRIPS + LARGE_TRIPS]; /* seconds there and back, rank 0's */
+  GError *error;
+} End;
+
+static gboolean
+send (End *end, gsize bytes) {
+  PwChannel channel = { .is_backward = end->rank == 1 };
+  PwRequest *request = end->transport->post_send (end->state, end->rank, channel, end->to, bytes,
+                                                  NULL, &end->error);
+  return request && end->transport->wait (end->state, end->rank, request, NULL, &end->error);
+}
+
+static gboolean
+receive (End *end, gsize bytes) {
+  PwChannel channel = { .is_backward = end->rank == 0 };
+  PwRequest *request
+      = end->transport->post_recv (end->state, end->rank, channel, end->from, bytes, &end->error);
+  return request && end->transport->wait (end->state, end->rank, request, NULL, &end->error);
+}
+
+static void *
+to_and_fro (void *data) {
+  End *end = data;
+  pw__pinning_apply (end->pinning, end->rank);
+  for (int i = 0; i < SMALL_TRIPS + LARGE_TRIPS; i++) {
+    gsize bytes = i < SMALL_TRIPS ? SMALL_BYTES : LARGE_BYTES;
+    double start = pw__now_s ();
+    gboolean good = end->rank == 0 ? send (end, bytes) && receive (end, bytes)
+                                   : receive (end, bytes) && send (end, bytes);
+    if (!good) {
+      end->transport->abort (end->state, "the other end failed");
+      return NULL;
+    }
+    end->trips[i] = pw__now_s () - start;
+  }
+  return NULL;
+}
+
+static gboolean
+run_both (End ends[2], GError **error) {
+  pthread_t threads[2];
+  int n = 0;
+  int code = 0;
+  for (; n < 2 && code == 0; n++)
+    code = pthread_create (&threads[n], NULL, to_and_fro, &ends[n]);
+  if (code != 0) {
+    n--;
+    ends[0].transport->abort (ends[0].state, "no thread");
+    g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_MEMORY, "no thread: %s", g_strerror (code));
+  }
+  for (int i = 0; i < n; i++)
+    pthread_join (threads[i], NULL);
+  for (int i = 0; i < 2; i++)
+    if (ends[i].error && code == 0) {
+      g_propagate_error (error, g_steal_pointer (&ends[i].error));
+      code = -1;
+    } else {
+      g_clear_error (&ends[i].error);
+    }
+  return code == 0;
+}
+
+gboolean
+pw__profile_link (const PwTransport *transport, PwLink *link, GError **error) {
+  g_autoptr (PwStageEdges) edges = pw_stage_edges_new_chain (2);
+  g_autoptr (PwPlacement) placement = pw_placement_new (PW_PLACEMENT_LOOP, 2, 2);
+  PwTransportState *state = transport->open (edges, placement, PW_POLICY_DEFAULT, 0, error);
+  if (!state)
+    return FALSE;
+  PwPinning *pinning = pw__pinning_new ();
+  End *ends = g_new0 (End, 2);
+  for (int r = 0; r < 2; r++) {
+    ends[r] = (End){ .transport = transport, .state = state, .pinning = pinning, .rank = r };
+    ends[r].to = g_malloc0 (LARGE_BYTES);
+    ends[r].from = g_malloc0 (LARGE_BYTES);
+  }
+  gboolean good = run_both (ends, error);
+  if (good) {
+    double small = pw__median (ends[0].trips, SMALL_TRIPS) / 2;
+    double large = pw__median (ends[0].trips + SMALL_TRIPS, LARGE_TRIPS) / 2;
+    link->latency_s = small;
+    link->bandwidth = large > small ? LARGE_BYTES / (large - small) : 0;
+  }
+  for (int r = 0; r < 2; r++) {
+    g_free (ends[r].to);
+    g_free (ends[r].from);
+  }
+  g_free (ends);
+  pw__pinning_free (pinning);
+  transport->close (state);
+  return good;
+}

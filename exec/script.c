@@ -1,0 +1,167 @@
+/* What an action of a stage does, written down once: allocate, run, free, in the order the lifetime
+ * table (models/lifetime.h) says. The same script serves every micro-batch. */
+#include "exec/exec_private.h"
+
+static void
+emit (GArray *script, PwCode code, PwPhase phase, int index) {
+  PwInstruction instruction = { .code = code, .phase = phase, .index = index };
+  g_array_append_val (script, instruction);
+}
+
+static gboolean
+is_at (PwMoment moment, PwPhase phase, int layer) {
+  return moment.phase == phase && moment.layer == layer;
+}
+
+static void
+emit_frees (GArray *script, const PwWalk *walk, PwPhase phase, int layer, gboolean is_split,
+            gboolean keeps_received) {
+  const PwLifetimes *lifetimes = walk->lifetimes;
+  for (int b = 0; b < lifetimes->n_buffers; b++) {
+    const PwBuffer *buffer = &lifetimes->buffers[b];
+    PwMoment dies = is_split ? buffer->dies_split : buffer->dies_fused;
+    if (is_at (dies, phase, layer) && !(keeps_received && buffer->is_received))
+      emit (script, PW_CODE_FREE, phase, b);
+  }
+}
+
+static void
+write_forward (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gboolean keeps_received,
+               GArray *script) {
+  const PwLifetimes *lifetimes = walk->lifetimes;
+  for (int i = 0; i < stage->n_layers; i++) {
+    int layer = stage->first_layer + i;
+    const PwLayerInfo *info = &exec->resolved->graph->layers[layer].info;
+    const PwLayerBinding *binding = &walk->bindings[i];
+    if (binding->output >= 0)
+      emit (script, PW_CODE_ALLOC, PW_PHASE_FORWARD, binding->output);
+    for (int s = 0; s < info->n_stashes; s++)
+      if (binding->stashes[s] >= 0)
+        emit (script, PW_CODE_ALLOC, PW_PHASE_FORWARD, binding->stashes[s]);
+    if (!info->is_loss || lifetimes->training)
+      emit (script, PW_CODE_RUN, PW_PHASE_FORWARD, i);
+    if (layer == pw__result_layer (exec->resolved->graph))
+      emit (script, PW_CODE_RESULT, PW_PHASE_FORWARD, binding->output);
+    emit_frees (script, walk, PW_PHASE_FORWARD, layer, FALSE, keeps_received);
+  }
+}
+
+static gboolean
+has_gradient_step (const PwLayer *layer, const PwLayerBinding *binding) {
+  return layer->info.is_loss || binding->output_gradient >= 0;
+}
+
+static void
+write_input (PwWalk *walk, const PwExecStage *stage, const PwLayer *layer, int i, gboolean is_split,
+             GArray *script) {
+  const PwLayerBinding *binding = &walk->bindings[i];
+  if (has_gradient_step (layer, binding)) {
+    for (int k = 0; k < layer->n_inputs; k++)
+      if (binding->input_gradients[k] >= 0 && binding->is_first[k])
+        emit (script, PW_CODE_ALLOC, PW_PHASE_INPUT, binding->input_gradients[k]);
+    if (stage->runners[i]->input_gradient)
+      emit (script, PW_CODE_RUN, PW_PHASE_INPUT, i);
+  }
+  emit_frees (script, walk, PW_PHASE_INPUT, stage->first_layer + i, is_split, FALSE);
+}
+
+static void
+write_weight (PwWalk *walk, const PwExecStage *stage, const PwLayer *layer, int i,
+              gboolean is_split, GArray *script) {
+  if (has_gradient_step (layer, &walk->bindings[i]) && stage->runners[i]->weight_gradient)
+    emit (script, PW_CODE_RUN, PW_PHASE_WEIGHT, i);
+  emit_frees (script, walk, PW_PHASE_WEIGHT, stage->first_layer + i, is_split, FALSE);
+}
+
+static void
+write_backwards (PwWalk *walk, const PwExecStage *stage, const PwExec *exec) {
+  for (int i = stage->n_layers - 1; i >= 0; i--) {
+    const PwLayer *layer = &exec->resolved->graph->layers[stage->first_layer + i];
+    write_input (walk, stage, layer, i, FALSE, walk->scripts[PW_SCRIPT_BACKWARD]);
+    write_weight (walk, stage, layer, i, FALSE, walk->scripts[PW_SCRIPT_BACKWARD]);
+    write_input (walk, stage, layer, i, TRUE, walk->scripts[PW_SCRIPT_INPUT]);
+    write_weight (walk, stage, layer, i, TRUE, walk->scripts[PW_SCRIPT_WEIGHT]);
+  }
+}
+
+static void
+bind_forward (PwWalk *walk, const PwExecStage *stage, const PwExec *exec) {
+  for (int i = 0; i < stage->n_layers; i++) {
+    int layer = stage->first_layer + i;
+    const PwLayer *l = &exec->resolved->graph->layers[layer];
+    PwLayerBinding *binding = &walk->bindings[i];
+    for (int k = 0; k < PW_LAYER_INPUTS_MAX; k++) {
+      binding->inputs[k]
+          = k < l->n_inputs ? pw_lifetimes_find (walk->lifetimes, PW_BUFFER_OUTPUT, l->inputs[k], 0)
+                            : -1;
+      binding->input_gradients[k] = -1;
+    }
+    binding->output = pw_lifetimes_find (walk->lifetimes, PW_BUFFER_OUTPUT, layer, 0);
+    for (int s = 0; s < PW_LAYER_STASHES_MAX; s++)
+      binding->stashes[s] = pw_lifetimes_find (walk->lifetimes, PW_BUFFER_STASH, layer, s);
+    binding->output_gradient = pw_lifetimes_find (walk->lifetimes, PW_BUFFER_GRADIENT, layer, 0);
+  }
+}
+
+/* Contributions come in the order of the backward walk: a received gradient before all, then the
+ * readers in this stage, last layer first. */
+static void
+bind_gradients (PwWalk *walk, const PwExecStage *stage, const PwExec *exec) {
+  const PwGraph *graph = exec->resolved->graph;
+  g_autofree gboolean *has_part = g_new0 (gboolean, (gsize)walk->lifetimes->n_buffers + 1);
+  for (int b = 0; b < walk->lifetimes->n_buffers; b++)
+    has_part[b] = walk->lifetimes->buffers[b].is_received;
+  for (int i = stage->n_layers - 1; i >= 0; i--) {
+    const PwLayer *layer = &graph->layers[stage->first_layer + i];
+    PwLayerBinding *binding = &walk->bindings[i];
+    if (!has_gradient_step (layer, binding) || !layer->info.has_input_gradient)
+      continue;
+    for (int k = 0; k < layer->n_inputs; k++) {
+      int input = layer->inputs[k];
+      if (input == PW_GRAPH_INPUT || !graph->layers[input].needs_gradient)
+        continue;
+      int b = pw_lifetimes_find (walk->lifetimes, PW_BUFFER_GRADIENT, input, 0);
+      binding->input_gradients[k] = b;
+      if (b >= 0) {
+        binding->is_first[k] = !has_part[b];
+        has_part[b] = TRUE;
+      }
+    }
+  }
+}
+
+int
+pw__result_layer (const PwGraph *graph) {
+  int last = graph->n_layers - 1;
+  return graph->layers[last].info.is_loss ? graph->layers[last].inputs[0] : last;
+}
+
+void
+pw__walk_init (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gboolean training) {
+  const PwResolvedPlan *resolved = exec->resolved;
+  walk->lifetimes = pw_lifetimes_new_stage (resolved->graph, resolved->partition->bounds,
+                                            resolved->partition->stages, stage->number, training);
+  walk->n_edges = g_new0 (int, (gsize)walk->lifetimes->n_buffers + 1);
+  walk->sample = pw_lifetimes_find (walk->lifetimes, PW_BUFFER_OUTPUT, PW_GRAPH_INPUT, 0);
+  walk->bindings = g_new0 (PwLayerBinding, (gsize)stage->n_layers);
+  for (int s = 0; s < PW_SCRIPT_N; s++)
+    walk->scripts[s] = g_array_new (FALSE, FALSE, sizeof (PwInstruction));
+  bind_forward (walk, stage, exec);
+  write_forward (walk, stage, exec, FALSE, walk->scripts[PW_SCRIPT_FORWARD]);
+  if (training) {
+    bind_gradients (walk, stage, exec);
+    write_backwards (walk, stage, exec);
+  } else {
+    write_forward (walk, stage, exec, TRUE, walk->scripts[PW_SCRIPT_FORWARD_KEEPING]);
+  }
+}
+
+void
+pw__walk_clear (PwWalk *walk) {
+  pw_lifetimes_free (walk->lifetimes);
+  g_free (walk->n_edges);
+  g_free (walk->bindings);
+  for (int s = 0; s < PW_SCRIPT_N; s++)
+    if (walk->scripts[s])
+      g_array_free (walk->scripts[s], TRUE);
+}
