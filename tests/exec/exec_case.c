@@ -1,0 +1,142 @@
+#include "exec_case.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+static void
+delay (void) {
+  static atomic_uint counter;
+  unsigned x = atomic_fetch_add_explicit (&counter, 1, memory_order_relaxed) * 2654435761u;
+  struct timespec t = { .tv_nsec = (long)(x >> 13) % 300000 };
+  if ((x >> 8) % 4 == 0)
+    nanosleep (&t, NULL);
+}
+
+static PwRequest *
+delayed_post_send (PwTransportState *state, int rank, PwChannel channel, const void *buffer,
+                   gsize bytes, PwEvent *event, GError **error) {
+  delay ();
+  return pw_transport_threads.post_send (state, rank, channel, buffer, bytes, event, error);
+}
+
+static PwRequest *
+delayed_post_recv (PwTransportState *state, int rank, PwChannel channel, void *buffer, gsize bytes,
+                   GError **error) {
+  delay ();
+  return pw_transport_threads.post_recv (state, rank, channel, buffer, bytes, error);
+}
+
+static PwTransportState *
+delayed_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy policy,
+              double timeout_s, GError **error) {
+  return pw_transport_threads.open (edges, placement, policy, timeout_s, error);
+}
+
+static void
+delayed_close (PwTransportState *state) {
+  pw_transport_threads.close (state);
+}
+
+static gboolean
+delayed_test (PwTransportState *state, int rank, PwRequest *request) {
+  return pw_transport_threads.test (state, rank, request);
+}
+
+static gboolean
+delayed_wait (PwTransportState *state, int rank, PwRequest *request, PwStream *stream,
+              GError **error) {
+  delay ();
+  return pw_transport_threads.wait (state, rank, request, stream, error);
+}
+
+static void
+delayed_group_begin (PwTransportState *state, int rank) {
+  pw_transport_threads.group_begin (state, rank);
+}
+
+static gboolean
+delayed_group_end (PwTransportState *state, int rank, GError **error) {
+  return pw_transport_threads.group_end (state, rank, error);
+}
+
+static void
+delayed_progress (PwTransportState *state, int rank) {
+  pw_transport_threads.progress (state, rank);
+}
+
+static void
+delayed_abort (PwTransportState *state, const char *reason) {
+  pw_transport_threads.abort (state, reason);
+}
+
+const PwTransport exec_case_delayed = {
+  .name = "delayed",
+  .summary = "threads, late at random",
+  .open = delayed_open,
+  .close = delayed_close,
+  .post_send = delayed_post_send,
+  .post_recv = delayed_post_recv,
+  .test = delayed_test,
+  .wait = delayed_wait,
+  .group_begin = delayed_group_begin,
+  .group_end = delayed_group_end,
+  .progress = delayed_progress,
+  .abort = delayed_abort,
+};
+
+ExecCase *
+exec_case_new (const char *members, const PwResolveOptions *options) {
+  g_autoptr (GError) error = NULL;
+  ExecCase *c = g_new0 (ExecCase, 1);
+  g_autofree char *text = g_strdup_printf ("{%s}", members);
+  for (char *t = text; *t; t++)
+    *t = *t == '\'' ? '"' : *t;
+  c->plan = pw_plan_parse ("case", text, &error);
+  g_assert_no_error (error);
+  c->resolved = pw_plan_resolve (c->plan, options, &error);
+  g_assert_no_error (error);
+  PwDataPlan random = { .kind = PW_DATA_RANDOM };
+  c->dataset = pw_dataset_open (&random, c->resolved->graph, c->resolved->seed, &error);
+  g_assert_no_error (error);
+  gsize batch = (gsize)c->resolved->batch;
+  c->inputs = g_malloc (batch * (gsize)pw_shape_bytes (&c->resolved->graph->input) + 1);
+  c->targets = g_malloc (batch * (gsize)pw_shape_bytes (&c->resolved->graph->target) + 1);
+  return c;
+}
+
+void
+exec_case_free (ExecCase *c) {
+  if (!c)
+    return;
+  pw_dataset_free (c->dataset);
+  pw_resolved_plan_free (c->resolved);
+  pw_plan_free (c->plan);
+  g_free (c->inputs);
+  g_free (c->targets);
+  g_free (c);
+}
+
+PwExecBatch
+exec_case_batch (ExecCase *c, int64_t step) {
+  pw_dataset_fill (c->dataset, step, c->resolved->batch, c->inputs, c->targets);
+  return (PwExecBatch){ .inputs = c->inputs, .targets = c->targets };
+}
+
+char *
+exec_case_train (ExecCase *c, PwExec *exec, int steps, double *losses) {
+  g_autoptr (GError) error = NULL;
+  int program = pw_exec_add (exec, c->resolved->lowered, &error);
+  g_assert_no_error (error);
+  for (int s = 0; s < steps; s++) {
+    PwExecBatch batch = exec_case_batch (c, s);
+    PwExecStep step;
+    pw_exec_run (exec, program, &batch, &step, &error);
+    g_assert_no_error (error);
+    if (losses)
+      losses[s] = step.loss;
+  }
+  char *sha = pw_exec_parameters_sha256 (exec, &error);
+  g_assert_no_error (error);
+  return sha;
+}
