@@ -8,10 +8,9 @@ pw__check_log_add (PwCheckLog *log, PwScheduleError code, int rank, int64_t acti
                    const char *format, ...) {
   va_list arguments;
   va_start (arguments, format);
-  PwCheckFinding finding = { .code = code,
-                             .rank = rank,
-                             .action = action,
-                             .message = g_strdup_vprintf (format, arguments) };
+  PwCheckFinding finding = {
+    .code = code, .rank = rank, .action = action, .message = g_strdup_vprintf (format, arguments)
+  };
   va_end (arguments);
   g_array_append_val (log->findings, finding);
 }
@@ -27,7 +26,7 @@ check_run (const PwSchedule *schedule, const PwStageEdges *edges, const PwCrossi
   PwLowerOptions lower = { .policy = options->policy, .batched = options->batched };
   g_autoptr (PwSchedule) lowered = pw_schedule_lower (schedule, edges, &lower, &error);
   if (lowered == NULL)
-    pw__check_log_add (log, (PwScheduleError) error->code, -1, -1, "%s", error->message);
+    pw__check_log_add (log, (PwScheduleError)error->code, -1, -1, "%s", error->message);
   else
     pw__check_deadlock (lowered, edges, crossings, options->policy, log);
 }
@@ -49,19 +48,20 @@ pw_schedule_check (const PwSchedule *schedule, const PwStageEdges *edges,
                    const PwCheckOptions *options) {
   g_autoptr (GError) error = NULL;
   g_autoptr (PwSchedule) owned = NULL;
-  g_autoptr (PwStageEdges) chain = edges == NULL ? pw_stage_edges_new_chain (schedule->stages) : NULL;
+  g_autoptr (PwStageEdges) chain
+      = edges == NULL ? pw_stage_edges_new_chain (schedule->stages) : NULL;
   PwCheckReport *report = g_new0 (PwCheckReport, 1);
   PwCheckLog log = { .findings = g_array_new (FALSE, FALSE, sizeof (PwCheckFinding)),
-                     .max = options->max_findings > 0 ? (guint) options->max_findings : 20 };
+                     .max = options->max_findings > 0 ? (guint)options->max_findings : 20 };
   report->peak_activations = g_new0 (double, schedule->ranks);
   const PwSchedule *plain = pw__schedule_plain (schedule, &owned, &error);
   if (plain == NULL)
-    pw__check_log_add (&log, (PwScheduleError) error->code, -1, -1, "%s", error->message);
+    pw__check_log_add (&log, (PwScheduleError)error->code, -1, -1, "%s", error->message);
   else
     check_plain (plain, edges != NULL ? edges : chain, options, report, &log);
-  report->n_findings = (int) log.findings->len;
+  report->n_findings = (int)log.findings->len;
   report->valid = report->n_findings == 0;
-  report->findings = (PwCheckFinding *) (gpointer) g_array_free (log.findings, FALSE);
+  report->findings = (PwCheckFinding *)(gpointer)g_array_free (log.findings, FALSE);
   return report;
 }
 

@@ -1,6 +1,6 @@
-/* Runs the lists without times: whatever can happen happens. An order of events does not matter here,
- * since nothing that can happen ever stops being possible; so a stack of runnable ranks will do, and
- * each action is touched once. */
+/* Runs the lists without times: whatever can happen happens. An order of events does not matter
+ * here, since nothing that can happen ever stops being possible; so a stack of runnable ranks will
+ * do, and each action is touched once. */
 #include "schedules/deadlock_private.h"
 #include "schedules/schedule_private.h"
 
@@ -13,7 +13,7 @@ new_queue (PwRun *run, int rank) {
 /* The queue of RANK towards PEER; KNOWN maps the pair to the queue. */
 static int
 peer_queue (PwRun *run, GHashTable *known, int rank, int peer) {
-  gint64 key = (gint64) rank * run->schedule->ranks + peer;
+  gint64 key = (gint64)rank * run->schedule->ranks + peer;
   gpointer found;
   if (g_hash_table_lookup_extended (known, &key, NULL, &found))
     return GPOINTER_TO_INT (found);
@@ -43,8 +43,8 @@ make_queues (PwRun *run) {
                                       at_producer ? edge->producer : edge->consumer);
         int peer = pw_placement_rank (placement, direction,
                                       at_producer ? edge->consumer : edge->producer);
-        int *queue = &run->queue_of_end[2 * (direction * rows + run->crossings->row_of_edge[e])
-                                        + side];
+        int *queue
+            = &run->queue_of_end[2 * (direction * rows + run->crossings->row_of_edge[e]) + side];
         switch (run->policy->queue) {
         case PW_QUEUE_NONE:
         case PW_QUEUE_RANK:
@@ -216,7 +216,7 @@ missing_input (const PwRun *run, PwAction action) {
   if (!forward && !pw__action_is_backward (action))
     return -1;
   const PwPorts *ports = forward ? &run->crossings->producers : &run->crossings->consumers;
-  int place = (int) action.direction * run->schedule->stages + (int) action.stage;
+  int place = (int)action.direction * run->schedule->stages + (int)action.stage;
   for (int k = ports->start[place]; k < ports->start[place + 1]; k++) {
     int64_t message = (ports->ports[k].row + !forward) * run->slots + action.microbatch;
     if (run->posted[message] != PW__NONE)
@@ -296,7 +296,7 @@ pw__check_deadlock (const PwSchedule *schedule, const PwStageEdges *edges,
                 .base = g_new0 (uint32_t, schedule->ranks + 1) };
   for (int rank = 0; rank < schedule->ranks; rank++) {
     g_assert (schedule->programs[rank].n_prologue < PW__NONE - 1 - run.base[rank]);
-    run.base[rank + 1] = run.base[rank] + (uint32_t) schedule->programs[rank].n_prologue;
+    run.base[rank + 1] = run.base[rank] + (uint32_t)schedule->programs[rank].n_prologue;
   }
   run.posted = g_new0 (uint32_t, crossings->n_rows * run.slots + 1);
   if (run.policy->needs_receiver) {

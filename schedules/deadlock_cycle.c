@@ -68,7 +68,7 @@ find_node (const GArray *nodes, Node node) {
   for (guint i = 0; i < nodes->len; i++) {
     const Node *other = &g_array_index (nodes, Node, i);
     if (other->rank == node.rank && other->number == node.number)
-      return (int) i;
+      return (int)i;
   }
   return -1;
 }
@@ -84,7 +84,7 @@ pw__deadlock_report (const PwRun *run, int rank, PwCheckLog *log) {
     g_array_append_val (path, node);
     node = blocker (run, node, &why);
   }
-  g_array_remove_range (path, 0, (guint) find_node (path, node));
+  g_array_remove_range (path, 0, (guint)find_node (path, node));
 
   g_autoptr (GString) text = g_string_new (NULL);
   for (guint i = 0; i < path->len; i++) {
@@ -96,6 +96,6 @@ pw__deadlock_report (const PwRun *run, int rank, PwCheckLog *log) {
     g_string_append_printf (text, " %s ", why);
     describe (run, awaited, text);
   }
-  pw__check_log_add (log, PW_SCHEDULE_ERROR_DEADLOCK, node.rank,
-                     node.number - run->base[node.rank], "%s: %s", run->policy->name, text->str);
+  pw__check_log_add (log, PW_SCHEDULE_ERROR_DEADLOCK, node.rank, node.number - run->base[node.rank],
+                     "%s: %s", run->policy->name, text->str);
 }

@@ -9,7 +9,7 @@
 
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
-  (void) error;
+  (void)error;
   PwSchedule *schedule = pw__schedule_new_straight ("forward-only", params, params->microbatches);
   schedule->mode = PW_MODE_INFERENCE;
   for (int rank = 0; rank < params->ranks; rank++) {
@@ -27,8 +27,8 @@ bubble_time (const PwScheduleParams *p) {
 
 static double
 peak_activations (const PwScheduleParams *params, int rank) {
-  (void) params;
-  (void) rank;
+  (void)params;
+  (void)rank;
   return 1;
 }
 

@@ -11,9 +11,9 @@
 
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
-  (void) error;
+  (void)error;
   int M = params->microbatches;
-  PwSchedule *schedule = pw__schedule_new_straight ("gpipe", params, 2 * (int64_t) M);
+  PwSchedule *schedule = pw__schedule_new_straight ("gpipe", params, 2 * (int64_t)M);
   if (params->reverse && M > 1)
     schedule->promise.accumulation = PW_ACCUMULATION_DESCENDING;
   for (int rank = 0; rank < params->ranks; rank++) {
@@ -33,7 +33,7 @@ bubble_time (const PwScheduleParams *p) {
 
 static double
 peak_activations (const PwScheduleParams *params, int rank) {
-  (void) rank;
+  (void)rank;
   return params->microbatches;
 }
 

@@ -1,5 +1,6 @@
 /* Lowering plays the compute schedule once, tick by tick (F, I, W, R take 1, B takes 2, messages
- * nothing). The moment a compute ends, each of its messages is appended to both ends' lists at once:
+ * nothing). The moment a compute ends, each of its messages is appended to both ends' lists at
+ * once:
  *
  *   1F1B, P = 2, M = 3                                      one shared order of messages
  *   tick     0   1   2   3   4   5   6   7   8   9  10
@@ -7,23 +8,23 @@
  *   rank 1 | .   F0  B0----  F1  B1----  ...                >F0  >F1  B0>  >F2 ...
  *
  * So there is one total order of all messages that every rank's list keeps, and with it every queue
- * cut out of the lists; each message stands behind the compute that makes it and before the one that
- * needs it. The earliest message not yet transferred is then at the head of both its queues, and
- * both programs have reached it: no policy can hang, the blocking one included. Since the order is
- * that in which messages become ready, a single queue has no head-of-line bubble either, as long as
- * the real times are in the proportion of the ticks.
+ * cut out of the lists; each message stands behind the compute that makes it and before the one
+ * that needs it. The earliest message not yet transferred is then at the head of both its queues,
+ * and both programs have reached it: no policy can hang, the blocking one included. Since the order
+ * is that in which messages become ready, a single queue has no head-of-line bubble either, as long
+ * as the real times are in the proportion of the ticks.
  *
- * A rank in the midst of a compute gets the receive into its list before that compute, so that it is
- * posted when the data come. Where SEND and RECV block the program it gets it behind that compute,
- * or it would stand still for data it does not need yet. */
+ * A rank in the midst of a compute gets the receive into its list before that compute, so that it
+ * is posted when the data come. Where SEND and RECV block the program it gets it behind that
+ * compute, or it would stand still for data it does not need yet. */
 #include "schedules/lower.h"
 #include "schedules/messages_private.h"
 #include "schedules/schedule_private.h"
 
 #define TICKS 8 /* more than the longest block of actions takes */
 
-/* How far ahead of use the lists are fetched: hundreds of ranks side by side are more streams than the
- * processor follows by itself. */
+/* How far ahead of use the lists are fetched: hundreds of ranks side by side are more streams than
+ * the processor follows by itself. */
 #define AHEAD 16
 
 /* What is done of a (stage, micro-batch). */
@@ -87,7 +88,7 @@ typedef struct {
   const PwLowerOptions *options;
   PwCrossings *crossings;
   FlowTable flows[FLOW_N];
-  PwSchedule *lowered; /* being written */
+  PwSchedule *lowered;       /* being written */
   gboolean appends_at_start; /* a compute, else at its end */
   gboolean adds_updates;
   int64_t slots;
@@ -107,12 +108,12 @@ typedef struct {
 
 static int
 place_of (const Lowering *l, PwAction action) {
-  return action.direction ? l->schedule->stages + (int) action.stage : (int) action.stage;
+  return action.direction ? l->schedule->stages + (int)action.stage : (int)action.stage;
 }
 
 static uint8_t *
 done_of (const Lowering *l, int stage, uint32_t microbatch) {
-  return &l->done[(int64_t) stage * l->stride + microbatch];
+  return &l->done[(int64_t)stage * l->stride + microbatch];
 }
 
 static gboolean
@@ -133,8 +134,8 @@ check_action (const Lowering *l, int rank, int64_t index, PwAction action, GErro
   if (pw__action_is_message (action))
     return refuse (error, PW_SCHEDULE_ERROR_PLACEMENT, rank, index,
                    "a message in a compute schedule");
-  if ((int) action.stage >= schedule->stages || action.microbatch >= l->slots
-      || (int) action.direction >= schedule->placement->directions
+  if ((int)action.stage >= schedule->stages || action.microbatch >= l->slots
+      || (int)action.direction >= schedule->placement->directions
       || pw_placement_rank (schedule->placement, action.direction, action.stage) != rank)
     return refuse (error, PW_SCHEDULE_ERROR_PLACEMENT, rank, index,
                    pw_action_format (action, text));
@@ -155,7 +156,7 @@ count_actions (Lowering *l, GError **error) {
       if (action.kind == PW_ACTION_FORWARD) {
         int place = place_of (l, action);
         l->n_forward[place]++;
-        l->last_forward[place] = (int) action.microbatch;
+        l->last_forward[place] = (int)action.microbatch;
         forwards++;
       } else if (pw__action_is_backward (action)) {
         l->n_gradient[place_of (l, action)]++;
@@ -230,7 +231,7 @@ needs_recompute (const Lowering *l, PwAction action) {
     return FALSE;
   int pieces = l->schedule->pieces, last = l->last_forward[place_of (l, action)];
   return l->options->recompute == PW_RECOMPUTE_STAGE
-         || (int) action.microbatch / pieces != last / pieces;
+         || (int)action.microbatch / pieces != last / pieces;
 }
 
 /* Fills RUNNING with what comes next: an action, a pair, or the recomputation that goes before. */
@@ -290,9 +291,9 @@ consumes (PwAction compute, PwAction message) {
   return kind && compute.stage == message.stage && compute.microbatch == message.microbatch;
 }
 
-/* Megatron-LM's send_forward_recv_backward: rank TO has just sent to FROM, and nothing happened since
- * but the compute whose result FROM now sends back. The two messages become one group at both ends,
- * at the later one's time:
+/* Megatron-LM's send_forward_recv_backward: rank TO has just sent to FROM, and nothing happened
+ * since but the compute whose result FROM now sends back. The two messages become one group at both
+ * ends, at the later one's time:
  *
  *   to:   ... SEND_A                 ->  ... (SEND_A RECV_B)
  *   from: ... RECV_A compute         ->  ... compute (RECV_A SEND_B)     */
@@ -402,7 +403,7 @@ describe_wait (const Lowering *l, int r, GString *text) {
   PwAction other = pw_action (action->kind, stage, action->microbatch);
   int peer = pw_placement_rank (l->schedule->placement, action->direction, stage);
   g_string_append_printf (text, "rank %d, action %" G_GINT64_FORMAT ": %s waits for rank %d's %s",
-                          r, (int64_t) (action - l->schedule->programs[r].actions),
+                          r, (int64_t)(action - l->schedule->programs[r].actions),
                           pw_action_format (*action, waiting), peer,
                           pw_action_format (other, awaited));
   return l->ranks[peer].next == l->ranks[peer].end ? -1 : peer;
@@ -469,7 +470,7 @@ static PwSchedule *
 run (Lowering *l, GError **error) {
   if (!count_actions (l, error))
     return NULL;
-  l->done = g_malloc0 ((gsize) (l->schedule->stages * l->stride));
+  l->done = g_malloc0 ((gsize)(l->schedule->stages * l->stride));
   allocate_lists (l);
   play (l);
   if (!check_finished (l, error))
@@ -511,7 +512,7 @@ set_flow (Lowering *l, Flow flow) {
       made->rank = port->rank;
       made->send = pw_action (send_of_flow[flow], place % l->schedule->stages, 0);
       made->recv = pw_action (recv_of_flow[flow], port->stage, 0);
-      made->send.edge = made->recv.edge = (uint16_t) port->edge;
+      made->send.edge = made->recv.edge = (uint16_t)port->edge;
       made->send.direction = made->recv.direction = place >= l->schedule->stages;
     }
 }
@@ -563,7 +564,8 @@ pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
                    const PwLowerOptions *options, GError **error) {
   if (schedule->is_lowered)
     return pw_schedule_copy (schedule);
-  g_autoptr (PwStageEdges) chain = edges == NULL ? pw_stage_edges_new_chain (schedule->stages) : NULL;
+  g_autoptr (PwStageEdges) chain
+      = edges == NULL ? pw_stage_edges_new_chain (schedule->stages) : NULL;
   g_autoptr (PwSchedule) owned = NULL;
   const PwSchedule *plain = pw__schedule_plain (schedule, &owned, error);
   if (plain == NULL)

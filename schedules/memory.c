@@ -13,12 +13,12 @@ typedef struct {
 
 static double
 held (const Holdings *h) {
-  return ((double) h->full + h->weight_memory * (double) h->half) / h->chunks;
+  return ((double)h->full + h->weight_memory * (double)h->half) / h->chunks;
 }
 
 static void
 apply (Holdings *h, PwAction action) {
-  switch ((PwActionKind) action.kind) {
+  switch ((PwActionKind)action.kind) {
   case PW_ACTION_FORWARD:
     h->full++;
     h->peak = MAX (h->peak, held (h));
@@ -78,8 +78,8 @@ pw__check_memory (const PwSchedule *schedule, double weight_memory, double limit
       pw__check_log_add (log, PW_SCHEDULE_ERROR_MEMORY, rank, exceeding,
                          "rank %d, action %" G_GINT64_FORMAT
                          ": %s goes above %g micro-batches of activations (the peak is %g)",
-                         rank, exceeding,
-                         pw_action_format (program->actions[exceeding], text), limit, h.peak);
+                         rank, exceeding, pw_action_format (program->actions[exceeding], text),
+                         limit, h.peak);
     }
   }
 }
@@ -102,7 +102,7 @@ pw_schedule_peak_activations (const PwSchedule *schedule, double weight_memory, 
 PwAccumulation
 pw__check_accumulation (const PwSchedule *schedule) {
   int places = schedule->placement->directions * schedule->stages;
-  uint32_t pieces = (uint32_t) schedule->pieces;
+  uint32_t pieces = (uint32_t)schedule->pieces;
   g_autofree int *last = g_new (int, places);
   gboolean ascending = TRUE, descending = TRUE;
   for (int place = 0; place < places; place++)
@@ -113,10 +113,10 @@ pw__check_accumulation (const PwSchedule *schedule) {
       PwAction action = program->actions[i];
       if (action.kind != PW_ACTION_BACKWARD && action.kind != PW_ACTION_WEIGHT_GRADIENT)
         continue;
-      int place = (int) action.direction * schedule->stages + (int) action.stage;
+      int place = (int)action.direction * schedule->stages + (int)action.stage;
       if (place >= places)
         continue;
-      int microbatch = (int) (pieces == 1 ? action.microbatch : action.microbatch / pieces);
+      int microbatch = (int)(pieces == 1 ? action.microbatch : action.microbatch / pieces);
       if (last[place] >= 0) {
         ascending &= microbatch >= last[place];
         descending &= microbatch <= last[place];

@@ -6,7 +6,7 @@ collect_ports (const PwPlacement *placement, const PwStageEdges *edges, const in
   int stages = placement->stages, n = 0;
   const int *first = consumers ? edges->out_start : edges->in_start;
   const int *list = consumers ? edges->out_edges : edges->in_edges;
-  PwPorts ports = { .start = g_new (int, placement->directions * stages + 1),
+  PwPorts ports = { .start = g_new (int, placement->directions *stages + 1),
                     .ports = g_new (PwPort, placement->directions * edges->n_edges) };
   for (int i = 0; i < placement->directions * stages; i++) {
     int direction = i / stages, stage = i % stages;

@@ -9,8 +9,9 @@
 
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
-  (void) error;
-  PwSchedule *schedule = pw__schedule_new_straight ("naive", params, 2 * (int64_t) params->microbatches);
+  (void)error;
+  PwSchedule *schedule
+      = pw__schedule_new_straight ("naive", params, 2 * (int64_t)params->microbatches);
   for (int rank = 0; rank < params->ranks; rank++) {
     PwAction *out = schedule->programs[rank].actions;
     for (int m = 0; m < params->microbatches; m++) {
@@ -23,13 +24,13 @@ generate (const PwScheduleParams *params, GError **error) {
 
 static double
 bubble_time (const PwScheduleParams *p) {
-  return (double) (p->ranks - 1) * p->microbatches * (p->F + p->I + p->W);
+  return (double)(p->ranks - 1) * p->microbatches * (p->F + p->I + p->W);
 }
 
 static double
 peak_activations (const PwScheduleParams *params, int rank) {
-  (void) params;
-  (void) rank;
+  (void)params;
+  (void)rank;
   return 1;
 }
 

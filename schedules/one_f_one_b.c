@@ -11,9 +11,9 @@
 
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
-  (void) error;
+  (void)error;
   int M = params->microbatches;
-  PwSchedule *schedule = pw__schedule_new_straight ("1f1b", params, 2 * (int64_t) M);
+  PwSchedule *schedule = pw__schedule_new_straight ("1f1b", params, 2 * (int64_t)M);
   for (int rank = 0; rank < params->ranks; rank++) {
     int warmup = MIN (M, params->ranks - 1 - rank);
     PwAction *out = schedule->programs[rank].actions;

@@ -1,5 +1,5 @@
-/* One pass over every list with a byte of flags per (stage, micro-batch) and one per message, then a
- * pass over the flags for what never came. */
+/* One pass over every list with a byte of flags per (stage, micro-batch) and one per message, then
+ * a pass over the flags for what never came. */
 #include "schedules/check_private.h"
 #include "schedules/schedule_private.h"
 
@@ -32,7 +32,7 @@ complain (Walk *w, PwScheduleError code, PwAction action, const char *what) {
 
 static uint8_t *
 seen_of (const Walk *w, int stage, uint32_t microbatch) {
-  return &w->seen[(int64_t) stage * w->slots + microbatch];
+  return &w->seen[(int64_t)stage * w->slots + microbatch];
 }
 
 static gboolean
@@ -42,16 +42,16 @@ is_placed (Walk *w, PwAction action) {
   gboolean numbered = pw_action_kinds[action.kind].has_microbatch;
   if (action.kind == PW_ACTION_NORM)
     return TRUE;
-  if ((int) action.stage >= schedule->stages)
+  if ((int)action.stage >= schedule->stages)
     problem = "names a stage that does not exist";
   else if (numbered && action.microbatch >= w->slots)
     problem = "names a micro-batch that does not exist";
-  else if ((int) action.direction >= schedule->placement->directions)
+  else if ((int)action.direction >= schedule->placement->directions)
     problem = "runs in a direction that does not exist";
   else if (pw_placement_rank (schedule->placement, action.direction, action.stage) != w->rank)
     problem = "is on a rank that does not hold its stage";
   else if (numbered && schedule->direction != NULL
-           && (int) action.direction != pw__schedule_direction (schedule, action.microbatch))
+           && (int)action.direction != pw__schedule_direction (schedule, action.microbatch))
     problem = "runs against its micro-batch's direction";
   if (problem != NULL)
     complain (w, PW_SCHEDULE_ERROR_PLACEMENT, action, problem);
@@ -69,7 +69,7 @@ comes_later (Walk *w, gboolean forward, int stage, uint32_t microbatch) {
   for (int64_t i = w->index; i < program->n_prologue; i++) {
     PwAction action = program->actions[i];
     if ((forward ? action.kind == PW_ACTION_FORWARD : pw__action_is_backward (action))
-        && (int) action.stage == stage && action.microbatch == microbatch)
+        && (int)action.stage == stage && action.microbatch == microbatch)
       return TRUE;
   }
   return FALSE;
@@ -98,7 +98,7 @@ check_local_edges (Walk *w, PwAction action) {
 /* Attention reads the keys of earlier pieces; their gradients come back in reverse. */
 static void
 check_pieces (Walk *w, PwAction action) {
-  uint32_t pieces = (uint32_t) w->schedule->pieces, piece = action.microbatch % pieces;
+  uint32_t pieces = (uint32_t)w->schedule->pieces, piece = action.microbatch % pieces;
   if (action.kind == PW_ACTION_FORWARD && piece > 0
       && (*seen_of (w, action.stage, action.microbatch - 1) & SEEN_F) == 0
       && comes_later (w, TRUE, action.stage, action.microbatch - 1))
@@ -157,16 +157,17 @@ check_compute (Walk *w, PwAction action) {
   }
 }
 
-/* SEND_F and RECV_B stand at the producer's end of the edge, RECV_F and SEND_B at the consumer's. */
+/* SEND_F and RECV_B stand at the producer's end of the edge, RECV_F and SEND_B at the consumer's.
+ */
 static void
 check_message (Walk *w, PwAction action) {
   gboolean gradient = pw__action_is_gradient (action), send = pw__action_is_send (action);
-  if ((int) action.edge >= w->edges->n_edges) {
+  if ((int)action.edge >= w->edges->n_edges) {
     complain (w, PW_SCHEDULE_ERROR_PLACEMENT, action, "names a stage edge that does not exist");
     return;
   }
   const PwStageEdge *edge = &w->edges->edges[action.edge];
-  if ((int) action.stage != (send != gradient ? edge->producer : edge->consumer)) {
+  if ((int)action.stage != (send != gradient ? edge->producer : edge->consumer)) {
     complain (w, PW_SCHEDULE_ERROR_PLACEMENT, action, "is not at an end of its stage edge");
     return;
   }
@@ -282,11 +283,11 @@ is_within_reach (Walk *w) {
   int64_t needed = MAX (w->schedule->stages, w->crossings->n_rows) * w->slots;
   if (needed <= 16 * n + (1 << 20))
     return TRUE;
-  pw__check_log_add (w->log, PW_SCHEDULE_ERROR_MISSING, -1, -1,
-                     "%d stages times %" G_GINT64_FORMAT
-                     " micro-batches need as many forwards, the whole schedule has %" G_GINT64_FORMAT
-                     " actions",
-                     w->schedule->stages, w->slots, n);
+  pw__check_log_add (
+      w->log, PW_SCHEDULE_ERROR_MISSING, -1, -1,
+      "%d stages times %" G_GINT64_FORMAT
+      " micro-batches need as many forwards, the whole schedule has %" G_GINT64_FORMAT " actions",
+      w->schedule->stages, w->slots, n);
   return FALSE;
 }
 
@@ -301,9 +302,9 @@ pw__check_order (const PwSchedule *schedule, const PwStageEdges *edges,
              .searches = 64 };
   if (!is_within_reach (&w))
     return;
-  g_autofree uint8_t *seen = g_malloc0 ((gsize) (schedule->stages * w.slots));
+  g_autofree uint8_t *seen = g_malloc0 ((gsize)(schedule->stages * w.slots));
   g_autofree uint8_t *messages
-      = schedule->is_lowered ? g_malloc0 ((gsize) (crossings->n_rows * w.slots) + 1) : NULL;
+      = schedule->is_lowered ? g_malloc0 ((gsize)(crossings->n_rows * w.slots) + 1) : NULL;
   w.seen = seen;
   w.messages = messages;
   check_lists (&w);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-G_DEFINE_QUARK (pw-partition-error-quark, pw_partition_error)
+G_DEFINE_QUARK (pw - partition - error - quark, pw_partition_error)
 
 static PwPartition *
 partition_new (int stages) {
@@ -32,7 +32,7 @@ pw_partition_new_balance (const int *counts, int stages, int n, GError **error) 
       return NULL;
     }
     sum += counts[stage];
-    partition->bounds[stage + 1] = (int) MIN (sum, n);
+    partition->bounds[stage + 1] = (int)MIN (sum, n);
   }
   if (sum != n) {
     g_set_error (error, PW_PARTITION_ERROR, PW_PARTITION_ERROR_SUM,
@@ -170,8 +170,7 @@ pw_partition_new_balanced (const double *costs, int n, int stages, double first,
   g_assert (isfinite (first) && first >= 0 && isfinite (last) && last >= 0);
   for (int i = 0; i < n; i++)
     g_assert (isfinite (costs[i]) && costs[i] >= 0);
-  Balance balance
-      = { .costs = costs, .n = n, .stages = stages, .first = first, .last = last };
+  Balance balance = { .costs = costs, .n = n, .stages = stages, .first = first, .last = last };
   PwPartition *partition = partition_new (stages);
   fill_evenly (&balance, smallest_limit (&balance), partition->bounds);
   return partition;
@@ -188,11 +187,9 @@ pw_partition_free (PwPartition *partition) {
 double
 pw_partition_cost (const PwPartition *partition, const double *costs, double first, double last) {
   int stages = partition->stages;
-  Balance balance = { .costs = costs,
-                      .n = partition->bounds[stages],
-                      .stages = stages,
-                      .first = first,
-                      .last = last };
+  Balance balance = {
+    .costs = costs, .n = partition->bounds[stages], .stages = stages, .first = first, .last = last
+  };
   double largest = 0;
   for (int stage = 0; stage < stages; stage++)
     largest = MAX (largest, stage_cost (&balance, stage, partition->bounds[stage],

@@ -31,7 +31,7 @@ pw_placement_new_custom (int ranks, int stages, int directions) {
                               .ranks = ranks,
                               .stages = stages,
                               .directions = directions,
-                              .rank_of_stage = g_new (int, directions * stages) };
+                              .rank_of_stage = g_new (int, directions *stages) };
   for (int i = 0; i < directions * stages; i++)
     placement->rank_of_stage[i] = -1;
   return placement;
@@ -40,7 +40,7 @@ pw_placement_new_custom (int ranks, int stages, int directions) {
 PwPlacement *
 pw_placement_copy (const PwPlacement *placement) {
   PwPlacement *copy = g_memdup2 (placement, sizeof *placement);
-  gsize entries = (gsize) placement->directions * (gsize) placement->stages;
+  gsize entries = (gsize)placement->directions * (gsize)placement->stages;
   copy->rank_of_stage = g_memdup2 (placement->rank_of_stage, entries * sizeof (int));
   return copy;
 }

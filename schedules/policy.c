@@ -6,11 +6,12 @@ const PwPolicyInfo pw_policies[PW_POLICY_N] = {
                            .queue = PW_QUEUE_NONE,
                            .blocks_program = FALSE,
                            .needs_receiver = FALSE },
-  [PW_POLICY_RENDEZVOUS] = { .name = "rendezvous",
-                             .summary = "a send stops its rank until the receive has taken the data",
-                             .queue = PW_QUEUE_NONE,
-                             .blocks_program = TRUE,
-                             .needs_receiver = TRUE },
+  [PW_POLICY_RENDEZVOUS]
+  = { .name = "rendezvous",
+      .summary = "a send stops its rank until the receive has taken the data",
+      .queue = PW_QUEUE_NONE,
+      .blocks_program = TRUE,
+      .needs_receiver = TRUE },
   [PW_POLICY_SHARED_STREAM] = { .name = "shared-stream",
                                 .summary = "one communicator, one in-order queue per rank",
                                 .queue = PW_QUEUE_RANK,
@@ -29,12 +30,9 @@ const PwPolicyInfo pw_policies[PW_POLICY_N] = {
 };
 
 const char *const pw_policy_names[PW_POLICY_N + 1] = {
-  [PW_POLICY_BUFFERED] = "buffered",
-  [PW_POLICY_RENDEZVOUS] = "rendezvous",
-  [PW_POLICY_SHARED_STREAM] = "shared-stream",
-  [PW_POLICY_PER_PEER] = "per-peer",
-  [PW_POLICY_PER_EDGE] = "per-edge",
-  [PW_POLICY_N] = NULL,
+  [PW_POLICY_BUFFERED] = "buffered",           [PW_POLICY_RENDEZVOUS] = "rendezvous",
+  [PW_POLICY_SHARED_STREAM] = "shared-stream", [PW_POLICY_PER_PEER] = "per-peer",
+  [PW_POLICY_PER_EDGE] = "per-edge",           [PW_POLICY_N] = NULL,
 };
 
 gboolean

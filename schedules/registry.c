@@ -6,11 +6,11 @@ static const PwScheduleType *const types[] = {
 #define ROW(name) &pw__schedule_##name,
   PW_SCHEDULE_TYPES (ROW)
 #undef ROW
-  NULL,
+      NULL,
 };
 
 /* Above this many pairs of stage and micro-batch the lists alone take gigabytes. */
-#define SLOTS_MAX ((int64_t) 1 << 29)
+#define SLOTS_MAX ((int64_t)1 << 29)
 
 const PwScheduleType *const *
 pw_schedule_list (void) {
@@ -41,8 +41,10 @@ check_costs (const PwScheduleParams *p, GError **error) {
     const char *name;
     double value, maximum;
   } numbers[] = {
-    { "F", p->F, INFINITY },       { "I", p->I, INFINITY },
-    { "W", p->W, INFINITY },       { "comm", p->comm, INFINITY },
+    { "F", p->F, INFINITY },
+    { "I", p->I, INFINITY },
+    { "W", p->W, INFINITY },
+    { "comm", p->comm, INFINITY },
     { "memory_limit", p->memory_limit, INFINITY },
     { "weight_memory", p->weight_memory, 1 },
   };
@@ -73,16 +75,18 @@ check_sizes (const PwScheduleParams *p, GError **error) {
     if (counts[i].value < 0 || counts[i].value > PW_MICROBATCHES_MAX)
       return refuse (error, "%s: %d is not within 1 and %d", counts[i].name, counts[i].value,
                      PW_MICROBATCHES_MAX);
-  int64_t slots = (int64_t) p->microbatches * MAX (p->pieces, 1);
-  int64_t stages = (int64_t) p->ranks * MAX (p->chunks, 1) * MAX (2 * p->waves, 1);
+  int64_t slots = (int64_t)p->microbatches * MAX (p->pieces, 1);
+  int64_t stages = (int64_t)p->ranks * MAX (p->chunks, 1) * MAX (2 * p->waves, 1);
   if (slots > PW_MICROBATCHES_MAX)
     return refuse (error, "%d micro-batches in %d pieces: more than %d", p->microbatches, p->pieces,
                    PW_MICROBATCHES_MAX);
   if (stages > PW_STAGES_MAX)
     return refuse (error, "%" G_GINT64_FORMAT " stages: more than %d", stages, PW_STAGES_MAX);
   if (stages * slots > SLOTS_MAX)
-    return refuse (error, "%" G_GINT64_FORMAT " stages times %" G_GINT64_FORMAT
-                   " micro-batches: too large to be listed", stages, slots);
+    return refuse (error,
+                   "%" G_GINT64_FORMAT " stages times %" G_GINT64_FORMAT
+                   " micro-batches: too large to be listed",
+                   stages, slots);
   return TRUE;
 }
 

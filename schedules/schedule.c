@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-G_DEFINE_QUARK (pw-schedule-error-quark, pw_schedule_error)
+G_DEFINE_QUARK (pw - schedule - error - quark, pw_schedule_error)
 
 const char *const pw_schedule_error_codes[PW_SCHEDULE_ERROR_N + 1] = {
   [PW_SCHEDULE_ERROR_MISSING] = "missing",       [PW_SCHEDULE_ERROR_DUPLICATE] = "duplicate",
@@ -63,7 +63,7 @@ pw_schedule_free (PwSchedule *schedule) {
 #define LIST_PADDING 8
 
 /* Page faults would take longer than writing the lists: ask for huge pages. */
-#define HUGE_PAGE ((size_t) 2 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 void
 pw_schedule_new_lists (PwSchedule *schedule, const int64_t *lengths) {
@@ -71,7 +71,7 @@ pw_schedule_new_lists (PwSchedule *schedule, const int64_t *lengths) {
   int64_t total = 0;
   for (int rank = 0; rank < schedule->ranks; rank++)
     total += lengths[rank] + LIST_PADDING;
-  size_t bytes = (size_t) total * sizeof (PwAction);
+  size_t bytes = (size_t)total * sizeof (PwAction);
   size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
   bytes = (bytes + alignment - 1) / alignment * alignment;
   schedule->arena = aligned_alloc (alignment, bytes);
@@ -110,7 +110,7 @@ pw__schedule_copy_head (const PwSchedule *schedule) {
   PwSchedule *copy = g_memdup2 (schedule, sizeof *schedule);
   copy->name = g_strdup (schedule->name);
   copy->placement = pw_placement_copy (schedule->placement);
-  copy->direction = g_memdup2 (schedule->direction, (gsize) schedule->microbatches);
+  copy->direction = g_memdup2 (schedule->direction, (gsize)schedule->microbatches);
   copy->programs = g_new0 (PwProgram, schedule->ranks);
   copy->arena = NULL;
   copy->arena_length = 0;
@@ -128,7 +128,7 @@ pw_schedule_copy (const PwSchedule *schedule) {
     PwProgram program = schedule->programs[rank];
     PwAction *actions = copy->programs[rank].actions;
     if (lengths[rank] > 0)
-      memcpy (actions, program.actions, (size_t) lengths[rank] * sizeof (PwAction));
+      memcpy (actions, program.actions, (size_t)lengths[rank] * sizeof (PwAction));
     program.actions = actions;
     copy->programs[rank] = program;
   }
@@ -149,7 +149,7 @@ copy_shifted (PwAction *out, const PwAction *from, int64_t n, int64_t shift) {
   for (int64_t i = 0; i < n; i++) {
     out[i] = from[i];
     if (pw_action_kinds[from[i].kind].has_microbatch)
-      out[i].microbatch = (uint32_t) (from[i].microbatch + shift) & 0xffffffu;
+      out[i].microbatch = (uint32_t)(from[i].microbatch + shift) & 0xffffffu;
   }
   return out + n;
 }
@@ -192,9 +192,10 @@ measure (const PwSchedule *schedule, int64_t iterations, int64_t *lengths, int64
     const PwProgram *program = &schedule->programs[rank];
     extra[rank] = bodies ? extra_repeats (program, more) : 0;
     if (extra[rank] < 0) {
-      g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER,
-                   "rank %d's body moves on by %d micro-batches, which does not divide %"
-                   G_GINT64_FORMAT, rank, program->shift, more);
+      g_set_error (
+          error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER,
+          "rank %d's body moves on by %d micro-batches, which does not divide %" G_GINT64_FORMAT,
+          rank, program->shift, more);
       return FALSE;
     }
     lengths[rank] = bodies ? pw_program_length (program) + extra[rank] * program->n_body
@@ -227,9 +228,9 @@ pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **err
                            : repeat_list (out, program, iterations, slots);
     g_assert (end == out + lengths[rank]);
   }
-  unrolled->microbatches = (int) (iterations * schedule->microbatches);
+  unrolled->microbatches = (int)(iterations * schedule->microbatches);
   if (schedule->direction != NULL) {
-    unrolled->direction = g_realloc (unrolled->direction, (gsize) unrolled->microbatches);
+    unrolled->direction = g_realloc (unrolled->direction, (gsize)unrolled->microbatches);
     for (int m = schedule->microbatches; m < unrolled->microbatches; m++)
       unrolled->direction[m] = schedule->direction[m % schedule->microbatches];
   }

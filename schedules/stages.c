@@ -39,12 +39,12 @@ pw_stage_edges_new (int stages, const PwStageEdge *list, int n_edges) {
   PwStageEdges *edges = g_new0 (PwStageEdges, 1);
   edges->stages = stages;
   edges->n_edges = n_edges;
-  edges->edges = g_memdup2 (list, (gsize) n_edges * sizeof *list);
+  edges->edges = g_memdup2 (list, (gsize)n_edges * sizeof *list);
   for (int e = 0; e < n_edges; e++)
     g_assert (list[e].producer >= 0 && list[e].producer < list[e].consumer
               && list[e].consumer < stages);
   if (n_edges > 1)
-    qsort (edges->edges, (size_t) n_edges, sizeof *list, compare_edges);
+    qsort (edges->edges, (size_t)n_edges, sizeof *list, compare_edges);
   index_edges (edges, FALSE, &edges->in_start, &edges->in_edges);
   index_edges (edges, TRUE, &edges->out_start, &edges->out_edges);
   return edges;
@@ -61,11 +61,11 @@ pw_stage_edges_new_chain (int stages) {
 void
 pw_stage_edges_add_shared (PwStageEdges *edges, const int *stages, const int *layers,
                            int n_stages) {
-  gsize bytes = (gsize) n_stages * sizeof (int);
+  gsize bytes = (gsize)n_stages * sizeof (int);
   edges->shared = g_renew (PwSharedParameter, edges->shared, edges->n_shared + 1);
-  edges->shared[edges->n_shared++] = (PwSharedParameter){
-    .n_stages = n_stages, .stages = g_memdup2 (stages, bytes), .layers = g_memdup2 (layers, bytes)
-  };
+  edges->shared[edges->n_shared++] = (PwSharedParameter){ .n_stages = n_stages,
+                                                          .stages = g_memdup2 (stages, bytes),
+                                                          .layers = g_memdup2 (layers, bytes) };
 }
 
 void
