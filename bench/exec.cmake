@@ -1,0 +1,7 @@
+foreach(name IN ITEMS exec_overhead exec_gpt)
+  add_executable(bench_${name} ${CMAKE_CURRENT_LIST_DIR}/bench_${name}.c)
+  target_link_libraries(bench_${name} PRIVATE pw_flags pw_exec)
+endforeach()
+add_test(NAME bench_exec_overhead COMMAND bench_exec_overhead 2 8 3)
+add_test(NAME bench_exec_gpt COMMAND bench_exec_gpt 2 32 2 8 4 2 2)
+set_tests_properties(bench_exec_overhead bench_exec_gpt PROPERTIES PROCESSORS 2)
