@@ -3,16 +3,23 @@
 #include "plans/resolve.h"
 #include "sim/sim.h"
 
+#define PW_SIMULATE_ERROR (pw_simulate_error_quark ())
+GQuark pw_simulate_error_quark (void);
+typedef enum { PW_SIMULATE_ERROR_VALUE /* synthetic costs that do not fit the schedule */ }
+    PwSimulateError;
+
 /* Synthetic costs as the commands take them. Lists have one entry, or one per stage. */
 typedef struct {
   PwScheduleParams params; /* ranks, microbatches, chunks, ... */
-  const char *schedule;    /* name or FILE.csv */
+  const char *schedule;    /* name, else a file */
   int stages;              /* 0: the schedule's own */
+  /* Times of F, B, I and W, each 1 unless given; B alone: I and W are its halves. */
   const double *forward, *backward, *input, *weight;
   int n_forward, n_backward, n_input, n_weight; /* 0: not given */
   double overlapped, latency, message_bytes, bandwidth;
   int iterations;
-  gboolean per_rank;       /* costs are one rank's share, divided by the schedule's chunks */
+  gboolean per_rank;       /* lists have an entry per rank: its share of the model, divided by the
+                              schedule's chunks */
   PwPolicy policy;
   gboolean batched;
 } PwSynthetic;
@@ -27,6 +34,9 @@ typedef struct {
   PwSimResult *result;
   double wall_seconds; /* generate + lower + simulate */
 } PwSimulation;
+/* The compute schedule alone (lowered already if the file is); a file is read, not checked. */
+PwSchedule *pw_simulate_schedule (const PwSynthetic *synthetic, GError **error);
+/* A file's schedule is checked before it is simulated. */
 PwSimulation *pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error);
 PwSimulation *pw_simulate_plan (const PwPlan *plan, int iterations, GError **error);
 /* RESOLVED is taken over. */

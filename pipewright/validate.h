@@ -7,7 +7,7 @@
 typedef struct {
   int64_t steps; /* to measure, after warm-up; 0: 10 */
   PwExecOptions exec;
-  PwLayerCosts *layer_costs; /* instead of profiling; borrowed */
+  PwLayerCosts *layer_costs; /* instead of the plan's file or, without one, profiling; borrowed */
   double profile_seconds;    /* for each micro-batch size; 0: 2 */
   void (*progress) (const char *stage, double fraction, gpointer data); /* NULL: none */
   gpointer progress_data;

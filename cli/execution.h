@@ -1,0 +1,11 @@
+/* What the commands that really run something share: options from the plan, Ctrl-C. */
+#pragma once
+#include "exec/exec.h"
+#include "plans/plan.h"
+
+/* Refuses what this version or build cannot run. */
+gboolean pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error);
+/* --data FILE: text to train on instead of the plan's data; NULL: nothing changes. */
+void pw_execution_set_data (PwPlan *plan, const char *file);
+/* From now on Ctrl-C sets the int behind the pointer; a second one ends the program as usual. */
+const volatile int *pw_execution_catch_interrupt (void);

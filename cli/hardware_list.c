@@ -1,0 +1,62 @@
+#include "cli/command.h"
+#include "cli/output.h"
+#include "cli/table.h"
+#include "plans/hardware.h"
+#include <stdio.h>
+
+static void
+print_text (void) {
+  static const char *const headings[] = { "<name",   "FLOP/s",       "half FLOP/s", "memory/s",
+                                          "memory",  "link latency", "link",        NULL };
+  g_autoptr (PwTable) table = pw_table_new (headings);
+  char text[PW_TEXT_MAX];
+  for (const PwHardware *const *hardware = pw_hardware_list (); *hardware; hardware++) {
+    pw_table_row (table);
+    pw_table_text (table, (*hardware)->name);
+    pw_table_text (table, pw_format_count ((*hardware)->flops, text));
+    pw_table_text (table, pw_format_count ((*hardware)->flops_half, text));
+    pw_table_printf (table, "%s/s",
+                     pw_format_bytes ((int64_t) (*hardware)->memory_bandwidth, text));
+    pw_table_text (table, (*hardware)->memory_bytes > 0
+                              ? pw_format_bytes ((*hardware)->memory_bytes, text)
+                              : "-");
+    pw_table_time (table, (*hardware)->link.latency_s, FALSE);
+    if ((*hardware)->link.bandwidth > 0)
+      pw_table_printf (table, "%s/s",
+                       pw_format_bytes ((int64_t) (*hardware)->link.bandwidth, text));
+    else
+      pw_table_text (table, "-");
+  }
+  pw_table_print (table);
+  printf ("\nPer rank; FLOP/s are peaks of fp32 (or tf32) and of half-precision products.\n");
+}
+
+static void
+print_json (void) {
+  json_t *list = json_array ();
+  for (const PwHardware *const *hardware = pw_hardware_list (); *hardware; hardware++)
+    json_array_append_new (list, pw_hardware_to_json (*hardware));
+  json_t *object = json_object ();
+  json_object_set_new (object, "hardware", list);
+  pw_output_json (object);
+}
+
+static int
+run (PwCall *call, GError **error) {
+  if (!pw_call_parse (call, NULL, error))
+    return PW_EXIT_DONE;
+  if (call->json)
+    print_json ();
+  else
+    print_text ();
+  return PW_EXIT_DONE;
+}
+
+const PwCommand pw_command_hardware_list = {
+  .name = "hardware list",
+  .has_json = TRUE,
+  .summary = "the machines a plan can name",
+  .example = "  pipewright hardware list\n"
+             "    what stands for \"hardware\" in a plan",
+  .run = run,
+};

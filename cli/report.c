@@ -1,0 +1,138 @@
+#include "cli/report.h"
+#include "cli/output.h"
+#include <stdio.h>
+
+static json_t *
+rank_json (const PwSimRank *rank) {
+  json_t *object = json_object ();
+  json_object_set_new (object, "rank", json_integer (rank->rank));
+  json_object_set_new (object, "busy_time", pw_output_number (rank->busy_time));
+  json_object_set_new (object, "idle_time", pw_output_number (rank->idle_time));
+  json_object_set_new (object, "warmup_idle", pw_output_number (rank->warmup_idle));
+  json_object_set_new (object, "steady_idle", pw_output_number (rank->steady_idle));
+  json_object_set_new (object, "drain_idle", pw_output_number (rank->drain_idle));
+  json_t *causes = json_object ();
+  for (int i = 0; i < PW_IDLE_N; i++)
+    json_object_set_new (causes, pw_idle_names[i], pw_output_number (rank->idle_by_cause[i]));
+  json_object_set_new (object, "idle_by_cause", causes);
+  json_object_set_new (object, "peak_activations", pw_output_number (rank->peak_activations));
+  json_object_set_new (object, "peak_memory_bytes", json_integer (rank->peak_memory_bytes));
+  json_object_set_new (object, "span", pw_output_number (rank->span));
+  json_object_set_new (object, "recompute_time", pw_output_number (rank->recompute_time));
+  return object;
+}
+
+json_t *
+pw_report_json (const PwSimulation *simulation, gboolean no_timing) {
+  const PwSimResult *result = simulation->result;
+  const PwSchedule *schedule = simulation->compute;
+  json_t *object = json_object ();
+  json_object_set_new (object, "schedule", json_string (schedule->name));
+  json_object_set_new (object, "ranks", json_integer (schedule->ranks));
+  json_object_set_new (object, "stages", json_integer (schedule->stages));
+  json_object_set_new (object, "microbatches", json_integer (schedule->microbatches));
+  json_object_set_new (object, "iteration_time", pw_output_number (result->iteration_time));
+  json_object_set_new (object, "ideal_time", pw_output_number (result->ideal_time));
+  json_object_set_new (object, "bubble_fraction", pw_output_number (result->bubble_fraction));
+  json_object_set_new (object, "bubble_ratio", pw_output_number (result->bubble_ratio));
+  json_object_set_new (object, "longest_rank_span", pw_output_number (result->longest_rank_span));
+  json_object_set_new (object, "peak_activations", pw_output_number (result->peak_activations));
+  json_object_set_new (object, "actions", json_integer (result->actions));
+  json_object_set_new (object, "events", json_integer (result->events));
+  if (!no_timing)
+    json_object_set_new (object, "wall_seconds", pw_output_number (simulation->wall_seconds));
+  json_t *ranks = json_array ();
+  for (int r = 0; r < result->ranks; r++)
+    json_array_append_new (ranks, rank_json (&result->rank[r]));
+  json_object_set_new (object, "per_rank", ranks);
+  return object;
+}
+
+static void
+print_facts (const PwSimulation *simulation) {
+  const PwSimResult *result = simulation->result;
+  const PwSchedule *schedule = simulation->compute;
+  gboolean unitless = simulation->costs->unitless;
+  char time[PW_TEXT_MAX], fraction[PW_TEXT_MAX], ratio[PW_TEXT_MAX];
+  printf ("%s: %d ranks, %d stages, %d micro-batches", schedule->name, schedule->ranks,
+          schedule->stages, schedule->microbatches);
+  if (simulation->input.iterations > 1)
+    printf (", %d iterations", simulation->input.iterations);
+  printf ("\n\n");
+  pw_print_fact ("iteration time", "%s", pw_format_time (result->iteration_time, unitless, time));
+  pw_print_fact ("ideal time", "%s", pw_format_time (result->ideal_time, unitless, time));
+  pw_print_fact ("bubble", "%s of the iteration, %s of the ideal time",
+                 pw_format_share (result->bubble_fraction, fraction),
+                 pw_format_share (result->bubble_ratio, ratio));
+  pw_print_fact ("longest rank span", "%s",
+                 pw_format_time (result->longest_rank_span, unitless, time));
+  pw_print_fact ("peak activations", "%.6g micro-batches", result->peak_activations);
+  if (result->peak_memory_bytes > 0)
+    pw_print_fact ("peak memory", "%s", pw_format_bytes (result->peak_memory_bytes, time));
+  const PwResolvedPlan *resolved = simulation->resolved;
+  if (resolved && result->iteration_time > 0)
+    pw_print_fact ("throughput", "%.6g samples/s",
+                   (double) resolved->batch / result->iteration_time);
+  printf ("\n");
+}
+
+/* Which of the causes any rank has. */
+static void
+used_causes (const PwSimResult *result, gboolean used[PW_IDLE_N]) {
+  for (int i = 0; i < PW_IDLE_N; i++) {
+    used[i] = FALSE;
+    for (int r = 0; r < result->ranks; r++)
+      used[i] = used[i] || result->rank[r].idle_by_cause[i] > 1e-12 * result->iteration_time;
+  }
+}
+
+void
+pw_report_print (const PwSimulation *simulation) {
+  const PwSimResult *result = simulation->result;
+  gboolean unitless = simulation->costs->unitless, used[PW_IDLE_N];
+  print_facts (simulation);
+  used_causes (result, used);
+  static const char *const headings[] = { "rank",   "busy",  "idle", "warmup",
+                                          "steady", "drain", NULL };
+  g_autoptr (PwTable) table = pw_table_new (headings);
+  for (int i = 0; i < PW_IDLE_N; i++)
+    if (used[i])
+      pw_table_add_column (table, pw_idle_names[i]);
+  pw_table_add_column (table, "activations");
+  if (result->peak_memory_bytes > 0)
+    pw_table_add_column (table, "memory peak");
+  for (int r = 0; r < result->ranks; r++) {
+    const PwSimRank *rank = &result->rank[r];
+    pw_table_row (table);
+    pw_table_integer (table, rank->rank);
+    pw_table_time (table, rank->busy_time, unitless);
+    pw_table_time (table, rank->idle_time, unitless);
+    pw_table_time (table, rank->warmup_idle, unitless);
+    pw_table_time (table, rank->steady_idle, unitless);
+    pw_table_time (table, rank->drain_idle, unitless);
+    for (int i = 0; i < PW_IDLE_N; i++)
+      if (used[i])
+        pw_table_time (table, rank->idle_by_cause[i], unitless);
+    pw_table_number (table, rank->peak_activations);
+    if (result->peak_memory_bytes > 0)
+      pw_table_bytes (table, rank->peak_memory_bytes);
+  }
+  pw_table_print (table);
+}
+
+char *
+pw_report_excess (const PwSimulation *simulation, double limit) {
+  const PwSimResult *result = simulation->result;
+  char needed[PW_TEXT_MAX], allowed[PW_TEXT_MAX];
+  for (int r = 0; limit > 0 && r < result->ranks; r++) {
+    const PwSimRank *rank = &result->rank[r];
+    if (simulation->costs->unitless && rank->peak_activations > limit + 1e-9)
+      return g_strdup_printf ("rank %d holds %.6g micro-batches, the memory limit is %.6g", r,
+                              rank->peak_activations, limit);
+    if (!simulation->costs->unitless && (double) rank->peak_memory_bytes > limit)
+      return g_strdup_printf ("rank %d needs %s, the memory limit is %s", r,
+                              pw_format_bytes (rank->peak_memory_bytes, needed),
+                              pw_format_bytes ((int64_t) limit, allowed));
+  }
+  return NULL;
+}

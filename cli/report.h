@@ -1,0 +1,22 @@
+/* A simulation's result, as `simulate` and `compare` print it. */
+#pragma once
+#include "cli/table.h"
+#include "pipewright/simulate.h"
+#include <jansson.h>
+
+/* The keys of `simulate --json`, in their order. */
+json_t *pw_report_json (const PwSimulation *simulation, gboolean no_timing);
+/* The block of figures and the table of ranks. */
+void pw_report_print (const PwSimulation *simulation);
+
+/* A sentence on the first rank that needs more than LIMIT (bytes, or micro-batches of activations
+ * for synthetic costs; 0: none); NULL if there is none. */
+char *pw_report_excess (const PwSimulation *simulation, double limit);
+
+/* The critical path: JSON per action; printed as runs of actions on one rank. */
+json_t *pw_report_critical_json (const PwSimulation *simulation);
+void pw_report_critical_print (const PwSimulation *simulation);
+
+/* Messages between each two ranks: number, bytes, time on the link. */
+json_t *pw_report_links_json (const PwSimulation *simulation);
+void pw_report_links_print (const PwSimulation *simulation);

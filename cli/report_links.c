@@ -1,0 +1,81 @@
+/* Link use: what travels between each two ranks. */
+#include "cli/output.h"
+#include "cli/report.h"
+#include <stdio.h>
+
+typedef struct {
+  int64_t messages;
+  double bytes, time;
+} Link;
+
+/* The rank a send of RANK goes to. */
+static int
+receiver (const PwSimulation *simulation, PwAction action) {
+  const PwStageEdge *edge = &simulation->edges->edges[action.edge];
+  gboolean forward = action.kind == PW_ACTION_SEND_FORWARD;
+  return pw_placement_rank (simulation->lowered->placement, (int) action.direction,
+                            forward ? edge->consumer : edge->producer);
+}
+
+/* [ranks][ranks], from and to. */
+static Link *
+sum_links (const PwSimulation *simulation) {
+  const PwSimResult *result = simulation->result;
+  int ranks = result->ranks;
+  Link *links = g_new0 (Link, (gsize) ranks * (gsize) ranks);
+  g_autoptr (PwSchedule) unrolled =
+      pw_schedule_unroll (simulation->lowered, simulation->input.iterations, NULL);
+  g_assert (unrolled); /* it was simulated */
+  for (int r = 0; r < ranks; r++) {
+    for (int64_t i = result->offset[r]; i < result->offset[r + 1]; i++) {
+      PwAction action = unrolled->programs[r].actions[i - result->offset[r]];
+      if (!pw_action_kinds[action.kind].is_send)
+        continue;
+      Link *link = &links[r * ranks + receiver (simulation, action)];
+      link->messages++;
+      link->bytes += (double) simulation->costs->message_bytes[action.edge];
+      link->time += result->end[i] - result->start[i];
+    }
+  }
+  return links;
+}
+
+json_t *
+pw_report_links_json (const PwSimulation *simulation) {
+  g_autofree Link *links = sum_links (simulation);
+  int ranks = simulation->result->ranks;
+  json_t *array = json_array ();
+  for (int i = 0; i < ranks * ranks; i++) {
+    if (links[i].messages == 0)
+      continue;
+    json_t *object = json_object ();
+    json_object_set_new (object, "from", json_integer (i / ranks));
+    json_object_set_new (object, "to", json_integer (i % ranks));
+    json_object_set_new (object, "messages", json_integer (links[i].messages));
+    json_object_set_new (object, "bytes", json_integer ((json_int_t) links[i].bytes));
+    json_object_set_new (object, "time", pw_output_number (links[i].time));
+    json_array_append_new (array, object);
+  }
+  return array;
+}
+
+void
+pw_report_links_print (const PwSimulation *simulation) {
+  g_autofree Link *links = sum_links (simulation);
+  const PwSimResult *result = simulation->result;
+  static const char *const headings[] = { "from", "to", "messages", "bytes", "time", "use", NULL };
+  g_autoptr (PwTable) table = pw_table_new (headings);
+  for (int i = 0; i < result->ranks * result->ranks; i++) {
+    if (links[i].messages == 0)
+      continue;
+    pw_table_row (table);
+    pw_table_integer (table, i / result->ranks);
+    pw_table_integer (table, i % result->ranks);
+    pw_table_integer (table, links[i].messages);
+    pw_table_bytes (table, (int64_t) links[i].bytes);
+    pw_table_time (table, links[i].time, simulation->costs->unitless);
+    pw_table_share (table, result->total_time > 0 ? links[i].time / result->total_time : 0);
+  }
+  printf ("\nLinks\n");
+  pw_table_print (table);
+}

@@ -1,0 +1,117 @@
+#include "cli/output.h"
+#include "cli/report.h"
+#include "cli/workload.h"
+#include "plots/plot.h"
+#include "traces/chrome.h"
+#include <stdio.h>
+
+typedef struct {
+  char *trace, *plot;
+  gboolean critical_path, links;
+} Options;
+
+static PwSimulation *
+simulate (const PwCall *call, double *memory_limit, GError **error) {
+  if (call->n_arguments == 0) {
+    g_auto (PwWorkloadSynthetic) workload = { 0 };
+    if (!pw_workload_synthetic (call->settings, TRUE, &workload, error))
+      return NULL;
+    *memory_limit = workload.synthetic.params.memory_limit;
+    return pw_simulate_synthetic (&workload.synthetic, error);
+  }
+  int iterations;
+  g_autoptr (PwPlan) plan = pw_workload_plan (call->settings, call->argv[0], error);
+  if (!plan || !pw_workload_iterations (call->settings, &iterations, error))
+    return NULL;
+  *memory_limit = (double) plan->memory_limit;
+  return pw_simulate_plan (plan, iterations, error);
+}
+
+static gboolean
+write_files (const PwSimulation *simulation, const Options *options, GError **error) {
+  if (!options->trace && !options->plot)
+    return TRUE;
+  g_autoptr (PwTrace) trace = pw_simulation_trace (simulation);
+  if (options->trace && !pw_trace_write (trace, options->trace, error))
+    return FALSE;
+  if (!options->plot)
+    return TRUE;
+  PwPlotOptions plot = { .output = options->plot,
+                         .iteration = simulation->input.iterations > 1 ? -2 : -1,
+                         .memory = trace->memory->len > 0 };
+  const PwTrace *traces[] = { trace };
+  return pw_plot_timeline (traces, 1, &plot, NULL, error);
+}
+
+static void
+print (const PwCall *call, const PwSimulation *simulation, const Options *options) {
+  if (!call->json) {
+    pw_report_print (simulation);
+    if (options->links)
+      pw_report_links_print (simulation);
+    if (options->critical_path)
+      pw_report_critical_print (simulation);
+    return;
+  }
+  json_t *object = pw_report_json (simulation, call->no_timing);
+  if (options->links)
+    json_object_set_new (object, "links", pw_report_links_json (simulation));
+  if (options->critical_path)
+    json_object_set_new (object, "critical_path", pw_report_critical_json (simulation));
+  pw_output_json (object);
+}
+
+static int
+answer (PwCall *call, const Options *options, GError **error) {
+  double limit = 0;
+  g_autoptr (PwSimulation) simulation = simulate (call, &limit, error);
+  if (!simulation || !write_files (simulation, options, error))
+    return PW_EXIT_USAGE;
+  print (call, simulation, options);
+  g_autofree char *excess = pw_report_excess (simulation, limit);
+  if (!excess)
+    return PW_EXIT_DONE;
+  fprintf (stderr, "pipewright: %s\n", excess);
+  return PW_EXIT_NO;
+}
+
+static int
+run (PwCall *call, GError **error) {
+  Options options = { 0 };
+  GOptionEntry entries[] = {
+    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
+      "Write the simulated trace, for Perfetto and `trace diff`", "FILE.json" },
+    { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot, "Draw the timeline (.svg, .png, .pdf)",
+      "FILE" },
+    { "critical-path", 0, 0, G_OPTION_ARG_NONE, &options.critical_path,
+      "Also show the chain of actions that decides the time", NULL },
+    { "links", 0, 0, G_OPTION_ARG_NONE, &options.links, "Also show what travels between ranks",
+      NULL },
+    G_OPTION_ENTRY_NULL
+  };
+  int status = PW_EXIT_USAGE;
+  if (!pw_call_parse (call, entries, error))
+    status = PW_EXIT_DONE;
+  else if (pw_output_check ("--trace", options.trace, error) &&
+           pw_output_check ("--plot", options.plot, error))
+    status = answer (call, &options, error);
+  g_free (options.trace);
+  g_free (options.plot);
+  return status;
+}
+
+const PwCommand pw_command_simulate = {
+  .name = "simulate",
+  .arguments = "[PLAN]",
+  .max_arguments = 1,
+  .takes = PW_TAKES_ANY,
+  .has_json = TRUE,
+  .has_no_timing = TRUE,
+  .summary = "iteration time, bubble by cause and memory of a plan",
+  .details = "Simulates one iteration (or --iterations) of a plan, or of synthetic costs in units of\n"
+             "your own: then --schedule, --ranks and --microbatches are needed and PLAN is left out.\n"
+             "Exit status 1: a rank needs more than --memory-limit.",
+  .example = "  pipewright simulate --schedule 1f1b --ranks 4 --microbatches 8 --forward 1 --backward 2\n"
+             "    an iteration takes 33 units, 9 of them idle on every rank",
+  .run = run,
+};

@@ -1,0 +1,111 @@
+#include "cli/workload_private.h"
+
+/* The option that drops out where a schedule's type does not take it. */
+static const struct {
+  const char *name;
+  PwScheduleOption option;
+} type_options[] = {
+  { "chunks", PW_OPTION_CHUNKS }, { "group", PW_OPTION_GROUP },
+  { "waves", PW_OPTION_WAVES },   { "pieces", PW_OPTION_PIECES },
+  { "reverse", PW_OPTION_REVERSE }, { "update-every", PW_OPTION_UPDATE_EVERY },
+};
+
+static gboolean
+is_taken (const PwScheduleType *type, const char *name) {
+  for (gsize i = 0; type && i < G_N_ELEMENTS (type_options); i++)
+    if (g_str_equal (type_options[i].name, name))
+      return (type->options & type_options[i].option) != 0;
+  return TRUE;
+}
+
+void
+pw_workload_drop_options (PwScheduleParams *params, const PwScheduleType *type) {
+  if (!is_taken (type, "chunks"))
+    params->chunks = 0;
+  if (!is_taken (type, "waves"))
+    params->waves = 0;
+  if (!is_taken (type, "pieces"))
+    params->pieces = 0;
+  if (!is_taken (type, "update-every"))
+    params->update_every = 0;
+  if (!is_taken (type, "reverse"))
+    params->reverse = FALSE;
+  if (!is_taken (type, "group")) {
+    params->group = 0;
+    params->group_rule = NULL;
+  }
+}
+
+static gboolean
+is_override (const char *name) {
+  gsize n;
+  const PwPlanOverride *overrides = pw_plan_overrides (&n);
+  for (gsize i = 0; i < n; i++)
+    if (g_str_equal (overrides[i].name, name))
+      return TRUE;
+  return FALSE;
+}
+
+static PwPlan *
+load_plan (const PwSettings *settings, const char *file, const PwScheduleType *only_for,
+           GError **error) {
+  g_autoptr (PwPlan) plan = pw_plan_load (file, error);
+  if (!plan)
+    return NULL;
+  const char *name;
+  for (guint i = 0; (name = pw__settings_name (settings, i)); i++) {
+    const PwSyntheticRow *row = pw__synthetic_row (name);
+    const char *value = pw_settings_get (settings, name);
+    if (is_override (name)) {
+      if (is_taken (only_for, name) && !pw_plan_override (plan, name, value, error))
+        return NULL;
+    } else if (!row->for_plans) {
+      pw_usage_fail (error, "--%s is for synthetic costs, without a plan", name);
+      return NULL;
+    } else if (g_str_equal (name, "weight-memory") &&
+               !pw_number_parse (name, value, row->minimum, row->maximum,
+                                 &plan->params.weight_memory, error)) {
+      return NULL;
+    }
+  }
+  return g_steal_pointer (&plan);
+}
+
+PwPlan *
+pw_workload_plan (const PwSettings *settings, const char *file, GError **error) {
+  return load_plan (settings, file, NULL, error);
+}
+
+PwPlan *
+pw_workload_plan_with (const PwSettings *settings, const char *file, const char *schedule,
+                       GError **error) {
+  const PwScheduleType *type = pw_schedule_get (schedule);
+  g_autoptr (PwPlan) plan = load_plan (settings, file, type, error);
+  if (!plan || !pw_plan_override (plan, "schedule", schedule, error))
+    return NULL;
+  if (type)
+    pw_workload_drop_options (&plan->params, type);
+  return g_steal_pointer (&plan);
+}
+
+gboolean
+pw_workload_iterations (const PwSettings *settings, int *iterations, GError **error) {
+  const char *text = pw_settings_get (settings, "iterations");
+  const PwSyntheticRow *row = pw__synthetic_row ("iterations");
+  int64_t number = 1;
+  if (text && !pw_integer_parse (row->name, text, (int64_t) row->minimum, (int64_t) row->maximum,
+                                 &number, error))
+    return FALSE;
+  *iterations = (int) number;
+  return TRUE;
+}
+
+gboolean
+pw_workload_name_schedule (PwCall *call, GError **error) {
+  if (call->n_arguments > 0)
+    pw_settings_set (call->settings, "schedule", call->argv[0]);
+  if (pw_settings_get (call->settings, "schedule"))
+    return TRUE;
+  return pw_usage_fail (error, "%s: which schedule? Give its name or a file",
+                        call->command->name);
+}

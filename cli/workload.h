@@ -1,0 +1,44 @@
+/* What a command works on: a plan with overrides, or synthetic costs. Both share option names
+ * (--ranks), so options are collected first and read when it is known which of the two it is. */
+#pragma once
+#include "cli/command.h"
+#include "pipewright/simulate.h"
+#include "schedules/schedule.h"
+
+/* Options in the order given; an option that is given twice has its last value. */
+PwSettings *pw_settings_new (void);
+void pw_settings_free (PwSettings *settings);
+void pw_settings_add_options (PwSettings *settings, PwTakes takes, GOptionContext *context);
+const char *pw_settings_get (const PwSettings *settings, const char *name); /* NULL: not given */
+void pw_settings_set (PwSettings *settings, const char *name, const char *value);
+
+/* The plan FILE with the overrides; options for synthetic costs are refused. */
+PwPlan *pw_workload_plan (const PwSettings *settings, const char *file, GError **error);
+/* As above for SCHEDULE, with those options left out that its type does not take. */
+PwPlan *pw_workload_plan_with (const PwSettings *settings, const char *file, const char *schedule,
+                               GError **error);
+gboolean pw_workload_iterations (const PwSettings *settings, int *iterations, GError **error);
+
+/* A PwSynthetic with what it points to. */
+typedef struct {
+  PwSynthetic synthetic;
+  GArray *forward, *backward, *input, *weight; /* double */
+} PwWorkloadSynthetic;
+/* Options for plans are refused. REQUIRED: --schedule, --ranks and --microbatches must be given
+ * unless the schedule is a file; else 4 ranks and twice as many micro-batches are the default. */
+gboolean pw_workload_synthetic (const PwSettings *settings, gboolean required,
+                                PwWorkloadSynthetic *out, GError **error);
+void pw_workload_synthetic_clear (PwWorkloadSynthetic *synthetic);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PwWorkloadSynthetic, pw_workload_synthetic_clear)
+/* Options that TYPE does not take go back to their defaults. */
+void pw_workload_drop_options (PwScheduleParams *params, const PwScheduleType *type);
+
+/* The schedule that `schedule show`, `check` and `export` are about: the plain argument, or
+ * --schedule; becomes the setting "schedule". FALSE if neither was given. */
+gboolean pw_workload_name_schedule (PwCall *call, GError **error);
+
+/* Command-line numbers. NAME is the option's, for messages: "--seconds: ...". */
+gboolean pw_number_parse (const char *name, const char *text, double minimum, double maximum,
+                          double *number, GError **error);
+gboolean pw_integer_parse (const char *name, const char *text, int64_t minimum, int64_t maximum,
+                           int64_t *number, GError **error);
