@@ -42,6 +42,8 @@ typedef struct {
   int depth;
   int array_depth; /* depth inside the wanted array; 0: outside it */
   gboolean found;
+  gboolean is_complete; /* the root has ended, at this offset of the block */
+  gsize end;
   GString *path; /* of the value that comes next; inside an element: from the element */
   GByteArray *arena;
   GArray *offsets; /* Offsets of the element so far */
@@ -49,17 +51,22 @@ typedef struct {
   GError *error;
 } Stream;
 
-/* The line of the last token: yajl counts bytes only. */
+/* Counts the lines up to an offset in the block: yajl counts bytes only. */
 static gsize
-current_line (Stream *stream) {
-  gsize consumed = yajl_get_bytes_consumed (stream->parser);
-  const char *from = stream->block + stream->counted, *to = stream->block + consumed;
+count_lines (Stream *stream, gsize offset) {
+  const char *from = stream->block + stream->counted, *to = stream->block + offset;
   while (from < to && (from = memchr (from, '\n', (gsize)(to - from))) != NULL) {
     stream->line++;
     from++;
   }
-  stream->counted = MAX (stream->counted, consumed);
+  stream->counted = MAX (stream->counted, offset);
   return stream->line;
+}
+
+/* The line of the last token. */
+static gsize
+current_line (Stream *stream) {
+  return count_lines (stream, yajl_get_bytes_consumed (stream->parser));
 }
 
 static int
@@ -256,12 +263,14 @@ on_key (void *data, const unsigned char *key, size_t length) {
 static int
 on_end (void *data) {
   Stream *stream = data;
-  if (stream->depth == stream->array_depth) {
+  gboolean is_array_end = stream->depth == stream->array_depth;
+  if (is_array_end)
     stream->array_depth = 0;
-    stream->depth--;
-    return 1;
-  }
   stream->depth--;
+  if (stream->depth == 0) {
+    stream->is_complete = TRUE;
+    stream->end = yajl_get_bytes_consumed (stream->parser);
+  }
   return is_in_array (stream) && stream->depth == stream->array_depth ? emit_element (stream) : 1;
 }
 
@@ -289,6 +298,21 @@ explain (Stream *stream, yajl_status status) {
   yajl_free_error (stream->parser, words);
 }
 
+/* yajl takes half a token behind the root, as in "{} \"x", for no token at all. */
+static gboolean
+check_nothing_follows (Stream *stream, gsize bytes) {
+  if (!stream->is_complete)
+    return TRUE;
+  for (gsize i = stream->end; i < bytes; i++)
+    if (strchr (" \t\r\n", stream->block[i]) == NULL || stream->block[i] == '\0') {
+      g_set_error (&stream->error, PW_JSON_ERROR, PW_JSON_ERROR_SYNTAX,
+                   "%s:%zu: parse error: trailing garbage", stream->file, count_lines (stream, i));
+      return FALSE;
+    }
+  stream->end = 0;
+  return TRUE;
+}
+
 static void
 read_blocks (Stream *stream, int fd) {
   g_autofree char *block = g_malloc (BLOCK_BYTES);
@@ -302,6 +326,8 @@ read_blocks (Stream *stream, int fd) {
       explain (stream, status);
       return;
     }
+    if (!check_nothing_follows (stream, (gsize)n))
+      return;
     current_line (stream);
   }
   if (n < 0)

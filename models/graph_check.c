@@ -80,7 +80,7 @@ gboolean
 pw_graph_check (const PwGraph *graph, GError **error) {
   if (!check_units (graph, error))
     return FALSE;
-  g_autofree gboolean *is_read = g_new0 (gboolean, graph->n_layers);
+  g_autofree gboolean *is_read = g_new0 (gboolean, (gsize)graph->n_layers);
   g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
   double parameters = 0, flops = 0;
   for (int l = 0; l < graph->n_layers; l++) {

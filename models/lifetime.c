@@ -314,7 +314,7 @@ walk_peak (const Walk *walk, int from, int to) {
 static void
 find_peaks (const PwLifetimes *lifetimes, Order order, PwFootprint *footprint) {
   int n = lifetimes->n_layers;
-  g_autofree int64_t *sums = g_new0 (int64_t, 9 * n);
+  g_autofree int64_t *sums = g_new0 (int64_t, (gsize)(9 * n));
   Walk walk = {
     .lifetimes = lifetimes,
     .order = order,

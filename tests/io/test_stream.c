@@ -188,6 +188,7 @@ test_bad (void) {
     { "{\"events\": [{\"a\": 1}", PW_JSON_ERROR_SYNTAX, ":1: parse error: premature EOF" },
     { "[12", PW_JSON_ERROR_SYNTAX, ":1: parse error: premature EOF" },
     { "{\"events\": []}\n\n[]", PW_JSON_ERROR_SYNTAX, ":3: parse error: trailing garbage" },
+    { "{\"events\": []}\n\n\"x", PW_JSON_ERROR_SYNTAX, ":3: parse error: trailing garbage" },
     { "{\"events\": [\n\n1,,2]}", PW_JSON_ERROR_SYNTAX,
       ":3: parse error: unallowed token at this point in JSON text" },
     { "{\"events\": [\n// no\n]}", PW_JSON_ERROR_SYNTAX,

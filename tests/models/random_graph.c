@@ -70,7 +70,7 @@ random_graph_new (int layers_max) {
 
 int *
 random_bounds_new (int n, int stages_max, int *stages) {
-  int *bounds = g_new0 (int, n + 1);
+  int *bounds = g_new0 (int, (gsize)(n + 1));
   int count = 0;
   for (int l = 1; l < n && count + 1 < stages_max; l++)
     if (g_test_rand_int_range (0, 3) == 0)

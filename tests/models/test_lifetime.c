@@ -307,8 +307,8 @@ check_footprint (const Stage *stage, const PwLifetimes *lifetimes, gboolean is_f
     .stage = stage,
     .lifetimes = lifetimes,
     .is_fused = is_fused,
-    .is_alive = g_new0 (gboolean, lifetimes->n_buffers),
-    .parts = g_new0 (int, lifetimes->n_buffers),
+    .is_alive = g_new0 (gboolean, (gsize)lifetimes->n_buffers),
+    .parts = g_new0 (int, (gsize)lifetimes->n_buffers),
   };
   g_autoptr (GArray) steps = steps_of (stage, is_fused);
   g_assert_cmpint (receive_inputs (&machine), ==, footprint.received_bytes);

@@ -103,7 +103,7 @@ test_every_model (void) {
     g_autoptr (PwGraph) graph = read_model (text);
     g_assert_cmpstr (graph->name, ==, (*model)->name);
     g_assert_true (pw_graph_check (graph, NULL));
-    g_autofree int *bounds = g_new0 (int, graph->n_units + 1);
+    g_autofree int *bounds = g_new0 (int, (gsize)(graph->n_units + 1));
     for (int u = 0; u < graph->n_units; u++)
       bounds[u + 1] = graph->units[u].first_layer + graph->units[u].n_layers;
     for (int u = 0; u < graph->n_units; u++) {
