@@ -79,8 +79,7 @@ read_rank (PwSimSummary *summary, const PwSimIndex *index, int rank) {
       else
         explain_by_arrival (summary, index, account, action, width, account->clock, start[id]);
     }
-    for (int i = 0; i < width; i++)
-      pw__sim_account_action (summary, account, action[i], i == 0 ? start[id] : end[id], end[id]);
+    pw__sim_account_node (summary, account, action, width, start[id], end[id]);
     id += width;
     if (pw_action_kinds[action->kind].is_compute)
       behind_last = id;

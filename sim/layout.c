@@ -63,13 +63,21 @@ place_lists (PwSimLayout *layout, GError **error) {
     layout->offset[rank + 1] = layout->offset[rank] + program->n_prologue;
   }
   layout->n_actions = layout->offset[layout->ranks];
-  int64_t slots = layout->microbatches * MAX (layout->n_channels, layout->n_ports);
+  int64_t slots = layout->stride * MAX (layout->n_channels, layout->n_ports);
   if (layout->n_actions < G_MAXINT32 / 2 && slots < (int64_t)G_MAXINT32 * 4)
     return TRUE;
   g_set_error (error, PW_SIM_ERROR, PW_SIM_ERROR_SIZE,
                "%" G_GINT64_FORMAT " actions on %d ranks are more than one simulation holds",
                layout->n_actions, layout->ranks);
   return FALSE;
+}
+
+/* Ranks work on about the same micro-batch at a time. Were the channels' slots for it a power of
+ * two apart, they would all fall into the same few sets of the cache. */
+static int64_t
+odd_lines (int64_t slots) {
+  int64_t per_line = 64 / (int64_t)sizeof (int32_t);
+  return ((slots + per_line - 1) / per_line | 1) * per_line;
 }
 
 PwSimLayout *
@@ -81,6 +89,7 @@ pw__sim_layout_new (const PwSimInput *input, GError **error) {
   layout->iterations = MAX (input->iterations, 1);
   layout->iteration_microbatches = (int64_t)schedule->microbatches * MAX (schedule->pieces, 1);
   layout->microbatches = layout->iteration_microbatches * layout->iterations;
+  layout->stride = odd_lines (layout->microbatches);
   if (layout->iterations > 1 || !is_plain (schedule)) {
     layout->unrolled = pw_schedule_unroll (schedule, layout->iterations, error);
     if (layout->unrolled == NULL)
@@ -158,8 +167,8 @@ index_action (const PwSimLayout *layout, PwSimIndex *index, PwAction action, int
 
 PwSimIndex *
 pw__sim_index_new (const PwSimLayout *layout, GError **error) {
-  gsize slots = (gsize)(layout->n_channels * layout->microbatches) * sizeof (int32_t);
-  gsize ports = (gsize)(layout->n_ports * layout->microbatches) * sizeof (int32_t);
+  gsize slots = (gsize)(layout->n_channels * layout->stride) * sizeof (int32_t);
+  gsize ports = (gsize)(layout->n_ports * layout->stride) * sizeof (int32_t);
   g_autoptr (PwSimIndex) index = g_new (PwSimIndex, 1);
   index->send = memset (g_malloc (slots + 1), 0xff, slots);
   index->recv = memset (g_malloc (slots + 1), 0xff, slots);

@@ -20,6 +20,7 @@ typedef struct {
   int ranks, stages, n_edges, iterations;
   int64_t microbatches;           /* times pieces, all iterations */
   int64_t iteration_microbatches; /* times pieces, one iteration */
+  int64_t stride;                 /* slots per channel: microbatches and some space */
   int64_t n_actions;
   const PwAction **list; /* [ranks] */
   int64_t *offset;       /* [ranks + 1] */
@@ -76,7 +77,7 @@ pw__sim_channel (const PwSimLayout *layout, PwAction action) {
 }
 static inline int64_t
 pw__sim_slot (const PwSimLayout *layout, int channel, PwAction action) {
-  return channel * layout->microbatches + action.microbatch;
+  return channel * layout->stride + action.microbatch;
 }
 static inline int64_t
 pw__sim_iteration (const PwSimLayout *layout, PwAction action) {
@@ -91,8 +92,8 @@ pw__sim_is_pair (const PwSimLayout *layout, int rank, int64_t id) {
 
 /* Who makes what, by slot and by port: action ids, -1: nobody. */
 typedef struct {
-  int32_t *send, *recv; /* [n_channels * microbatches] */
-  int32_t *producer;    /* [n_ports * microbatches]: port * microbatches + micro-batch */
+  int32_t *send, *recv; /* [n_channels * stride] */
+  int32_t *producer;    /* [n_ports * stride]: port * stride + micro-batch */
 } PwSimIndex;
 /* Fails with SCHEDULE where an action or a message stands twice. */
 PwSimIndex *pw__sim_index_new (const PwSimLayout *layout, GError **error);

@@ -15,7 +15,7 @@ typedef struct {
   PwSimResult *result;
   int pieces;
   int64_t *share;      /* [n_channels] bytes that arrive with a channel's message */
-  uint8_t *recomputed; /* [directions * stages * microbatches], NULL: none */
+  uint8_t *recomputed; /* [directions * stages * stride], NULL: none */
   /* Of the rank at hand. */
   PwSimRank *rank;
   int64_t bytes[PW_MEMORY_N], total;
@@ -104,7 +104,7 @@ is_recomputed (const Memory *memory, PwAction action) {
   if (memory->recomputed == NULL)
     return FALSE;
   int64_t place = (int64_t)action.direction * memory->layout->stages + action.stage;
-  return memory->recomputed[place * memory->layout->microbatches + action.microbatch];
+  return memory->recomputed[place * memory->layout->stride + action.microbatch];
 }
 
 /* Input that no message brings: samples, or a gradient made on the spot. */
@@ -289,10 +289,9 @@ find_recomputed (Memory *memory) {
         continue;
       int directions = layout->schedule->placement->directions;
       if (memory->recomputed == NULL)
-        memory->recomputed
-            = g_malloc0 ((gsize)(directions * layout->stages * layout->microbatches));
+        memory->recomputed = g_malloc0 ((gsize)(directions * layout->stages * layout->stride));
       int64_t place = (int64_t)action.direction * layout->stages + action.stage;
-      memory->recomputed[place * layout->microbatches + action.microbatch] = 1;
+      memory->recomputed[place * layout->stride + action.microbatch] = 1;
     }
 }
 

@@ -78,3 +78,13 @@ pw__sim_account_action (PwSimSummary *summary, PwSimAccount *account, PwAction a
     *last = MAX (*last, end);
   }
 }
+
+/* The two of a pair start together: what the forward adds is there before the backward frees. */
+static inline void
+pw__sim_account_node (PwSimSummary *summary, PwSimAccount *account, const PwAction *actions,
+                      int width, double start, double end) {
+  int first = width == 2 && actions[1].kind == PW_ACTION_FORWARD;
+  pw__sim_account_action (summary, account, actions[first], start, end);
+  if (width == 2)
+    pw__sim_account_action (summary, account, actions[1 - first], end, end);
+}

@@ -1,0 +1,196 @@
+/* bench_sim [RANKS [MICROBATCHES [REPEATS]]]: 1f1b (default 256 ranks, 4,096 micro-batches, 5 runs;
+ * medians). Prints compute actions per second of
+ *
+ *   first   generate + lower + simulate, the times of every action and the memory kept
+ *   retime  the compiled schedule evaluated for other costs
+ *   limit   the same longest path by hand: loops that know 1f1b, two flat arrays
+ *   events  the event queue, once
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "schedules/lower.h"
+#include "sim/sim.h"
+
+static double
+now_s (void) {
+  return (double)g_get_monotonic_time () * 1e-6;
+}
+
+static int
+compare (const void *a, const void *b) {
+  const double *x = a, *y = b;
+  return (*x > *y) - (*x < *y);
+}
+
+static double
+median (double *values, int n) {
+  qsort (values, (size_t)n, sizeof *values, compare);
+  return values[n / 2];
+}
+
+static PwStageCosts *
+make_costs (int stages, const PwStageEdges *edges, double forward, double backward,
+            double latency) {
+  PwStageCosts *costs = pw_stage_costs_new (stages, edges);
+  for (int s = 0; s < stages; s++) {
+    costs->stage[s].forward = forward;
+    costs->stage[s].backward = backward;
+  }
+  for (int e = 0; e < costs->n_edges; e++)
+    costs->link[e].latency_s = latency;
+  return costs;
+}
+
+typedef struct {
+  double generate, lower, simulate, total;
+} Times;
+
+/* All from nothing; keeps the lowered schedule for what follows. */
+static double
+run_first (int ranks, int microbatches, const PwStageEdges *edges, const PwStageCosts *costs,
+           PwSchedule **lowered, Times *times) {
+  PwScheduleParams params;
+  pw_schedule_params_init (&params);
+  params.ranks = ranks;
+  params.microbatches = microbatches;
+  double t0 = now_s ();
+  g_autoptr (PwSchedule) schedule = pw_schedule_generate ("1f1b", &params, NULL);
+  double t1 = now_s ();
+  PwLowerOptions options = { .policy = PW_POLICY_DEFAULT };
+  *lowered = pw_schedule_lower (schedule, edges, &options, NULL);
+  double t2 = now_s ();
+  PwSimInput input;
+  pw_sim_input_init (&input);
+  input.schedule = *lowered;
+  input.edges = edges;
+  input.costs = costs;
+  g_autoptr (PwSimResult) result = pw_sim_run (&input, NULL);
+  double t3 = now_s ();
+  *times = (Times){ .generate = t1 - t0, .lower = t2 - t1, .simulate = t3 - t2, .total = t3 - t0 };
+  return result->iteration_time;
+}
+
+static double
+later (double x, double y) {
+  return x > y ? x : y;
+}
+
+/* In round k rank r runs F of micro-batch k + P-1-r, which needs what the round before computed
+ * only, then B of micro-batch k, from the last rank to the first. The warm-up is rounds below 0. */
+static double
+by_hand (int P, int M, double forward, double backward, double *restrict F, double *restrict B) {
+  for (int k = 1 - P; k < M; k++) {
+    int lowest = MAX (0, k + P - M), highest = MIN (P - 1, k + P - 1);
+    for (int r = lowest; r <= highest; r++) {
+      int m = k + P - 1 - r;
+      double arrived = r > 0 ? F[(gsize)(r - 1) * (gsize)M + (gsize)m] : 0;
+      double free_at = k > 0   ? B[(gsize)r * (gsize)M + (gsize)k - 1]
+                       : m > 0 ? F[(gsize)r * (gsize)M + (gsize)m - 1]
+                               : 0;
+      F[(gsize)r * (gsize)M + (gsize)m] = later (arrived, free_at) + forward;
+    }
+    for (int r = P - 1; r >= 0 && k >= 0; r--) {
+      int m = k + P - 1 - r;
+      double arrived
+          = r < P - 1 ? B[(gsize)(r + 1) * (gsize)M + (gsize)k] : F[(gsize)r * (gsize)M + (gsize)k];
+      double free_at = m < M   ? F[(gsize)r * (gsize)M + (gsize)m]
+                       : k > 0 ? B[(gsize)r * (gsize)M + (gsize)k - 1]
+                               : F[(gsize)r * (gsize)M + (gsize)M - 1];
+      B[(gsize)r * (gsize)M + (gsize)k] = later (arrived, free_at) + backward;
+    }
+  }
+  return B[M - 1];
+}
+
+static void
+print_rate (const char *what, double actions, double seconds, double limit) {
+  printf ("%-22s %9.3f ms  %8.1f M actions/s", what, seconds * 1e3, actions / seconds * 1e-6);
+  if (limit > 0)
+    printf ("  %.2f of the limit", limit / seconds);
+  printf ("\n");
+}
+
+static void
+bench_first (int ranks, int microbatches, int repeats, const PwStageEdges *edges, double actions) {
+  g_autofree double *part[4] = { NULL };
+  for (int i = 0; i < 4; i++)
+    part[i] = g_new (double, repeats);
+  g_autoptr (PwStageCosts) costs = make_costs (ranks, edges, 1, 2, 0);
+  for (int i = 0; i < repeats; i++) {
+    g_autoptr (PwSchedule) lowered = NULL;
+    Times times;
+    run_first (ranks, microbatches, edges, costs, &lowered, &times);
+    part[0][i] = times.generate;
+    part[1][i] = times.lower;
+    part[2][i] = times.simulate;
+    part[3][i] = times.total;
+  }
+  static const char *const names[] = { "generate", "lower", "simulate", "first: all three" };
+  for (int i = 0; i < 4; i++) {
+    print_rate (names[i], actions, median (part[i], repeats), 0);
+    g_free (part[i]);
+  }
+  part[0] = NULL;
+}
+
+/* Retimings and hand-written loops in turn, with costs that change. */
+static void
+bench_retime (PwSimInput *input, int repeats, double latency, double actions) {
+  int P = input->schedule->ranks, M = input->schedule->microbatches;
+  g_autofree double *F = g_new0 (double, (gsize)P *(gsize)M);
+  g_autofree double *B = g_new0 (double, (gsize)P *(gsize)M);
+  g_autofree double *retime = g_new (double, repeats), *hand = g_new (double, repeats);
+  g_autoptr (PwStageCosts) costs = make_costs (P, input->edges, 1, 2, latency);
+  input->costs = costs;
+  double t0 = now_s ();
+  g_autoptr (PwSimProgram) program = pw_sim_compile (input, NULL);
+  print_rate (latency > 0 ? "compile, links" : "compile", actions, now_s () - t0, 0);
+  for (int i = 0; i < repeats; i++) {
+    for (int s = 0; s < P; s++)
+      costs->stage[s].forward = 1 + 0.25 * i;
+    double t1 = now_s ();
+    double end = pw_sim_retime (program, costs);
+    double t2 = now_s ();
+    double end_by_hand = by_hand (P, M, 1 + 0.25 * i, 2, F, B);
+    double t3 = now_s ();
+    g_assert (latency > 0 || (end >= end_by_hand && end <= end_by_hand));
+    retime[i] = t2 - t1;
+    hand[i] = t3 - t2;
+  }
+  double limit = median (hand, repeats);
+  print_rate (latency > 0 ? "retime, links" : "retime", actions, median (retime, repeats), limit);
+  if (latency <= 0)
+    print_rate ("limit: by hand", actions, limit, 0);
+}
+
+int
+main (int argc, char **argv) {
+  int ranks = argc > 1 ? atoi (argv[1]) : 256;
+  int microbatches = argc > 2 ? atoi (argv[2]) : 4096;
+  int repeats = argc > 3 ? atoi (argv[3]) : 5;
+  if (ranks < 1 || microbatches < 1 || repeats < 1) {
+    fprintf (stderr, "usage: bench_sim [RANKS [MICROBATCHES [REPEATS]]]\n");
+    return 2;
+  }
+  double actions = 2.0 * ranks * microbatches;
+  printf ("1f1b, %d ranks, %d micro-batches: %.0f compute actions\n", ranks, microbatches, actions);
+  g_autoptr (PwStageEdges) edges = pw_stage_edges_new_chain (ranks);
+  bench_first (ranks, microbatches, repeats, edges, actions);
+  g_autoptr (PwStageCosts) costs = make_costs (ranks, edges, 1, 2, 0);
+  g_autoptr (PwSchedule) lowered = NULL;
+  Times times;
+  run_first (ranks, microbatches, edges, costs, &lowered, &times);
+  PwSimInput input;
+  pw_sim_input_init (&input);
+  input.schedule = lowered;
+  input.edges = edges;
+  bench_retime (&input, repeats, 0, actions);
+  bench_retime (&input, repeats, 0.125, actions);
+  input.costs = costs;
+  input.engine = PW_SIM_ENGINE_EVENTS;
+  double t0 = now_s ();
+  g_autoptr (PwSimResult) result = pw_sim_run (&input, NULL);
+  print_rate ("events", actions, now_s () - t0, 0);
+  return 0;
+}
