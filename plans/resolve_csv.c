@@ -1,4 +1,6 @@
 /* A schedule that the user wrote: it must agree with the plan and is proved before it is used. */
+#include <string.h>
+
 #include "io/file.h"
 #include "plans/plan_private.h"
 #include "schedules/check.h"
@@ -85,16 +87,19 @@ static void
 add_updates (PwSchedule *schedule) {
   const PwPlacement *placement = schedule->placement;
   for (int rank = 0; rank < schedule->ranks; rank++) {
-    PwProgram *program = &schedule->programs[rank];
+    const PwProgram *program = &schedule->programs[rank];
     int places = placement->directions * placement->stages;
-    program->actions = g_renew (PwAction, program->actions, program->n_prologue + places);
+    int64_t n = program->n_prologue;
+    PwAction *actions = g_new (PwAction, n + places);
+    memcpy (actions, program->actions, (gsize)n * sizeof *actions);
     for (int place = 0; place < places; place++) {
       if (placement->rank_of_stage[place] != rank)
         continue;
       PwAction update = pw_action (PW_ACTION_UPDATE, place % placement->stages, 0);
       update.direction = place >= placement->stages;
-      program->actions[program->n_prologue++] = update;
+      actions[n++] = update;
     }
+    pw_schedule_take_list (schedule, rank, actions, n);
   }
 }
 
