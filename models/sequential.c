@@ -154,6 +154,8 @@ fail_at (PwJsonPlace place, PwGraphBuilder *builder, GError **error) {
 static gboolean
 add_loss (PwJsonPlace place, const List *list, PwGraphBuilder *builder, int from, GError **error) {
   const char *name = list->loss != NULL ? list->loss : "mse";
+  if (g_str_equal (name, "none"))
+    return TRUE;
   g_autofree char *path = pw_json_path_key (place.path, "loss");
   PwJsonPlace loss_place = { place.file, path };
   const PwLayer *last = pw_graph_builder_last (builder);
