@@ -1,0 +1,26 @@
+/* Slow and obviously right: what a schedule does when it is run, by trying again and again whether
+ * anything can go on. Shares no code with the library beyond its structures. */
+#pragma once
+#include "schedules/schedule.h"
+#include "schedules/stages.h"
+
+typedef struct {
+  gboolean finished; /* else it hangs */
+  double time;       /* the last end */
+} ReferenceRun;
+
+/* A compute schedule: order and dependencies, messages take no time. */
+ReferenceRun reference_run_compute (const PwSchedule *schedule, const PwStageEdges *edges, double F,
+                                    double I, double W);
+/* A lowered one under POLICY; messages take no time beyond waiting for each other. */
+ReferenceRun reference_run_lowered (const PwSchedule *schedule, const PwStageEdges *edges,
+                                    PwPolicy policy, double F, double I, double W);
+
+/* Random valid things, by g_test_rand_int. */
+PwStageEdges *reference_random_edges (int stages);
+/* Any order of F and B (or I and W) that respects EDGES, on a random placement. */
+PwSchedule *reference_random_schedule (const PwStageEdges *edges, int ranks, int microbatches,
+                                       gboolean split);
+/* Moves messages to random legal places: sends later, receives earlier. */
+void reference_shuffle_messages (PwSchedule *lowered);
+gboolean reference_same_lists (const PwSchedule *a, const PwSchedule *b);
