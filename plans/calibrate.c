@@ -19,7 +19,7 @@ mean (const StageTimes *times, PwActionKind kind) {
  * nothing about either. */
 static StageTimes *
 measure_stages (const PwTrace *trace, int stages) {
-  StageTimes *times = g_new0 (StageTimes, stages);
+  StageTimes *times = g_new0 (StageTimes, (gsize)stages);
   gboolean in_pair = FALSE;
   for (guint i = 0; i < trace->records->len; i++) {
     const PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, i);

@@ -20,9 +20,9 @@ pw_layer_costs_new (const PwGraph *graph, const char *source, int n_tables) {
   costs->model = g_strdup (graph->name);
   costs->n_layers = graph->n_layers;
   costs->n_tables = n_tables;
-  costs->tables = g_new0 (PwLayerCostTable, n_tables);
+  costs->tables = g_new0 (PwLayerCostTable, (gsize)n_tables);
   for (int t = 0; t < n_tables; t++) {
-    costs->tables[t].layers = g_new0 (PwLayerCost, graph->n_layers);
+    costs->tables[t].layers = g_new0 (PwLayerCost, (gsize)graph->n_layers);
     for (int l = 0; l < graph->n_layers; l++)
       costs->tables[t].layers[l].layer = g_strdup (graph->layers[l].name);
   }

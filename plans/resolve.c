@@ -26,7 +26,7 @@ pw_plan_cut_batch (int64_t batch, int microbatches, GError **error) {
                  batch, microbatches, size, count);
     return NULL;
   }
-  int64_t *samples = g_new (int64_t, microbatches);
+  int64_t *samples = g_new (int64_t, (gsize)microbatches);
   for (int m = 0; m < microbatches; m++)
     samples[m] = MIN (size, batch - m * size);
   return samples;
@@ -138,6 +138,14 @@ check_bytes (const PwResolver *r, GError **error) {
                         "its tensors have more bytes than can be counted");
 }
 
+/* The estimate is of Adam: what another optimiser reads and writes less is taken off. */
+static void
+scale_updates (PwLayerCosts *costs, int optimizer_slots) {
+  double share = (3 + 2 * optimizer_slots) / 7.0;
+  for (int l = 0; l < costs->n_layers; l++)
+    costs->tables[0].layers[l].update_s *= share;
+}
+
 static gboolean
 find_layer_costs (PwResolver *r, GError **error) {
   PwResolvedPlan *out = r->out;
@@ -149,6 +157,7 @@ find_layer_costs (PwResolver *r, GError **error) {
       pw__plan_prefix_error (r->plan, "costs", "costs", error);
   } else {
     out->layer_costs = pw_layer_costs_new_analytic (out->graph, r->plan->hardware, out->samples[0]);
+    scale_updates (out->layer_costs, out->optimizer_slots);
   }
   return out->layer_costs != NULL;
 }
@@ -156,7 +165,7 @@ find_layer_costs (PwResolver *r, GError **error) {
 /* The largest number of micro-batches whose activations a rank holds. */
 static double
 fullest_rank (const PwSchedule *schedule, double weight_memory) {
-  g_autofree double *peaks = g_new0 (double, schedule->ranks);
+  g_autofree double *peaks = g_new0 (double, (gsize)schedule->ranks);
   pw_schedule_peak_activations (schedule, weight_memory, peaks);
   double largest = 0;
   for (int rank = 0; rank < schedule->ranks; rank++)

@@ -90,7 +90,7 @@ add_updates (PwSchedule *schedule) {
     const PwProgram *program = &schedule->programs[rank];
     int places = placement->directions * placement->stages;
     int64_t n = program->n_prologue;
-    PwAction *actions = g_new (PwAction, n + places);
+    PwAction *actions = g_new (PwAction, (gsize)(n + places));
     memcpy (actions, program->actions, (gsize)n * sizeof *actions);
     for (int place = 0; place < places; place++) {
       if (placement->rank_of_stage[place] != rank)

@@ -9,7 +9,7 @@
 
 static int *
 stage_of_layers (const PwPartition *layers) {
-  int *stage_of = g_new (int, layers->bounds[layers->stages]);
+  int *stage_of = g_new (int, (gsize)layers->bounds[layers->stages]);
   for (int s = 0; s < layers->stages; s++)
     for (int l = layers->bounds[s]; l < layers->bounds[s + 1]; l++)
       stage_of[l] = s;
@@ -19,9 +19,9 @@ stage_of_layers (const PwPartition *layers) {
 /* Of each layer's parameter that others use: every using layer and its stage, the owner first. */
 static void
 add_shared (PwStageEdges *edges, const PwGraph *graph, const int *stage_of) {
-  g_autofree int *stages = g_new (int, graph->n_layers);
-  g_autofree int *layers = g_new (int, graph->n_layers);
-  g_autofree gboolean *is_owner = g_new0 (gboolean, graph->n_layers);
+  g_autofree int *stages = g_new (int, (gsize)graph->n_layers);
+  g_autofree int *layers = g_new (int, (gsize)graph->n_layers);
+  g_autofree gboolean *is_owner = g_new0 (gboolean, (gsize)graph->n_layers);
   for (int l = 0; l < graph->n_layers; l++)
     if (graph->layers[l].shares_with >= 0)
       is_owner[graph->layers[l].shares_with] = TRUE;

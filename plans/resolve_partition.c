@@ -84,7 +84,7 @@ static PwPartition *
 partition_by_cost (const PwPlan *plan, const PwResolvedPlan *resolved, Inner inner, int stages,
                    double stash_microbatches, GError **error) {
   const PwGraph *graph = resolved->graph;
-  g_autofree double *costs = g_new (double, graph->n_units);
+  g_autofree double *costs = g_new (double, (gsize)graph->n_units);
   double first = 0, last = 0;
   for (int u = 0; u < graph->n_units; u++) {
     costs[u] = unit_cost (plan, resolved, &graph->units[u], stash_microbatches);
@@ -157,7 +157,7 @@ pw__plan_partition_units (const PwPlan *plan, PwResolvedPlan *resolved, int stag
 
 PwPartition *
 pw__plan_partition_layers (const PwGraph *graph, const PwPartition *units) {
-  g_autofree int *counts = g_new (int, units->stages);
+  g_autofree int *counts = g_new (int, (gsize)units->stages);
   for (int s = 0; s < units->stages; s++) {
     const PwUnit *last = &graph->units[units->bounds[s + 1] - 1];
     counts[s] = last->first_layer + last->n_layers - graph->units[units->bounds[s]].first_layer;

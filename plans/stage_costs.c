@@ -6,9 +6,9 @@ pw_stage_costs_new (int stages, const PwStageEdges *edges) {
   PwStageCosts *costs = g_new0 (PwStageCosts, 1);
   costs->stages = stages;
   costs->n_edges = edges->n_edges;
-  costs->stage = g_new0 (PwStageCost, stages);
-  costs->message_bytes = g_new0 (int64_t, edges->n_edges);
-  costs->link = g_new0 (PwLink, edges->n_edges);
+  costs->stage = g_new0 (PwStageCost, (gsize)stages);
+  costs->message_bytes = g_new0 (int64_t, (gsize)edges->n_edges);
+  costs->link = g_new0 (PwLink, (gsize)edges->n_edges);
   return costs;
 }
 

@@ -1,5 +1,6 @@
 /* Plans with random damage: whatever it is, the answer is a plan or an error, and nothing breaks.
  */
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "plans/resolve.h"
@@ -91,10 +92,34 @@ test_overrides (void) {
   }
 }
 
+/* The cost file's reader hands lists from struct to struct; none may be lost or freed twice. */
+static void
+test_costs (void) {
+  static const char seed[] = "{\"version\": 1, \"model\": \"m\", \"link\": {\"bandwidth\": 1}, "
+                             "\"tables\": [{\"samples\": 1, \"layers\": [{\"layer\": \"a\", "
+                             "\"forward_s\": 1, \"input_s\": 1, \"weight_s\": 1}]}, {\"samples\": "
+                             "2, \"layers\": [{\"layer\": \"a\", \"forward_s\": 1, \"input_s\": 1, "
+                             "\"weight_s\": 1}]}]}";
+  g_autofree char *folder = g_dir_make_tmp ("pw-fuzz-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "costs.json", NULL);
+  for (int round = 0; round < 1000; round++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (GString) text = g_string_new (seed);
+    damage (text);
+    g_assert_true (
+        g_file_set_contents_full (path, text->str, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    g_autoptr (PwLayerCosts) costs = pw_layer_costs_load (path, NULL, &error);
+    g_assert_true ((costs == NULL) == (error != NULL));
+  }
+  g_remove (path);
+  g_rmdir (folder);
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/plans/fuzz/damaged-plans-are-plans-or-errors", test_damage);
   g_test_add_func ("/plans/fuzz/any-option-value-is-applied-or-refused", test_overrides);
+  g_test_add_func ("/plans/fuzz/damaged-costs-are-costs-or-errors", test_costs);
   return g_test_run ();
 }

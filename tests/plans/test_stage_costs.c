@@ -37,14 +37,14 @@ case_new (int stages) {
       cost->workspace_bytes = g_test_rand_int_range (0, 1000);
     }
   }
-  g_autofree int *counts = g_new (int, stages);
+  g_autofree int *counts = g_new (int, (gsize)stages);
   int left = c.graph->n_layers;
   for (int s = 0; s < stages; s++) {
     counts[s] = s == stages - 1 ? left : g_test_rand_int_range (1, left - (stages - 1 - s) + 1);
     left -= counts[s];
   }
   c.partition = pw_partition_new_balance (counts, stages, c.graph->n_layers, NULL);
-  g_autofree PwStageEdge *list = g_new (PwStageEdge, stages);
+  g_autofree PwStageEdge *list = g_new (PwStageEdge, (gsize)stages);
   for (int s = 0; s + 1 < stages; s++)
     list[s] = (PwStageEdge){ .producer = s,
                              .consumer = s + 1,
