@@ -34,7 +34,7 @@ typedef struct {
   int n_inputs, n_outputs;
   int n_sizes;
   const int64_t (*sizes)[4];
-  double tolerance; /* of values and gradients, relative to the largest of their tensor */
+  double tolerance; /* relative to the largest of the tensor, or to 0.1 (1 for gradients) */
   void (*operands) (const int64_t *size, OpOperand *inputs, OpOperand *outputs);
   /* Scalars are assigned here: the check knows what they began with. */
   void (*reference) (const int64_t *size, double *const *inputs, double *const *outputs);

@@ -85,7 +85,7 @@ check_values (const OpData *data, const OpResult *result, Reference *reference) 
     }
     int64_t n = op_operand_elements (&data->outputs[o]);
     const float *got = (const float *)(gpointer)result->out[o]->data;
-    double allowed = data->op_case->tolerance * greatest (want, n);
+    double allowed = data->op_case->tolerance * fmax (greatest (want, n), 0.1);
     for (int64_t i = 0; i < n; i++)
       assert_near ("output", o, i, (double)got[i], want[i], allowed);
   }
