@@ -1,0 +1,141 @@
+/* Measured peaks are the predicted ones: the stage costs' bytes along a rank's list. */
+#include "exec_case.h"
+
+#include <string.h>
+
+/* What the rank holds along its list if sends are done AT_ONCE, or only at the end: the two bounds
+ * of what the other rank's speed can make of it. Workspace aside. */
+static int64_t
+predicted_peak (const PwResolvedPlan *resolved, int rank, gboolean at_once) {
+  const PwSchedule *lowered = resolved->lowered;
+  const PwPlacement *placement = lowered->placement;
+  int64_t alive = 0, peak = 0;
+  for (int s = 0; s < lowered->stages; s++)
+    if (pw_placement_rank (placement, 0, s) == rank) {
+      const PwStageCost *cost = &resolved->costs->stage[s];
+      alive += cost->parameter_bytes + cost->gradient_bytes + cost->optimizer_bytes;
+    }
+  const PwProgram *program = &lowered->programs[rank];
+  for (int64_t i = 0; i < program->n_prologue; i++) {
+    PwAction action = program->actions[i];
+    const PwStageCost *cost = &resolved->costs->stage[action.stage];
+    gboolean is_first = action.stage == 0;
+    gboolean is_last = (int)action.stage == lowered->stages - 1;
+    switch ((PwActionKind)action.kind) {
+    case PW_ACTION_RECV_FORWARD:
+      alive += cost->input_bytes;
+      break;
+    case PW_ACTION_RECV_BACKWARD:
+      alive += cost->gradient_in_bytes;
+      break;
+    case PW_ACTION_FORWARD:
+      alive += is_first ? cost->input_bytes : 0;
+      peak = MAX (peak, alive + cost->forward_peak_bytes);
+      alive += cost->stash_bytes - (cost->input_bytes - cost->input_kept_bytes);
+      alive += at_once || is_last ? 0 : cost->output_held_bytes;
+      break;
+    case PW_ACTION_BACKWARD:
+      peak = MAX (peak, alive + cost->backward_peak_bytes);
+      alive -= cost->stash_bytes + cost->input_kept_bytes + cost->gradient_in_bytes;
+      alive += at_once || is_first ? 0 : cost->gradient_out_bytes;
+      break;
+    default:
+      break;
+    }
+    peak = MAX (peak, alive);
+  }
+  return peak;
+}
+
+static void
+check_peaks (const char *model, const char *schedule, int ranks, const char *optimizer,
+             int microbatches) {
+  g_autoptr (GError) error = NULL;
+  g_autofree char *members = g_strdup_printf (
+      "'model': %s, 'ranks': %d, 'schedule': {'name': '%s', 'microbatches': %d}, 'batch': %d, "
+      "'optimizer': %s, 'data': 'random'",
+      model, ranks, schedule, microbatches, 2 * microbatches, optimizer);
+  g_autoptr (ExecCase) c = exec_case_new (members, NULL);
+  g_autoptr (PwExec) exec = pw_exec_new (c->resolved, NULL, &error);
+  g_assert_no_error (error);
+  g_autofree char *sha = exec_case_train (c, exec, 4, NULL);
+  for (int r = 0; r < ranks; r++) {
+    PwExecRank rank;
+    pw_exec_rank (exec, r, &rank);
+    int64_t sum = 0;
+    for (int k = 0; k < PW_MEMORY_N; k++)
+      sum += rank.peak_by_category[k];
+    g_assert_cmpint (sum, ==, rank.peak_memory_bytes);
+    int64_t measured = rank.peak_memory_bytes - rank.peak_by_category[PW_MEMORY_WORKSPACE];
+    g_assert_cmpint (measured, >=, predicted_peak (c->resolved, r, TRUE));
+    g_assert_cmpint (measured, <=, predicted_peak (c->resolved, r, FALSE));
+    const PwStageCost *cost = &c->resolved->costs->stage[r];
+    g_assert_cmpint (rank.peak_by_category[PW_MEMORY_PARAMETERS], ==, cost->parameter_bytes);
+    g_assert_cmpint (rank.peak_by_category[PW_MEMORY_GRADIENTS], ==, cost->gradient_bytes);
+    g_assert_cmpint (rank.peak_by_category[PW_MEMORY_OPTIMIZER], ==, cost->optimizer_bytes);
+  }
+}
+
+static const char *const models[] = { PW_TEST_MLP, PW_TEST_GPT, PW_TEST_LIST };
+
+/* No messages: the two bounds are one number. */
+static void
+one_rank (void) {
+  for (gsize m = 0; m < G_N_ELEMENTS (models); m++) {
+    check_peaks (models[m], "gpipe", 1, "{'name': 'sgd'}", 4);
+    check_peaks (models[m], "1f1b", 1, "{'name': 'adam'}", 3);
+    check_peaks (models[m], "gpipe", 1, "{'name': 'sgd', 'momentum': 0.9}", 1);
+  }
+}
+
+static void
+several_ranks (void) {
+  for (gsize m = 0; m < G_N_ELEMENTS (models); m++)
+    for (int ranks = 2; ranks <= 4; ranks += 2) {
+      check_peaks (models[m], "gpipe", ranks, "{'name': 'adamw'}", 5);
+      check_peaks (models[m], "1f1b", ranks, "{'name': 'adamw'}", 5);
+    }
+}
+
+/* The trace's samples: never above the peak, back to the standing bytes after the last action. */
+static void
+trace_samples (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ExecCase) c = exec_case_new (
+      "'model': " PW_TEST_GPT ", 'ranks': 2, 'schedule': {'name': '1f1b', 'microbatches': 4}, "
+      "'batch': 8, 'data': 'random'",
+      NULL);
+  PwExecOptions options = { .trace_iterations = 2 };
+  g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);
+  g_assert_no_error (error);
+  g_autofree char *sha = exec_case_train (c, exec, 5, NULL);
+  g_autoptr (PwTrace) trace = pw_exec_trace (exec);
+  pw_trace_check (trace, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (trace->info.iterations, ==, 2);
+  int64_t largest[2] = { 0 };
+  for (guint i = 0; i < trace->memory->len; i++) {
+    const PwTraceMemory *sample = &g_array_index (trace->memory, PwTraceMemory, i);
+    int64_t sum = 0;
+    for (int k = 0; k < PW_MEMORY_N; k++)
+      sum += sample->bytes[k];
+    largest[sample->rank] = MAX (largest[sample->rank], sum);
+  }
+  for (int r = 0; r < 2; r++) {
+    PwExecRank rank;
+    pw_exec_rank (exec, r, &rank);
+    g_assert_cmpint (largest[r], <=, rank.peak_memory_bytes);
+    g_assert_cmpint (largest[r], >, rank.peak_memory_bytes / 2);
+  }
+  /* 4 F, 4 B and U on each rank, 4 sends and 4 receives between them, in each iteration. */
+  g_assert_cmpuint (trace->records->len, ==, 2 * (2 * 9 + 2 * 8));
+}
+
+int
+main (int argc, char **argv) {
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/exec/memory/peak-of-one-rank-is-the-predicted-one", one_rank);
+  g_test_add_func ("/exec/memory/peaks-lie-between-the-predicted-bounds", several_ranks);
+  g_test_add_func ("/exec/memory/trace-holds-the-last-iterations-and-their-memory", trace_samples);
+  return g_test_run ();
+}
