@@ -1,6 +1,6 @@
 #include "schedules/check.h"
 #include "schedules/check_private.h"
-#include "schedules/lower.h"
+#include "schedules/lower_private.h"
 #include "schedules/schedule_private.h"
 
 void
@@ -24,9 +24,12 @@ check_run (const PwSchedule *schedule, const PwStageEdges *edges, const PwCrossi
   }
   g_autoptr (GError) error = NULL;
   PwLowerOptions lower = { .policy = options->policy, .batched = options->batched };
-  g_autoptr (PwSchedule) lowered = pw_schedule_lower (schedule, edges, &lower, &error);
+  int rank;
+  int64_t action;
+  g_autoptr (PwSchedule) lowered
+      = pw__schedule_lower_at (schedule, edges, &lower, &rank, &action, &error);
   if (lowered == NULL)
-    pw__check_log_add (log, (PwScheduleError)error->code, -1, -1, "%s", error->message);
+    pw__check_log_add (log, (PwScheduleError)error->code, rank, action, "%s", error->message);
   else
     pw__check_deadlock (lowered, edges, crossings, options->policy, log);
 }
@@ -53,7 +56,7 @@ pw_schedule_check (const PwSchedule *schedule, const PwStageEdges *edges,
   PwCheckReport *report = g_new0 (PwCheckReport, 1);
   PwCheckLog log = { .findings = g_array_new (FALSE, FALSE, sizeof (PwCheckFinding)),
                      .max = options->max_findings > 0 ? (guint)options->max_findings : 20 };
-  report->peak_activations = g_new0 (double, schedule->ranks);
+  report->peak_activations = g_new0 (double, (gsize)schedule->ranks);
   const PwSchedule *plain = pw__schedule_plain (schedule, &owned, &error);
   if (plain == NULL)
     pw__check_log_add (&log, (PwScheduleError)error->code, -1, -1, "%s", error->message);

@@ -86,8 +86,8 @@ settle_dialect (const Sizes *sizes) {
 static PwPlacement *
 place_by_majority (const Sizes *sizes) {
   PwPlacement *placement = pw_placement_new_custom (sizes->ranks, sizes->stages, 1);
-  g_autofree int64_t *best = g_new0 (int64_t, sizes->stages);
-  g_autofree int64_t *count = g_new0 (int64_t, sizes->stages);
+  g_autofree int64_t *best = g_new0 (int64_t, (gsize)sizes->stages);
+  g_autofree int64_t *count = g_new0 (int64_t, (gsize)sizes->stages);
   for (int rank = 0; rank < sizes->ranks; rank++) {
     guint n = row_of (sizes->table, rank)->len;
     for (guint i = 0; i < n; i++)
@@ -150,7 +150,7 @@ place_two_ways (const Sizes *sizes, const int *work, uint8_t **direction) {
   if (ways[1] == NULL)
     return NULL;
   PwPlacement *placement = pw_placement_new_custom (sizes->ranks, stages, 2);
-  *direction = g_new0 (uint8_t, sizes->microbatches);
+  *direction = g_new0 (uint8_t, (gsize)sizes->microbatches);
   for (int i = 0; i < 2 * stages; i++)
     placement->rank_of_stage[i] = ways[i / stages][i % stages] - 1;
   for (int m = 0; m < sizes->microbatches; m++) {
@@ -210,7 +210,7 @@ settle_edges (const Sizes *sizes, const PwStageEdges *edges, GError **error) {
 static gboolean
 is_synchronous (const PwSchedule *schedule) {
   int places = schedule->placement->directions * schedule->stages;
-  g_autofree uint8_t *updated = g_new0 (uint8_t, places);
+  g_autofree uint8_t *updated = g_new0 (uint8_t, (gsize)places);
   for (int rank = 0; rank < schedule->ranks; rank++) {
     const PwProgram *program = &schedule->programs[rank];
     for (int64_t i = 0; i < program->n_prologue; i++) {
@@ -244,7 +244,7 @@ make_schedule (const Sizes *sizes) {
   PwSchedule *schedule = pw_schedule_new (name, placement, sizes->microbatches);
   schedule->direction = direction;
   schedule->chunks = 1;
-  g_autofree int64_t *lengths = g_new (int64_t, sizes->ranks);
+  g_autofree int64_t *lengths = g_new (int64_t, (gsize)sizes->ranks);
   for (int rank = 0; rank < sizes->ranks; rank++)
     lengths[rank] = row_of (sizes->table, rank)->len;
   pw_schedule_new_lists (schedule, lengths);

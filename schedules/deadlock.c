@@ -26,8 +26,8 @@ static void
 make_queues (PwRun *run) {
   const PwPlacement *placement = run->schedule->placement;
   int rows = run->crossings->n_rows, ends = 2 * placement->directions * rows;
-  run->queue_of_end = g_new (int, ends);
-  run->rank_of_queue = g_new (int, run->schedule->ranks + ends);
+  run->queue_of_end = g_new (int, (gsize)ends);
+  run->rank_of_queue = g_new (int, (gsize)(run->schedule->ranks + ends));
   g_autoptr (GHashTable) peers = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   for (int rank = 0; rank < run->schedule->ranks; rank++)
     new_queue (run, rank);
@@ -76,8 +76,8 @@ any_grouped (const PwSchedule *schedule) {
 static void
 find_leaders (PwRun *run) {
   uint32_t total = run->base[run->schedule->ranks];
-  run->leader = g_new (uint32_t, total);
-  run->pending = g_new0 (uint32_t, total);
+  run->leader = g_new (uint32_t, (gsize)total);
+  run->pending = g_new0 (uint32_t, (gsize)total);
   for (int rank = 0; rank < run->schedule->ranks; rank++) {
     gboolean chained = FALSE;
     for (uint32_t x = run->base[rank]; x < run->base[rank + 1]; x++) {
@@ -92,10 +92,10 @@ find_leaders (PwRun *run) {
 
 static void
 fill_queues (PwRun *run) {
-  run->next = g_new (uint32_t, run->base[run->schedule->ranks]);
-  run->head = g_new (uint32_t, run->n_queues);
-  run->activating = g_new (int, run->n_queues);
-  g_autofree uint32_t *tail = g_new (uint32_t, run->n_queues);
+  run->next = g_new (uint32_t, (gsize)run->base[run->schedule->ranks]);
+  run->head = g_new (uint32_t, (gsize)run->n_queues);
+  run->activating = g_new (int, (gsize)run->n_queues);
+  g_autofree uint32_t *tail = g_new (uint32_t, (gsize)run->n_queues);
   for (int queue = 0; queue < run->n_queues; queue++)
     run->head[queue] = tail[queue] = PW__NONE;
   for (int rank = 0; rank < run->schedule->ranks; rank++)
@@ -256,10 +256,10 @@ advance_program (PwRun *run, int rank) {
 static void
 init_ranks (PwRun *run) {
   int ranks = run->schedule->ranks;
-  run->at = g_new (uint32_t, ranks);
-  run->waits_entry = g_new (uint32_t, ranks);
-  run->waits_message = g_new (int64_t, ranks);
-  run->runnable = g_new (int, ranks);
+  run->at = g_new (uint32_t, (gsize)ranks);
+  run->waits_entry = g_new (uint32_t, (gsize)ranks);
+  run->waits_message = g_new (int64_t, (gsize)ranks);
+  run->runnable = g_new (int, (gsize)ranks);
   for (int rank = ranks - 1; rank >= 0; rank--) {
     run->at[rank] = run->base[rank];
     run->waits_entry[rank] = PW__NONE;
@@ -293,12 +293,12 @@ pw__check_deadlock (const PwSchedule *schedule, const PwStageEdges *edges,
                 .crossings = crossings,
                 .policy = &pw_policies[policy],
                 .slots = pw__schedule_slots (schedule),
-                .base = g_new0 (uint32_t, schedule->ranks + 1) };
+                .base = g_new0 (uint32_t, (gsize)(schedule->ranks + 1)) };
   for (int rank = 0; rank < schedule->ranks; rank++) {
     g_assert (schedule->programs[rank].n_prologue < PW__NONE - 1 - run.base[rank]);
     run.base[rank + 1] = run.base[rank] + (uint32_t)schedule->programs[rank].n_prologue;
   }
-  run.posted = g_new0 (uint32_t, crossings->n_rows * run.slots + 1);
+  run.posted = g_new0 (uint32_t, (gsize)(crossings->n_rows * run.slots + 1));
   if (run.policy->needs_receiver) {
     make_queues (&run);
     if (any_grouped (schedule))

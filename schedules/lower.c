@@ -17,7 +17,7 @@
  * A rank in the midst of a compute gets the receive into its list before that compute, so that it
  * is posted when the data come. Where SEND and RECV block the program it gets it behind that
  * compute, or it would stand still for data it does not need yet. */
-#include "schedules/lower.h"
+#include "schedules/lower_private.h"
 #include "schedules/messages_private.h"
 #include "schedules/schedule_private.h"
 
@@ -104,6 +104,9 @@ typedef struct {
   /* Of each (direction, stage). */
   int64_t *n_forward, *n_gradient;
   int *last_forward; /* micro-batch times pieces */
+  /* Where it failed. */
+  int stuck_rank;
+  int64_t stuck_action;
 } Lowering;
 
 static int
@@ -181,7 +184,7 @@ static void
 allocate_lists (Lowering *l) {
   const PwSchedule *schedule = l->schedule;
   const PwPlacement *placement = schedule->placement;
-  g_autofree int64_t *length = g_new0 (int64_t, schedule->ranks);
+  g_autofree int64_t *length = g_new0 (int64_t, (gsize)schedule->ranks);
   for (int rank = 0; rank < schedule->ranks; rank++)
     length[rank] = schedule->programs[rank].n_prologue;
   for (int place = 0; place < placement->directions * schedule->stages; place++) {
@@ -409,23 +412,32 @@ describe_wait (const Lowering *l, int r, GString *text) {
   return l->ranks[peer].next == l->ranks[peer].end ? -1 : peer;
 }
 
+static void
+note_stuck (Lowering *l, int r) {
+  l->stuck_rank = r;
+  l->stuck_action = l->ranks[r].next - l->schedule->programs[r].actions;
+}
+
 /* Follows the waits from rank R until they close; reports the cycle alone. */
 static void
-report_stuck (const Lowering *l, int r, GError **error) {
-  g_autofree int *order = g_new0 (int, l->schedule->ranks); /* 0: not visited */
+report_stuck (Lowering *l, int r, GError **error) {
+  g_autofree gboolean *visited = g_new0 (gboolean, (gsize)l->schedule->ranks);
   g_autoptr (GString) text = g_string_new (NULL);
-  int n = 0;
-  while (r >= 0 && order[r] == 0) {
-    order[r] = ++n;
+  int last = r;
+  while (r >= 0 && !visited[r]) {
+    visited[r] = TRUE;
+    last = r;
     g_string_truncate (text, 0);
     r = describe_wait (l, r, text);
   }
   if (r < 0) {
+    note_stuck (l, last);
     g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_MISSING, "%s, which is not there",
                  text->str);
     return;
   }
   int first = r;
+  note_stuck (l, r);
   g_string_truncate (text, 0);
   do {
     if (text->len > 0)
@@ -436,7 +448,7 @@ report_stuck (const Lowering *l, int r, GError **error) {
 }
 
 static gboolean
-check_finished (const Lowering *l, GError **error) {
+check_finished (Lowering *l, GError **error) {
   for (int rank = 0; rank < l->schedule->ranks; rank++)
     if (l->ranks[rank].next < l->ranks[rank].end) {
       report_stuck (l, rank, error);
@@ -500,8 +512,8 @@ set_flow (Lowering *l, Flow flow) {
   FlowTable *table = &l->flows[flow];
   *table = (FlowTable){ .port_start = ports->start,
                         .need_start = forward ? edges->in_start : edges->out_start,
-                        .ports = g_new (Port, ports->start[places]),
-                        .needs = g_new (int, edges->n_edges) };
+                        .ports = g_new (Port, (gsize)ports->start[places]),
+                        .needs = g_new (int, (gsize)edges->n_edges) };
   for (int k = 0; k < edges->n_edges; k++)
     table->needs[k] = forward ? edges->edges[edges->in_edges[k]].producer
                               : edges->edges[edges->out_edges[k]].consumer;
@@ -519,7 +531,7 @@ set_flow (Lowering *l, Flow flow) {
 
 static PwSchedule *
 lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowerOptions *options,
-             GError **error) {
+             int *rank, int64_t *action, GError **error) {
   if (!check_placement (schedule->placement, error))
     return NULL;
   int ranks = schedule->ranks, places = schedule->placement->directions * schedule->stages;
@@ -531,17 +543,21 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
     .appends_at_start = pw_policies[options->policy].blocks_program,
     .slots = pw__schedule_slots (schedule),
     .stride = ((pw__schedule_slots (schedule) / 64 + 1) | 1) * 64,
-    .ranks = g_new0 (Rank, ranks),
-    .idle = g_new (int, ranks + 1),
-    .n_forward = g_new0 (int64_t, places),
-    .n_gradient = g_new0 (int64_t, places),
-    .last_forward = g_new0 (int, places),
+    .ranks = g_new0 (Rank, (gsize)ranks),
+    .idle = g_new (int, (gsize)(ranks + 1)),
+    .n_forward = g_new0 (int64_t, (gsize)places),
+    .n_gradient = g_new0 (int64_t, (gsize)places),
+    .last_forward = g_new0 (int, (gsize)places),
+    .stuck_rank = -1,
+    .stuck_action = -1,
   };
   for (int i = 0; i < TICKS; i++)
-    l.ending[i] = g_new (int, ranks);
+    l.ending[i] = g_new (int, (gsize)ranks);
   for (Flow flow = 0; flow < FLOW_N; flow++)
     set_flow (&l, flow);
   PwSchedule *lowered = run (&l, error);
+  *rank = l.stuck_rank;
+  *action = l.stuck_action;
   for (Flow flow = 0; flow < FLOW_N; flow++) {
     g_free (l.flows[flow].ports);
     g_free (l.flows[flow].needs);
@@ -560,8 +576,10 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
 }
 
 PwSchedule *
-pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
-                   const PwLowerOptions *options, GError **error) {
+pw__schedule_lower_at (const PwSchedule *schedule, const PwStageEdges *edges,
+                       const PwLowerOptions *options, int *rank, int64_t *action, GError **error) {
+  *rank = -1;
+  *action = -1;
   if (schedule->is_lowered)
     return pw_schedule_copy (schedule);
   g_autoptr (PwStageEdges) chain
@@ -570,7 +588,15 @@ pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
   const PwSchedule *plain = pw__schedule_plain (schedule, &owned, error);
   if (plain == NULL)
     return NULL;
-  return lower_plain (plain, edges != NULL ? edges : chain, options, error);
+  return lower_plain (plain, edges != NULL ? edges : chain, options, rank, action, error);
+}
+
+PwSchedule *
+pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
+                   const PwLowerOptions *options, GError **error) {
+  int rank;
+  int64_t action;
+  return pw__schedule_lower_at (schedule, edges, options, &rank, &action, error);
 }
 
 PwSchedule *

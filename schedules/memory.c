@@ -103,7 +103,7 @@ PwAccumulation
 pw__check_accumulation (const PwSchedule *schedule) {
   int places = schedule->placement->directions * schedule->stages;
   uint32_t pieces = (uint32_t)schedule->pieces;
-  g_autofree int *last = g_new (int, places);
+  g_autofree int *last = g_new (int, (gsize)places);
   gboolean ascending = TRUE, descending = TRUE;
   for (int place = 0; place < places; place++)
     last[place] = -1;

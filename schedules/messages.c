@@ -6,8 +6,8 @@ collect_ports (const PwPlacement *placement, const PwStageEdges *edges, const in
   int stages = placement->stages, n = 0;
   const int *first = consumers ? edges->out_start : edges->in_start;
   const int *list = consumers ? edges->out_edges : edges->in_edges;
-  PwPorts ports = { .start = g_new (int, placement->directions *stages + 1),
-                    .ports = g_new (PwPort, placement->directions * edges->n_edges) };
+  PwPorts ports = { .start = g_new (int, (gsize)(placement->directions * stages + 1)),
+                    .ports = g_new (PwPort, (gsize)(placement->directions * edges->n_edges)) };
   for (int i = 0; i < placement->directions * stages; i++) {
     int direction = i / stages, stage = i % stages;
     ports.start[i] = n;
@@ -30,7 +30,7 @@ pw__crossings_new (const PwPlacement *placement, const PwStageEdges *edges) {
   g_assert (edges->stages == placement->stages);
   PwCrossings *crossings = g_new0 (PwCrossings, 1);
   crossings->stages = placement->stages;
-  crossings->row_of_edge = g_new (int, edges->n_edges);
+  crossings->row_of_edge = g_new (int, (gsize)edges->n_edges);
   for (int e = 0; e < edges->n_edges; e++) {
     const PwStageEdge *edge = &edges->edges[e];
     crossings->row_of_edge[e] = -1;

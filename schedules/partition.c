@@ -13,7 +13,7 @@ static PwPartition *
 partition_new (int stages) {
   PwPartition *partition = g_new (PwPartition, 1);
   partition->stages = stages;
-  partition->bounds = g_new0 (int, stages + 1);
+  partition->bounds = g_new0 (int, (gsize)(stages + 1));
   return partition;
 }
 
@@ -135,7 +135,7 @@ reach_back (const Balance *b, int stage, int to, double limit) {
  * limit and without taking less than the later stages need. */
 static void
 fill_evenly (const Balance *b, double limit, int *bounds) {
-  g_autofree int *earliest = g_new (int, b->stages + 1);
+  g_autofree int *earliest = g_new (int, (gsize)(b->stages + 1));
   earliest[b->stages] = b->n;
   for (int stage = b->stages - 1; stage >= 0; stage--)
     earliest[stage] = reach_back (b, stage, earliest[stage + 1], limit);

@@ -31,7 +31,7 @@ pw_placement_new_custom (int ranks, int stages, int directions) {
                               .ranks = ranks,
                               .stages = stages,
                               .directions = directions,
-                              .rank_of_stage = g_new (int, directions *stages) };
+                              .rank_of_stage = g_new (int, (gsize)(directions * stages)) };
   for (int i = 0; i < directions * stages; i++)
     placement->rank_of_stage[i] = -1;
   return placement;

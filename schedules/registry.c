@@ -133,7 +133,7 @@ PwSchedule *
 pw__schedule_new_straight (const char *name, const PwScheduleParams *params, int64_t length) {
   PwPlacement *placement = pw_placement_new (PW_PLACEMENT_LOOP, params->ranks, params->ranks);
   PwSchedule *schedule = pw_schedule_new (name, placement, params->microbatches);
-  g_autofree int64_t *lengths = g_new (int64_t, params->ranks);
+  g_autofree int64_t *lengths = g_new (int64_t, (gsize)params->ranks);
   for (int rank = 0; rank < params->ranks; rank++)
     lengths[rank] = length;
   pw_schedule_new_lists (schedule, lengths);

@@ -30,7 +30,7 @@ pw_schedule_new (const char *name, PwPlacement *placement, int microbatches) {
                                    .weight_versions = 1,
                                    .accumulation = PW_ACCUMULATION_ASCENDING };
   schedule->placement = placement;
-  schedule->programs = g_new0 (PwProgram, placement->ranks);
+  schedule->programs = g_new0 (PwProgram, (gsize)placement->ranks);
   schedule->policy = PW_POLICY_DEFAULT;
   return schedule;
 }
@@ -111,7 +111,7 @@ pw__schedule_copy_head (const PwSchedule *schedule) {
   copy->name = g_strdup (schedule->name);
   copy->placement = pw_placement_copy (schedule->placement);
   copy->direction = g_memdup2 (schedule->direction, (gsize)schedule->microbatches);
-  copy->programs = g_new0 (PwProgram, schedule->ranks);
+  copy->programs = g_new0 (PwProgram, (gsize)schedule->ranks);
   copy->arena = NULL;
   copy->arena_length = 0;
   return copy;
@@ -120,7 +120,7 @@ pw__schedule_copy_head (const PwSchedule *schedule) {
 PwSchedule *
 pw_schedule_copy (const PwSchedule *schedule) {
   PwSchedule *copy = pw__schedule_copy_head (schedule);
-  g_autofree int64_t *lengths = g_new (int64_t, schedule->ranks);
+  g_autofree int64_t *lengths = g_new (int64_t, (gsize)schedule->ranks);
   for (int rank = 0; rank < schedule->ranks; rank++)
     lengths[rank] = stored_length (&schedule->programs[rank]);
   pw_schedule_new_lists (copy, lengths);
@@ -214,8 +214,8 @@ pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **err
                  iterations, slots, PW_MICROBATCHES_MAX / slots);
     return NULL;
   }
-  g_autofree int64_t *lengths = g_new (int64_t, schedule->ranks);
-  g_autofree int64_t *extra = g_new (int64_t, schedule->ranks);
+  g_autofree int64_t *lengths = g_new (int64_t, (gsize)schedule->ranks);
+  g_autofree int64_t *extra = g_new (int64_t, (gsize)schedule->ranks);
   if (!measure (schedule, iterations, lengths, extra, error))
     return NULL;
   gboolean bodies = has_bodies (schedule);

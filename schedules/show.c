@@ -52,8 +52,8 @@ static void
 number_chunks (Canvas *c) {
   const PwPlacement *placement = c->schedule->placement;
   int places = placement->directions * placement->stages;
-  g_autofree int *count = g_new0 (int, placement->ranks);
-  c->chunk = g_new0 (int, places);
+  g_autofree int *count = g_new0 (int, (gsize)placement->ranks);
+  c->chunk = g_new0 (int, (gsize)places);
   for (int place = 0; place < places; place++) {
     if (place == placement->stages)
       memset (count, 0, (gsize)placement->ranks * sizeof (int));

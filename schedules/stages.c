@@ -21,8 +21,8 @@ end_of (const PwStageEdge *edge, gboolean producer) {
 /* Counting sort of the edges by one of their ends; keeps their order within a stage. */
 static void
 index_edges (const PwStageEdges *edges, gboolean producer, int **start_out, int **list_out) {
-  int *start = g_new0 (int, edges->stages + 2);
-  int *list = g_new (int, edges->n_edges);
+  int *start = g_new0 (int, (gsize)(edges->stages + 2));
+  int *list = g_new (int, (gsize)edges->n_edges);
   for (int e = 0; e < edges->n_edges; e++)
     start[end_of (&edges->edges[e], producer) + 2]++;
   for (int stage = 0; stage < edges->stages; stage++)
@@ -52,7 +52,7 @@ pw_stage_edges_new (int stages, const PwStageEdge *list, int n_edges) {
 
 PwStageEdges *
 pw_stage_edges_new_chain (int stages) {
-  g_autofree PwStageEdge *list = g_new (PwStageEdge, stages);
+  g_autofree PwStageEdge *list = g_new (PwStageEdge, (gsize)stages);
   for (int s = 0; s + 1 < stages; s++)
     list[s] = (PwStageEdge){ .producer = s, .consumer = s + 1 };
   return pw_stage_edges_new (stages, list, stages - 1);
@@ -62,7 +62,7 @@ void
 pw_stage_edges_add_shared (PwStageEdges *edges, const int *stages, const int *layers,
                            int n_stages) {
   gsize bytes = (gsize)n_stages * sizeof (int);
-  edges->shared = g_renew (PwSharedParameter, edges->shared, edges->n_shared + 1);
+  edges->shared = g_renew (PwSharedParameter, edges->shared, (gsize)(edges->n_shared + 1));
   edges->shared[edges->n_shared++] = (PwSharedParameter){ .n_stages = n_stages,
                                                           .stages = g_memdup2 (stages, bytes),
                                                           .layers = g_memdup2 (layers, bytes) };

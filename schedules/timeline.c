@@ -99,7 +99,7 @@ is_drawable (const PwSchedule *schedule) {
 
 static double *
 new_unknown (int64_t n) {
-  double *values = g_new (double, n);
+  double *values = g_new (double, (gsize)n);
   for (int64_t i = 0; i < n; i++)
     values[i] = NAN;
   return values;
@@ -110,7 +110,7 @@ pw__timeline_new (const PwSchedule *schedule, double F, double I, double W) {
   if (!is_drawable (schedule))
     return NULL;
   PwTimeline *timeline = g_new0 (PwTimeline, 1);
-  timeline->base = g_new0 (int64_t, schedule->ranks + 1);
+  timeline->base = g_new0 (int64_t, (gsize)(schedule->ranks + 1));
   for (int rank = 0; rank < schedule->ranks; rank++)
     timeline->base[rank + 1] = timeline->base[rank] + schedule->programs[rank].n_prologue;
   timeline->start = new_unknown (timeline->base[schedule->ranks]);
@@ -126,8 +126,8 @@ pw__timeline_new (const PwSchedule *schedule, double F, double I, double W) {
              .slots = slots,
              .forward = new_unknown (schedule->stages * slots),
              .gradient = new_unknown (schedule->stages * slots),
-             .next = g_new0 (int64_t, schedule->ranks),
-             .free_at = g_new0 (double, schedule->ranks) };
+             .next = g_new0 (int64_t, (gsize)schedule->ranks),
+             .free_at = g_new0 (double, (gsize)schedule->ranks) };
   play (&p);
   g_free (p.forward);
   g_free (p.gradient);

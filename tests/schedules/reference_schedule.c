@@ -22,7 +22,7 @@ list_of (const Run *r, int rank) {
 
 static gsize
 length_of (const Run *r, int rank) {
-  return (gsize) r->s->programs[rank].n_prologue;
+  return (gsize)r->s->programs[rank].n_prologue;
 }
 
 static gboolean
@@ -43,7 +43,7 @@ end_of (const Run *r, gboolean forward, int stage, unsigned microbatch) {
       PwAction a = list_of (r, rank)[i];
       gboolean kind = forward ? a.kind == PW_ACTION_FORWARD
                               : a.kind == PW_ACTION_BACKWARD || a.kind == PW_ACTION_INPUT_GRADIENT;
-      if (kind && (int) a.stage == stage && a.microbatch == microbatch)
+      if (kind && (int)a.stage == stage && a.microbatch == microbatch)
         return r->done[rank][i];
     }
   return UNKNOWN;
@@ -54,8 +54,8 @@ static double
 arrival_of (const Run *r, int rank, PwAction action, int edge, gboolean forward) {
   for (gsize i = 0; i < length_of (r, rank); i++) {
     PwAction a = list_of (r, rank)[i];
-    if (pw_action_kinds[a.kind].is_recv && (int) a.edge == edge
-        && a.microbatch == action.microbatch && is_gradient (a) == !forward)
+    if (pw_action_kinds[a.kind].is_recv && (int)a.edge == edge && a.microbatch == action.microbatch
+        && is_gradient (a) == !forward)
       return r->done[rank][i];
   }
   return UNKNOWN;
@@ -72,7 +72,7 @@ ready (const Run *r, int rank, PwAction a) {
     PwStageEdge edge = r->edges->edges[e];
     int here = forward ? edge.consumer : edge.producer;
     int other = forward ? edge.producer : edge.consumer;
-    if (here != (int) a.stage)
+    if (here != (int)a.stage)
       continue;
     gboolean crosses = pw_placement_rank (r->s->placement, a.direction, other) != rank;
     double t = crosses && r->s->is_lowered ? arrival_of (r, rank, a, e, forward)
@@ -92,9 +92,9 @@ same_queue (const Run *r, PwAction a, PwAction b) {
     return a.edge == b.edge && a.direction == b.direction && is_gradient (a) == is_gradient (b);
   case PW_POLICY_PER_PEER: {
     int peer_a = pw_placement_rank (r->s->placement, a.direction,
-                                    (int) a.stage == ea->producer ? ea->consumer : ea->producer);
+                                    (int)a.stage == ea->producer ? ea->consumer : ea->producer);
     int peer_b = pw_placement_rank (r->s->placement, b.direction,
-                                    (int) b.stage == eb->producer ? eb->consumer : eb->producer);
+                                    (int)b.stage == eb->producer ? eb->consumer : eb->producer);
     return peer_a == peer_b;
   }
   default:
@@ -236,14 +236,14 @@ reference_run_lowered (const PwSchedule *schedule, const PwStageEdges *edges, Pw
                           [PW_ACTION_BACKWARD] = I + W,
                           [PW_ACTION_INPUT_GRADIENT] = I,
                           [PW_ACTION_WEIGHT_GRADIENT] = W },
-            .next = g_new0 (gsize, ranks),
-            .now = g_new0 (double, ranks),
-            .issued = g_new (double *, ranks),
-            .done = g_new (double *, ranks) };
+            .next = g_new0 (gsize, (gsize)ranks),
+            .now = g_new0 (double, (gsize)ranks),
+            .issued = g_new (double *, (gsize)ranks),
+            .done = g_new (double *, (gsize)ranks) };
   for (int rank = 0; rank < ranks; rank++) {
     gsize n = length_of (&r, rank);
-    r.issued[rank] = g_new (double, n);
-    r.done[rank] = g_new (double, n);
+    r.issued[rank] = g_new (double, (gsize)n);
+    r.done[rank] = g_new (double, (gsize)n);
     for (gsize i = 0; i < n; i++)
       r.issued[rank][i] = r.done[rank][i] = UNKNOWN;
   }
@@ -301,26 +301,26 @@ reference_random_schedule (const PwStageEdges *edges, int ranks, int M, gboolean
   for (int s = 0; s < stages; s++)
     placement->rank_of_stage[s] = s < ranks ? s : g_test_rand_int_range (0, ranks);
   PwSchedule *schedule = pw_schedule_new ("random", placement, M);
-  g_autofree int *state = g_new0 (int, stages * M);
-  g_autofree gsize *n = g_new0 (gsize, ranks);
-  PwAction **lists = g_new (PwAction *, ranks);
+  g_autofree int *state = g_new0 (int, (gsize)(stages * M));
+  g_autofree gsize *n = g_new0 (gsize, (gsize)ranks);
+  PwAction **lists = g_new (PwAction *, (gsize)ranks);
   for (int rank = 0; rank < ranks; rank++)
-    lists[rank] = g_new (PwAction, total);
+    lists[rank] = g_new (PwAction, (gsize)total);
   for (int done = 0; done < total;) {
     int stage = g_test_rand_int_range (0, stages), m = g_test_rand_int_range (0, M);
     int *step = &state[stage * M + m], rank = placement->rank_of_stage[stage];
     if (*step == steps || !is_possible (edges, state, M, stage, m))
       continue;
-    PwActionKind kind = *step == 0 ? PW_ACTION_FORWARD
+    PwActionKind kind = *step == 0   ? PW_ACTION_FORWARD
                         : *step == 2 ? PW_ACTION_WEIGHT_GRADIENT
-                        : split ? PW_ACTION_INPUT_GRADIENT
-                                : PW_ACTION_BACKWARD;
+                        : split      ? PW_ACTION_INPUT_GRADIENT
+                                     : PW_ACTION_BACKWARD;
     lists[rank][n[rank]++] = pw_action (kind, stage, m);
     ++*step;
     done++;
   }
   for (int rank = 0; rank < ranks; rank++)
-    pw_schedule_take_list (schedule, rank, lists[rank], (int64_t) n[rank]);
+    pw_schedule_take_list (schedule, rank, lists[rank], (int64_t)n[rank]);
   g_free (lists);
   return schedule;
 }
@@ -344,7 +344,7 @@ reference_shuffle_messages (PwSchedule *lowered) {
     for (int64_t i = 0; i < program->n_prologue; i++)
       program->actions[i].grouped = 0;
     for (int k = g_test_rand_int_range (0, 6); k > 0 && program->n_prologue > 1; k--) {
-      int i = g_test_rand_int_range (0, (gint32) program->n_prologue - 1);
+      int i = g_test_rand_int_range (0, (gint32)program->n_prologue - 1);
       PwAction *pair = &program->actions[i];
       if (!may_swap (pair[0], pair[1]))
         continue;

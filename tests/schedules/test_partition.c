@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-/* The best of all partitions, tried one by one; sums are added from the left as the library's are. */
+/* The best of all partitions, tried one by one; sums are added from the left as the library's are.
+ */
 static double
 best_cost (const double *costs, int n, int stages, double first, double last) {
   if (stages == 1) {
@@ -79,7 +80,7 @@ test_end_layers_count (void) {
 static void
 test_ten_thousand_layers (void) {
   const int n = 10000, stages = 1024;
-  g_autofree double *costs = g_new (double, n);
+  g_autofree double *costs = g_new (double, (gsize)n);
   double total = 0, largest = 0;
   for (int i = 0; i < n; i++) {
     costs[i] = g_test_rand_double_range (0.5, 2);
@@ -118,8 +119,7 @@ test_refusals (void) {
 
 static void
 test_balance_becomes_bounds (void) {
-  g_autoptr (PwPartition) partition
-      = pw_partition_new_balance ((int[]){ 6, 5, 7 }, 3, 18, NULL);
+  g_autoptr (PwPartition) partition = pw_partition_new_balance ((int[]){ 6, 5, 7 }, 3, 18, NULL);
   g_assert_cmpint (partition->bounds[1], ==, 6);
   g_assert_cmpint (partition->bounds[2], ==, 11);
   g_assert_cmpint (partition->bounds[3], ==, 18);

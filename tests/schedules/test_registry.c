@@ -44,7 +44,7 @@ busy_time (const PwSchedule *schedule, double F, double I, double W) {
   for (int rank = 0; rank < schedule->ranks; rank++) {
     double busy = 0;
     for (int64_t i = 0; i < schedule->programs[rank].n_prologue; i++)
-      switch ((PwActionKind) schedule->programs[rank].actions[i].kind) {
+      switch ((PwActionKind)schedule->programs[rank].actions[i].kind) {
       case PW_ACTION_FORWARD:
         busy += F;
         break;
@@ -88,7 +88,7 @@ bubble_equals_form (const PwScheduleType *type, const PwScheduleParams *params,
 static void
 peak_equals_form (const PwScheduleType *type, const PwScheduleParams *params,
                   const PwSchedule *schedule) {
-  g_autofree double *peaks = g_new (double, schedule->ranks);
+  g_autofree double *peaks = g_new (double, (gsize)schedule->ranks);
   pw_schedule_peak_activations (schedule, 0.5, peaks);
   for (int rank = 0; rank < schedule->ranks; rank++) {
     double expected = type->peak_activations (params, rank);
@@ -100,8 +100,8 @@ peak_equals_form (const PwScheduleType *type, const PwScheduleParams *params,
 static void
 passes_every_policy (const PwScheduleType *type, const PwScheduleParams *params,
                      const PwSchedule *schedule) {
-  (void) type;
-  (void) params;
+  (void)type;
+  (void)params;
   for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++)
     for (int batched = 0; batched <= 1; batched++) {
       PwCheckOptions options = { .policy = policy, .batched = batched };
@@ -117,7 +117,7 @@ accumulates_ascending (const PwScheduleType *type, const PwScheduleParams *param
                        const PwSchedule *schedule) {
   PwCheckOptions options = { .policy = PW_POLICY_BUFFERED };
   g_autoptr (PwCheckReport) report = pw_schedule_check (schedule, NULL, &options);
-  (void) type;
+  (void)type;
   if (!params->reverse)
     g_assert_cmpint (report->accumulation, ==, PW_ACCUMULATION_ASCENDING);
   else if (schedule->microbatches > 1)
@@ -146,8 +146,8 @@ assert_round_trips (const PwSchedule *schedule) {
 static void
 round_trips_through_csv (const PwScheduleType *type, const PwScheduleParams *params,
                          const PwSchedule *schedule) {
-  (void) type;
-  (void) params;
+  (void)type;
+  (void)params;
   assert_round_trips (schedule);
   for (int batched = 0; batched <= 1; batched++) {
     PwLowerOptions options = { .policy = PW_POLICY_SHARED_STREAM,
@@ -162,14 +162,13 @@ round_trips_through_csv (const PwScheduleType *type, const PwScheduleParams *par
 static void
 raising_undoes_lowering (const PwScheduleType *type, const PwScheduleParams *params,
                          const PwSchedule *schedule) {
-  (void) type;
-  (void) params;
+  (void)type;
+  (void)params;
   for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++)
     for (int batched = 0; batched <= 1; batched++) {
-      PwLowerOptions options = { .policy = policy,
-                                 .batched = batched,
-                                 .recompute = PW_RECOMPUTE_EXCEPT_LAST,
-                                 .updates = TRUE };
+      PwLowerOptions options = {
+        .policy = policy, .batched = batched, .recompute = PW_RECOMPUTE_EXCEPT_LAST, .updates = TRUE
+      };
       g_autoptr (PwSchedule) lowered = pw_schedule_lower (schedule, NULL, &options, NULL);
       g_autoptr (PwSchedule) raised = pw_schedule_raise (lowered);
       g_assert_true (reference_same_lists (schedule, raised));
@@ -182,7 +181,7 @@ static void
 queues_add_no_bubble (const PwScheduleType *type, const PwScheduleParams *params,
                       const PwSchedule *schedule) {
   double ideal = reference_run_compute (schedule, NULL, 1, 1, 1).time;
-  (void) params;
+  (void)params;
   for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++)
     for (int batched = 0; batched <= 1; batched++) {
       PwLowerOptions options = { .policy = policy, .batched = batched };

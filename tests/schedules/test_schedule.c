@@ -95,20 +95,17 @@ test_chain_edge_has_its_producers_number (void) {
 /* One rank, endless 1F1B: F0 | F1 B0 ... | B last. */
 static PwSchedule *
 new_endless (int repeats) {
-  PwSchedule *s = pw_schedule_new ("endless", pw_placement_new (PW_PLACEMENT_LOOP, 1, 1),
-                                   repeats + 1);
+  PwSchedule *s
+      = pw_schedule_new ("endless", pw_placement_new (PW_PLACEMENT_LOOP, 1, 1), repeats + 1);
   PwAction *list = g_new (PwAction, 4);
   list[0] = pw_action (PW_ACTION_FORWARD, 0, 0);
   list[1] = pw_action (PW_ACTION_FORWARD, 0, 1);
   list[2] = pw_action (PW_ACTION_BACKWARD, 0, 0);
   list[3] = pw_action (PW_ACTION_BACKWARD, 0, repeats);
   pw_schedule_take_list (s, 0, list, 4);
-  s->programs[0] = (PwProgram){ .actions = list,
-                                .n_prologue = 1,
-                                .n_body = 2,
-                                .n_epilogue = 1,
-                                .repeats = repeats,
-                                .shift = 1 };
+  s->programs[0] = (PwProgram){
+    .actions = list, .n_prologue = 1, .n_body = 2, .n_epilogue = 1, .repeats = repeats, .shift = 1
+  };
   return s;
 }
 
@@ -122,7 +119,7 @@ test_unroll_repeats_the_body (void) {
     g_assert_cmpint (plain->microbatches, ==, M);
     g_assert_cmpint (pw_program_length (&plain->programs[0]), ==, 2 * M);
     g_assert_cmpint (pw_schedule_count_actions (plain), ==, 2 * M);
-    for (unsigned m = 0; m + 1 < (unsigned) M; m++) {
+    for (unsigned m = 0; m + 1 < (unsigned)M; m++) {
       g_assert_cmpuint (list[1 + 2 * m].microbatch, ==, m + 1);
       g_assert_cmpuint (list[2 + 2 * m].microbatch, ==, m);
     }
@@ -145,7 +142,7 @@ test_unroll_repeats_a_plain_iteration (void) {
   for (int rank = 0; rank < 2; rank++)
     for (int i = 0; i < 18; i++) {
       PwAction a = thrice->programs[rank].actions[i], b = once->programs[rank].actions[i % 6];
-      g_assert_cmpuint (a.microbatch, ==, b.microbatch + 3u * (unsigned) (i / 6));
+      g_assert_cmpuint (a.microbatch, ==, b.microbatch + 3u * (unsigned)(i / 6));
       g_assert_cmpuint (a.kind, ==, b.kind);
     }
 }
@@ -172,8 +169,7 @@ test_copy_is_equal_and_apart (void) {
   g_assert_cmpint (copy->programs[0].n_body, ==, 2);
   g_assert_true (copy->programs[0].actions != endless->programs[0].actions);
   for (int i = 0; i < 4; i++)
-    g_assert_true (
-        pw_action_equal (copy->programs[0].actions[i], endless->programs[0].actions[i]));
+    g_assert_true (pw_action_equal (copy->programs[0].actions[i], endless->programs[0].actions[i]));
 }
 
 int

@@ -1,0 +1,7 @@
+#pragma once
+#include "schedules/lower.h"
+
+/* pw_schedule_lower that also says where it stopped; -1: nowhere in particular. */
+PwSchedule *pw__schedule_lower_at (const PwSchedule *schedule, const PwStageEdges *edges,
+                                   const PwLowerOptions *options, int *rank, int64_t *action,
+                                   GError **error);
