@@ -16,11 +16,13 @@ typedef struct {
   int iteration;        /* which to draw; -1: the median one after warm-up, -2: all */
   gboolean memory;      /* memory over time below the timeline */
   gboolean messages;    /* arrows or a thin lane for transfers */
-  int width, height;    /* pixels; 0: chosen from the content */
+  int width, height;    /* pixels, of text columns and lines; 0: chosen from the content */
 } PwPlotOptions;
 
-/* Rows are ranks, boxes actions coloured by kind, micro-batch numbers where a box is 10 px or wider.
- * Two traces: the first above the second on one time axis (simulated above measured). */
+/* Rows are ranks, boxes actions coloured by kind (later stages of a rank are paler), micro-batch
+ * numbers where a box is 10 px or wider and the panel's longest number fits. Above 10,000 boxes the
+ * rows are an image. Two traces: the first above the second on one time axis (simulated above
+ * measured). The output is replaced only when the picture is complete; text needs no gnuplot. */
 gboolean pw_plot_timeline (const PwTrace *const *traces, int n_traces, const PwPlotOptions *options,
                            char **text, GError **error);
 

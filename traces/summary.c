@@ -73,7 +73,7 @@ add_memory (PwTraceSummary *summary, const PwTrace *trace) {
  * one's end is measured. */
 static void
 close_iterations (PwTraceSummary *summary, const Iteration *iterations, int n) {
-  g_autofree double *intervals = g_new (double, MAX (n, 1));
+  g_autofree double *intervals = g_new (double, (gsize)MAX (n, 1));
   gsize n_intervals = 0, n_present = 0;
   double first_busy = 0, later_busy = 0, previous_end = 0;
   for (int k = 0; k < n; k++) {
@@ -123,11 +123,11 @@ pw__trace_summarise_range (const PwTrace *trace, int first, int last) {
   int n = MAX (0, last - first + 1);
   PwTraceSummary *summary = g_new0 (PwTraceSummary, 1);
   summary->n_ranks = trace->info.ranks;
-  summary->ranks = g_new0 (PwTraceRank, MAX (summary->n_ranks, 1));
-  g_autofree double *covered = g_new0 (double, MAX (summary->n_ranks, 1));
+  summary->ranks = g_new0 (PwTraceRank, (gsize)MAX (summary->n_ranks, 1));
+  g_autofree double *covered = g_new0 (double, (gsize)MAX (summary->n_ranks, 1));
   for (int r = 0; r < summary->n_ranks; r++)
     summary->ranks[r] = (PwTraceRank){ .rank = r, .first_start = 1, .last_end = 0 };
-  g_autofree Iteration *iterations = g_new0 (Iteration, MAX (n, 1));
+  g_autofree Iteration *iterations = g_new0 (Iteration, (gsize)MAX (n, 1));
   for (guint i = 0; i < trace->records->len; i++) {
     const PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, i);
     if (record->iteration < first || record->iteration > last || pw__trace_is_message (record))
@@ -173,13 +173,13 @@ compare_timed (gconstpointer left, gconstpointer right) {
 int
 pw_trace_median_iteration (const PwTrace *trace) {
   int n = trace->info.iterations;
-  g_autofree Iteration *iterations = g_new0 (Iteration, MAX (n, 1));
+  g_autofree Iteration *iterations = g_new0 (Iteration, (gsize)MAX (n, 1));
   for (guint i = 0; i < trace->records->len; i++) {
     const PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, i);
     if (!pw__trace_is_message (record))
       widen (&iterations[record->iteration], record);
   }
-  g_autofree Timed *timed = g_new (Timed, MAX (n, 1));
+  g_autofree Timed *timed = g_new (Timed, (gsize)MAX (n, 1));
   gsize n_timed = 0;
   int previous = -1, first = 0;
   for (int k = 0; k < n; k++) {
