@@ -26,7 +26,7 @@ reference_init (Reference *reference, const OpData *data) {
   for (int i = 0; i < data->op_case->n_inputs; i++)
     reference->in[i] = doubles_of (data->in[i], data->inputs[i].index);
   for (int o = 0; o < data->op_case->n_outputs; o++)
-    reference->out[o] = g_new0 (double, op_operand_elements (&data->outputs[o]));
+    reference->out[o] = g_new0 (double, (gsize)op_operand_elements (&data->outputs[o]));
 }
 
 static void
@@ -94,12 +94,12 @@ check_values (const OpData *data, const OpResult *result, Reference *reference) 
 /* Of a large tensor a sample: every element costs two calls of the reference. */
 static void
 check_gradient (const OpData *data, const OpResult *result, Reference *reference, int input) {
-  int64_t n = op_operand_elements (&data->inputs[input]), samples = n <= 200 ? n : 24;
+  int64_t n = op_operand_elements (&data->inputs[input]), samples = n <= 100 ? n : 12;
   const float *got = (const float *)(gpointer)result->d[input]->data;
   const float *start
       = data->initial[input] == NULL ? NULL : (const float *)(gpointer)data->initial[input]->data;
-  g_autofree double *want = g_new (double, samples);
-  g_autofree int64_t *at = g_new (int64_t, samples);
+  g_autofree double *want = g_new (double, (gsize)samples);
+  g_autofree int64_t *at = g_new (int64_t, (gsize)samples);
   for (int64_t k = 0; k < samples; k++) {
     at[k] = n == samples ? k : g_test_rand_int_range (0, (int32_t)n);
     double *x = &reference->in[input][at[k]], middle = *x, step = 1e-4;

@@ -86,7 +86,7 @@ test_memory (Fixture *fixture, gconstpointer argument) {
   backend->free (stream, NULL);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 static void
 test_out_of_memory (Fixture *fixture, gconstpointer argument) {
   const PwBackend *backend = argument;
@@ -407,7 +407,7 @@ add_device_tests (const PwBackend *backend) {
   g_autofree char *complete = g_strdup_printf ("/kernels/%s/has-every-op", backend->name);
   g_test_add_data_func (complete, backend, test_complete);
   add (backend, "memory-is-aligned-and-keeps-what-is-copied", test_memory);
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   add (backend, "too-much-memory-is-an-error", test_out_of_memory);
 #endif
   add (backend, "timestamps-never-run-backwards", test_events);
