@@ -1,7 +1,8 @@
 #include "cli/command.h"
+#include "cli/help.h"
 #include "cli/workload.h"
 #include "exec/exec.h"
-#include <stdio.h>
+#include <string.h>
 
 G_DEFINE_QUARK (pw-cli-error-quark, pw_cli_error)
 
@@ -42,42 +43,30 @@ pw_exit_of_error (const GError *error) {
   }
 }
 
-static GOptionContext *
-new_context (PwCall *call, const GOptionEntry *entries, gboolean *help) {
-  const PwCommand *command = call->command;
-  GOptionContext *context = g_option_context_new (command->arguments);
-  g_option_context_set_help_enabled (context, FALSE);
-  g_option_context_set_summary (context, command->details ? command->details : command->summary);
-  g_autofree char *example = g_strconcat ("Example:\n", command->example, NULL);
-  g_option_context_set_description (context, example);
+enum { OWN, COMMON, SHARED, N_LISTS };
 
-  GOptionEntry common[] = {
-    { "json", 0, command->has_json ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &call->json,
-      "Print one JSON object and nothing else", NULL },
-    { "no-timing", 0, command->has_no_timing ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE,
-      &call->no_timing, "Leave out wall_seconds, so that equal inputs give equal bytes", NULL },
-    { "help", 'h', 0, G_OPTION_ARG_NONE, help, "Show this text", NULL },
-    G_OPTION_ENTRY_NULL
-  };
-  if (entries)
-    g_option_context_add_main_entries (context, entries, NULL);
-  g_option_context_add_main_entries (context, common, NULL);
-  if (command->takes != PW_TAKES_NONE) {
-    call->settings = pw_settings_new ();
-    pw_settings_add_options (call->settings, command->takes, context);
-  }
+/* GOption only parses: its help has no order of our choosing. */
+static GOptionContext *
+new_context (PwCall *call, const PwOptionList lists[N_LISTS]) {
+  GOptionContext *context = g_option_context_new (NULL);
+  g_option_context_set_help_enabled (context, FALSE);
+  GOptionGroup *group = g_option_group_new ("all", "", "", call->settings, NULL);
+  for (int i = 0; i < N_LISTS; i++)
+    if (lists[i].entries)
+      g_option_group_add_entries (group, lists[i].entries);
+  g_option_context_set_main_group (context, group);
   return context;
 }
 
 /* "Unknown option --foo" becomes a sentence like all others. */
 static gboolean
-fail_option (GError *found, GError **error) {
-  if (found->domain != G_OPTION_ERROR) {
-    g_propagate_error (error, found);
-    return FALSE;
-  }
+fail_option (GError *found, const PwOptionList lists[N_LISTS], GError **error) {
+  const char *nearest = NULL;
+  if (g_error_matches (found, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION))
+    nearest = pw_help_nearest (strrchr (found->message, ' ') + 1, lists, N_LISTS);
   found->message[0] = g_ascii_tolower (found->message[0]);
-  pw_usage_fail (error, "%s", found->message);
+  pw_usage_fail (error, "%s%s%s%s", found->message, nearest ? ", did you mean --" : "",
+                 nearest ? nearest : "", nearest ? "?" : "");
   g_error_free (found);
   return FALSE;
 }
@@ -94,37 +83,58 @@ check_arguments (const PwCall *call, GError **error) {
   return TRUE;
 }
 
-gboolean
-pw_call_parse (PwCall *call, const GOptionEntry *entries, GError **error) {
-  gboolean help = FALSE;
-  g_autoptr (GOptionContext) context = new_context (call, entries, &help);
+/* GOption expects the program's name first. */
+static void
+prepend_program (PwCall *call) {
   guint n = g_strv_length (call->argv);
-  /* GOption expects the program's name first. */
   char **argv = g_new0 (char *, n + 2);
-  argv[0] = g_strdup (g_get_prgname ());
+  argv[0] = g_strdup ("pipewright");
   for (guint i = 0; i < n; i++)
     argv[i + 1] = call->argv[i];
   g_free (call->argv);
   call->argv = argv;
+}
 
-  GError *found = NULL;
-  if (!g_option_context_parse_strv (context, &call->argv, &found))
-    return fail_option (found, error);
-  if (help) {
-    g_autofree char *text = g_option_context_get_help (context, FALSE, NULL);
-    fputs (text, stdout);
-    return FALSE;
-  }
-  if ((call->json && !call->command->has_json) ||
-      (call->no_timing && !call->command->has_no_timing))
-    return pw_usage_fail (error, "unknown option %s", call->json ? "--json" : "--no-timing");
-
-  int first = call->argv[0] && call->argv[1] && g_str_equal (call->argv[1], "--") ? 2 : 1;
+/* The program's name and a "--" go, plain arguments remain. */
+static void
+keep_arguments (PwCall *call) {
+  int first = call->argv[1] && g_str_equal (call->argv[1], "--") ? 2 : 1;
   for (int i = 0; i < first; i++)
     g_free (call->argv[i]);
   call->n_arguments = (int) g_strv_length (call->argv + first);
   for (int i = 0; i <= call->n_arguments; i++)
     call->argv[i] = call->argv[first + i];
+}
+
+gboolean
+pw_call_parse (PwCall *call, const GOptionEntry *entries, GError **error) {
+  const PwCommand *command = call->command;
+  gboolean help = FALSE;
+  const GOptionEntry common[] = {
+    { "json", 0, command->has_json ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &call->json,
+      "print one JSON object and nothing else", NULL },
+    { "no-timing", 0, command->has_no_timing ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE,
+      &call->no_timing, "leave out wall_seconds: equal inputs then give equal bytes", NULL },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "show this text", NULL },
+    G_OPTION_ENTRY_NULL
+  };
+  PwOptionList lists[N_LISTS] = { [OWN] = { "Options:", entries }, [COMMON] = { NULL, common } };
+  if (command->takes != PW_TAKES_NONE) {
+    call->settings = pw_settings_new ();
+    lists[SHARED] = pw_settings_options (call->settings, command->takes);
+  }
+  g_autoptr (GOptionContext) context = new_context (call, lists);
+  prepend_program (call);
+  GError *found = NULL;
+  if (!g_option_context_parse_strv (context, &call->argv, &found))
+    return fail_option (found, lists, error);
+  if (help) {
+    pw_help_print (command, lists, N_LISTS);
+    return FALSE;
+  }
+  if ((call->json && !command->has_json) || (call->no_timing && !command->has_no_timing))
+    return pw_usage_fail (error, "unknown option %s", call->json ? "--json" : "--no-timing");
+  keep_arguments (call);
   return check_arguments (call, error);
 }
 

@@ -1,6 +1,7 @@
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/workload.h"
+#include <math.h>
 #include <stdio.h>
 
 /* One schedule's row: a simulation, or why there is none. */
@@ -85,6 +86,9 @@ list_schedules (const PwCall *call, const char *names, GError **error) {
     pw_input_fail (error, "--schedules: no schedule is named");
     return NULL;
   }
+  for (guint i = 0; i < list->len; i++)
+    if (!pw_workload_check_schedule ("schedules", list->pdata[i], error))
+      return NULL;
   for (const PwScheduleType *const *type = pw_schedule_list (); !names && *type; type++)
     if (!g_str_equal ((*type)->name, "forward-only"))
       g_ptr_array_add (list, g_strdup ((*type)->name));
@@ -92,22 +96,30 @@ list_schedules (const PwCall *call, const char *names, GError **error) {
   return (char **) g_ptr_array_free (g_steal_pointer (&list), FALSE);
 }
 
-/* The shortest iteration of those that can be used; -1: none. Only synchronous training counts, so
- * that like is compared with like. */
+/* The shorter iteration; of equal ones, to the rounding of sums, that with less memory. */
+static gboolean
+is_better (const PwSimResult *a, const PwSimResult *b) {
+  double tolerance = 1e-9 * b->iteration_time;
+  if (fabs (a->iteration_time - b->iteration_time) > tolerance)
+    return a->iteration_time < b->iteration_time;
+  if (a->peak_memory_bytes != b->peak_memory_bytes)
+    return a->peak_memory_bytes < b->peak_memory_bytes;
+  return a->peak_activations < b->peak_activations;
+}
+
+/* Of those that can be used; -1: none. Only synchronous training counts, so that like is compared
+ * with like. */
 static int
 find_best (const GArray *rows) {
   int best = -1;
-  double best_time = 0;
   for (guint i = 0; i < rows->len; i++) {
     const Row *row = &g_array_index (rows, Row, i);
     if (row->refusal || !row->simulation->compute->promise.synchronous ||
         row->simulation->compute->mode != PW_MODE_TRAINING)
       continue;
-    double time = row->simulation->result->iteration_time;
-    if (best < 0 || time < best_time) {
+    if (best < 0 || is_better (row->simulation->result,
+                               g_array_index (rows, Row, best).simulation->result))
       best = (int) i;
-      best_time = time;
-    }
   }
   return best;
 }
@@ -212,7 +224,7 @@ static int
 run (PwCall *call, GError **error) {
   g_autofree char *names = NULL;
   GOptionEntry entries[] = { { "schedules", 0, 0, G_OPTION_ARG_STRING, &names,
-                               "Names or CSV files; default: all that train", "A,B,..." },
+                               "names or CSV files; default: all that train", "A,B,..." },
                              G_OPTION_ENTRY_NULL };
   if (!pw_call_parse (call, entries, error))
     return PW_EXIT_DONE;

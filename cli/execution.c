@@ -1,6 +1,9 @@
 #include "cli/execution.h"
 #include "cli/command.h"
+#include "cli/table.h"
+#include "sim/sim.h"
 #include <signal.h>
+#include <unistd.h>
 
 gboolean
 pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error) {
@@ -14,6 +17,44 @@ pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error
     return pw_input_fail (error, "transport: this build has no %s", plan->transport);
   options->memory_limit = plan->memory_limit;
   return TRUE;
+}
+
+/* What the machine has, or what the control group leaves of it. */
+static double
+machine_bytes (void) {
+  double bytes = (double) sysconf (_SC_PHYS_PAGES) * (double) sysconf (_SC_PAGESIZE);
+  g_autofree char *text = NULL;
+  if (g_file_get_contents ("/sys/fs/cgroup/memory.max", &text, NULL, NULL) &&
+      g_ascii_isdigit (text[0]))
+    bytes = MIN (bytes, g_ascii_strtod (text, NULL));
+  return bytes;
+}
+
+gboolean
+pw_execution_check_memory (const PwResolvedPlan *resolved, GError **error) {
+  PwSimInput input;
+  pw_sim_input_init (&input);
+  input.schedule = resolved->lowered;
+  input.edges = resolved->edges;
+  input.costs = resolved->costs;
+  g_autoptr (PwSimResult) result = pw_sim_run (&input, error);
+  if (!result)
+    return FALSE;
+  double needed = 0, available = machine_bytes ();
+  for (int r = 0; r < result->ranks; r++)
+    needed += (double) result->rank[r].peak_memory_bytes;
+  if (needed <= available)
+    return TRUE;
+  char text[2][PW_TEXT_MAX];
+  return pw_input_fail (error, "the plan's ranks need %s, this machine has %s",
+                        pw_format_bytes ((int64_t) needed, text[0]),
+                        pw_format_bytes ((int64_t) available, text[1]));
+}
+
+gboolean
+pw_execution_check_plan (const PwPlan *plan, GError **error) {
+  g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, NULL, error);
+  return resolved && pw_execution_check_memory (resolved, error);
 }
 
 void

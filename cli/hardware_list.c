@@ -15,15 +15,14 @@ print_text (void) {
     pw_table_text (table, (*hardware)->name);
     pw_table_text (table, pw_format_count ((*hardware)->flops, text));
     pw_table_text (table, pw_format_count ((*hardware)->flops_half, text));
-    pw_table_printf (table, "%s/s",
-                     pw_format_bytes ((int64_t) (*hardware)->memory_bandwidth, text));
-    pw_table_text (table, (*hardware)->memory_bytes > 0
-                              ? pw_format_bytes ((*hardware)->memory_bytes, text)
-                              : "-");
+    pw_table_printf (table, "%sB/s", pw_format_count ((*hardware)->memory_bandwidth, text));
+    if ((*hardware)->memory_bytes > 0)
+      pw_table_printf (table, "%sB", pw_format_count ((double) (*hardware)->memory_bytes, text));
+    else
+      pw_table_text (table, "-");
     pw_table_time (table, (*hardware)->link.latency_s, FALSE);
     if ((*hardware)->link.bandwidth > 0)
-      pw_table_printf (table, "%s/s",
-                       pw_format_bytes ((int64_t) (*hardware)->link.bandwidth, text));
+      pw_table_printf (table, "%sB/s", pw_format_count ((*hardware)->link.bandwidth, text));
     else
       pw_table_text (table, "-");
   }

@@ -36,15 +36,13 @@ print_text (const PwHardware *hardware) {
                  pw_format_count (hardware->flops_half, (char[PW_TEXT_MAX]){ 0 }));
   pw_print_fact ("efficiency", "%s of the peak in large products",
                  pw_format_share (hardware->efficiency, text));
-  pw_print_fact ("memory bandwidth", "%s/s",
-                 pw_format_bytes ((int64_t) hardware->memory_bandwidth, text));
-  pw_print_fact ("memory", "%s",
-                 hardware->memory_bytes > 0 ? pw_format_bytes (hardware->memory_bytes, text)
-                                            : "unknown");
+  pw_print_fact ("memory bandwidth", "%sB/s", pw_format_count (hardware->memory_bandwidth, text));
+  if (hardware->memory_bytes > 0)
+    pw_print_fact ("memory", "%sB", pw_format_count ((double) hardware->memory_bytes, text));
   pw_print_fact ("link latency", "%s", pw_format_time (hardware->link.latency_s, FALSE, text));
   if (hardware->link.bandwidth > 0)
-    pw_print_fact ("link bandwidth", "%s/s",
-                   pw_format_bytes ((int64_t) hardware->link.bandwidth, text));
+    pw_print_fact ("link bandwidth", "%sB/s",
+                   pw_format_count (hardware->link.bandwidth, text));
   pw_print_fact ("link sharing", "%s", pw_link_sharing_names[hardware->link.sharing]);
   if (hardware->source)
     pw_print_fact ("source", "%s", hardware->source);
@@ -72,7 +70,7 @@ const PwCommand pw_command_hardware_show = {
   .has_json = TRUE,
   .summary = "one machine's figures and where they are from",
   .details = "Shows a machine of the catalogue, of a hardware file, or of a plan.",
-  .example = "  pipewright hardware show h100\n"
+  .example = "  pipewright hardware show h100-80g-sxm\n"
              "    what the analytic costs of a plan for that machine are made from",
   .run = run,
 };

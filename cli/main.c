@@ -1,5 +1,6 @@
 /* The program: finds the command, runs it, turns its error into one line and an exit status. */
 #include "cli/command.h"
+#include "cli/output.h"
 #include "io/json.h"
 #include "pipewright/pipewright.h"
 #include <errno.h>
@@ -82,7 +83,8 @@ fail_unknown (char **arguments, GError **error) {
     return pw_usage_fail (error, "unknown option %s", first);
   gboolean grouped = is_group (first);
   if (grouped && !arguments[1])
-    return pw_usage_fail (error, "%s: which of its commands?", first);
+    return pw_usage_fail (error, "%s: which of its commands? See pipewright %s --help", first,
+                          first);
   g_autofree char *name =
       grouped ? g_strdup_printf ("%s %s", first, arguments[1]) : g_strdup (first);
   const char *names[G_N_ELEMENTS (commands) + 1] = { NULL };
@@ -131,8 +133,6 @@ run_command (char **arguments, const PwCommand **command, GError **error) {
     return PW_EXIT_USAGE;
   }
   char *help[] = { "--help", NULL };
-  g_autofree char *name = g_strconcat ("pipewright ", (*command)->name, NULL);
-  g_set_prgname (name);
   PwCall call = { .command = *command,
                   .argv = g_strdupv (is_help ? help : arguments + words) };
   int status = (*command)->run (&call, error);
@@ -140,11 +140,10 @@ run_command (char **arguments, const PwCommand **command, GError **error) {
   return status;
 }
 
-/* Several lines (a library's words) become one. */
 static void
 print_error (const PwCommand *command, const GError *error) {
-  g_autofree char *message = g_strdelimit (g_strdup (error->message), "\n", ' ');
-  fprintf (stderr, "pipewright: %s\n", g_strchomp (message));
+  gboolean stopped = pw_exit_of_error (error) == PW_EXIT_INTERRUPTED;
+  pw_output_complain ("%s", stopped ? "interrupted" : error->message);
   if (g_error_matches (error, PW_CLI_ERROR, PW_CLI_ERROR_USAGE))
     fprintf (stderr, "Try \"pipewright%s%s --help\".\n", command ? " " : "",
              command ? command->name : "");

@@ -30,6 +30,17 @@ pw_output_text (const char *path, const char *text, GError **error) {
   return TRUE;
 }
 
+void
+pw_output_complain (const char *format, ...) {
+  va_list arguments;
+  va_start (arguments, format);
+  g_autofree char *message = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  fflush (stdout);
+  /* Several lines (a library's words) become one. */
+  fprintf (stderr, "pipewright: %s\n", g_strchomp (g_strdelimit (message, "\r\n", ' ')));
+}
+
 gboolean
 pw_output_check (const char *option, const char *path, GError **error) {
   if (!path)

@@ -12,6 +12,8 @@ json_t *pw_output_string (const char *text); /* NULL: null */
 void pw_output_json (json_t *object);
 /* TEXT to the file PATH, atomically, or to standard output if PATH is NULL or "-". */
 gboolean pw_output_text (const char *path, const char *text, GError **error);
+/* "pipewright: ..." on standard error, behind all that was printed. */
+void pw_output_complain (const char *format, ...) G_GNUC_PRINTF (1, 2);
 /* Before long work: PATH (NULL: nothing to check) can be written, as far as can be seen now. */
 gboolean pw_output_check (const char *option, const char *path, GError **error);
 

@@ -71,17 +71,17 @@ static int
 run (PwCall *call, GError **error) {
   Options options = { 0 };
   GOptionEntry entries[] = {
-    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output, "Picture: .svg, .png or .pdf",
+    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output, "picture: .svg, .png or .pdf",
       "FILE" },
-    { "term", 0, 0, G_OPTION_ARG_STRING, &options.term, "Draw in the terminal instead", "dumb" },
-    { "memory", 0, 0, G_OPTION_ARG_NONE, &options.memory, "Memory over time below the timeline",
+    { "term", 0, 0, G_OPTION_ARG_STRING, &options.term, "draw in the terminal instead", "dumb" },
+    { "memory", 0, 0, G_OPTION_ARG_NONE, &options.memory, "memory over time below the timeline",
       NULL },
-    { "messages", 0, 0, G_OPTION_ARG_NONE, &options.messages, "Also draw transfers", NULL },
+    { "messages", 0, 0, G_OPTION_ARG_NONE, &options.messages, "also draw transfers", NULL },
     { "iteration", 0, 0, G_OPTION_ARG_STRING, &options.iteration,
-      "Which to draw; default: the median one", "N|all" },
-    { "title", 0, 0, G_OPTION_ARG_STRING, &options.title, "Default: made from the traces", "TEXT" },
-    { "width", 0, 0, G_OPTION_ARG_INT, &options.width, "Pixels; default: by the content", "N" },
-    { "height", 0, 0, G_OPTION_ARG_INT, &options.height, "Pixels; default: by the content", "N" },
+      "which to draw; default: the median one", "N|all" },
+    { "title", 0, 0, G_OPTION_ARG_STRING, &options.title, "default: made from the traces", "TEXT" },
+    { "width", 0, 0, G_OPTION_ARG_INT, &options.width, "pixels; default: by the content", "N" },
+    { "height", 0, 0, G_OPTION_ARG_INT, &options.height, "pixels; default: by the content", "N" },
     G_OPTION_ENTRY_NULL
   };
   if (pw_call_parse (call, entries, error))

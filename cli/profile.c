@@ -47,7 +47,7 @@ static PwLayerCosts *
 measure (const PwPlan *plan, const PwResolvedPlan *resolved, const Options *options,
          GError **error) {
   PwExecOptions exec = { 0 };
-  if (!pw_execution_options (plan, &exec, error))
+  if (!pw_execution_options (plan, &exec, error) || !pw_execution_check_memory (resolved, error))
     return NULL;
   g_autoptr (GArray) sizes = list_sizes (options->sizes, resolved, error);
   if (!sizes)
@@ -184,10 +184,10 @@ run (PwCall *call, GError **error) {
   Options options = { 0 };
   GOptionEntry entries[] = {
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
-      "Write the costs, for --costs and a plan's \"costs\"", "FILE.json" },
+      "write the costs, for --costs and a plan's \"costs\"", "FILE.json" },
     { "sizes", 0, 0, G_OPTION_ARG_STRING, &options.sizes,
-      "Samples of a micro-batch; default: those of the plan", "N,N,..." },
-    { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds, "Time for each size; default 2",
+      "samples of a micro-batch; default: those of the plan", "N,N,..." },
+    { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds, "time for each size; default 2",
       "X" },
     G_OPTION_ENTRY_NULL
   };

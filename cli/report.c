@@ -86,11 +86,10 @@ used_causes (const PwSimResult *result, gboolean used[PW_IDLE_N]) {
   }
 }
 
-void
-pw_report_print (const PwSimulation *simulation) {
+static void
+print_times (const PwSimulation *simulation, gboolean with_activations) {
   const PwSimResult *result = simulation->result;
   gboolean unitless = simulation->costs->unitless, used[PW_IDLE_N];
-  print_facts (simulation);
   used_causes (result, used);
   static const char *const headings[] = { "rank",   "busy",  "idle", "warmup",
                                           "steady", "drain", NULL };
@@ -98,9 +97,8 @@ pw_report_print (const PwSimulation *simulation) {
   for (int i = 0; i < PW_IDLE_N; i++)
     if (used[i])
       pw_table_add_column (table, pw_idle_names[i]);
-  pw_table_add_column (table, "activations");
-  if (result->peak_memory_bytes > 0)
-    pw_table_add_column (table, "memory peak");
+  if (with_activations)
+    pw_table_add_column (table, "activations");
   for (int r = 0; r < result->ranks; r++) {
     const PwSimRank *rank = &result->rank[r];
     pw_table_row (table);
@@ -113,11 +111,46 @@ pw_report_print (const PwSimulation *simulation) {
     for (int i = 0; i < PW_IDLE_N; i++)
       if (used[i])
         pw_table_time (table, rank->idle_by_cause[i], unitless);
-    pw_table_number (table, rank->peak_activations);
-    if (result->peak_memory_bytes > 0)
-      pw_table_bytes (table, rank->peak_memory_bytes);
+    if (with_activations)
+      pw_table_number (table, rank->peak_activations);
   }
   pw_table_print (table);
+}
+
+/* What the bytes of each rank's peak are. */
+static void
+print_memory (const PwSimulation *simulation) {
+  const PwSimResult *result = simulation->result;
+  gboolean used[PW_MEMORY_N] = { FALSE };
+  for (int i = 0; i < PW_MEMORY_N; i++)
+    for (int r = 0; r < result->ranks; r++)
+      used[i] = used[i] || result->rank[r].peak_by_category[i] > 0;
+  static const char *const headings[] = { "rank", "activations", "memory peak", NULL };
+  g_autoptr (PwTable) table = pw_table_new (headings);
+  for (int i = 0; i < PW_MEMORY_N; i++)
+    if (used[i])
+      pw_table_add_column (table, pw_memory_names[i]);
+  for (int r = 0; r < result->ranks; r++) {
+    const PwSimRank *rank = &result->rank[r];
+    pw_table_row (table);
+    pw_table_integer (table, rank->rank);
+    pw_table_number (table, rank->peak_activations);
+    pw_table_bytes (table, rank->peak_memory_bytes);
+    for (int i = 0; i < PW_MEMORY_N; i++)
+      if (used[i])
+        pw_table_bytes (table, rank->peak_by_category[i]);
+  }
+  printf ("\n");
+  pw_table_print (table);
+}
+
+void
+pw_report_print (const PwSimulation *simulation) {
+  gboolean has_memory = simulation->result->peak_memory_bytes > 0;
+  print_facts (simulation);
+  print_times (simulation, !has_memory);
+  if (has_memory)
+    print_memory (simulation);
 }
 
 char *

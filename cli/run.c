@@ -120,12 +120,11 @@ write_files (const PwTrainResult *result, const Options *options, GError **error
 }
 
 static void
-print_heading (const PwPlan *plan, const PwResolvedPlan *resolved) {
+print_heading (const PwResolvedPlan *resolved) {
   const PwSchedule *schedule = resolved->compute;
   printf ("%s on %s: %d ranks, %d stages, batch %" G_GINT64_FORMAT " in %d micro-batches\n\n",
           schedule->name, resolved->graph->name, schedule->ranks, schedule->stages,
           resolved->batch, resolved->microbatches);
-  (void) plan;
 }
 
 static gboolean
@@ -146,13 +145,14 @@ train (const PwCall *call, const PwPlan *plan, const PwResolvedPlan *resolved,
                            .progress = show_step,
                            .progress_data = &progress,
                            .interrupted = pw_execution_catch_interrupt () };
-  if (!pw_execution_options (plan, &train.exec, error))
+  if (!pw_execution_options (plan, &train.exec, error) ||
+      !pw_execution_check_memory (resolved, error))
     return FALSE;
   train.exec.no_pinning = options->no_pinning;
   if (options->trace)
     train.exec.trace_iterations = options->trace_iterations;
   if (!call->json)
-    print_heading (plan, resolved);
+    print_heading (resolved);
   g_autoptr (PwTrainResult) result = NULL;
   g_autoptr (GError) write_error = NULL;
   gboolean good = pw_train_run (&train, &result, error);
@@ -198,16 +198,16 @@ static int
 run (PwCall *call, GError **error) {
   Options options = { .trace_iterations = 10 };
   GOptionEntry entries[] = {
-    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace, "Write what happened, for Perfetto",
+    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace, "write what happened, for Perfetto",
       "FILE.json" },
     { "trace-iterations", 0, 0, G_OPTION_ARG_INT, &options.trace_iterations,
-      "Iterations in the trace: the last K; default 10", "K" },
-    { "log", 0, 0, G_OPTION_ARG_FILENAME, &options.log, "Write step, loss and time as CSV",
+      "iterations in the trace: the last K; default 10", "K" },
+    { "log", 0, 0, G_OPTION_ARG_FILENAME, &options.log, "write step, loss and time as CSV",
       "FILE.csv" },
-    { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "Text to train on, instead of the plan's",
+    { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "text to train on, instead of the plan's",
       "FILE" },
-    { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode, "Default: training", "training" },
-    { "no-pinning", 0, 0, G_OPTION_ARG_NONE, &options.no_pinning, "Leave threads unpinned", NULL },
+    { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode, "default: training", "training" },
+    { "no-pinning", 0, 0, G_OPTION_ARG_NONE, &options.no_pinning, "leave threads unpinned", NULL },
     G_OPTION_ENTRY_NULL
   };
   if (pw_call_parse (call, entries, error))

@@ -20,10 +20,10 @@ run (PwCall *call, GError **error) {
   g_autofree char *format = NULL, *output = NULL;
   gboolean lowered = FALSE;
   GOptionEntry entries[] = {
-    { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "Default: by the file's name, else csv",
+    { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "default: by the file's name, else csv",
       pw_schedule_file_formats },
-    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "Default: standard output", "FILE" },
-    { "lowered", 0, 0, G_OPTION_ARG_NONE, &lowered, "With every send and receive", NULL },
+    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "default: standard output", "FILE" },
+    { "lowered", 0, 0, G_OPTION_ARG_NONE, &lowered, "with every send and receive", NULL },
     G_OPTION_ENTRY_NULL
   };
   if (!pw_call_parse (call, entries, error) || !pw_workload_name_schedule (call, error) ||

@@ -35,10 +35,10 @@ static int
 run (PwCall *call, GError **error) {
   g_autofree char *format = NULL, *output = NULL;
   GOptionEntry entries[] = {
-    { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "Default: by the file's name, else csv",
+    { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "default: by the file's name, else csv",
       pw_schedule_file_formats },
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
-      "Default: standard output, unless --json is printed there", "FILE" },
+      "default: standard output, unless --json is printed there", "FILE" },
     G_OPTION_ENTRY_NULL
   };
   if (!pw_call_parse (call, entries, error) || !pw_output_check ("-o", output, error))

@@ -133,7 +133,7 @@ static int
 run (PwCall *call, GError **error) {
   int width = 0;
   GOptionEntry entries[] = { { "width", 'w', 0, G_OPTION_ARG_INT, &width,
-                               "Columns of the drawing; default 100", "N" },
+                               "columns of the drawing; default 100", "N" },
                              G_OPTION_ENTRY_NULL };
   if (!pw_call_parse (call, entries, error) || !pw_workload_name_schedule (call, error))
     return PW_EXIT_DONE;

@@ -85,8 +85,8 @@ add_entry (PwSettings *settings, const char *name, const char *argument, const c
   g_array_append_val (settings->entries, entry);
 }
 
-void
-pw_settings_add_options (PwSettings *settings, PwTakes takes, GOptionContext *context) {
+PwOptionList
+pw_settings_options (PwSettings *settings, PwTakes takes) {
   gsize n_overrides, n_rows;
   const PwPlanOverride *overrides = pw_plan_overrides (&n_overrides);
   const PwSyntheticRow *rows = pw__synthetic_rows (&n_rows);
@@ -102,10 +102,8 @@ pw_settings_add_options (PwSettings *settings, PwTakes takes, GOptionContext *co
     if (rows[i].help)
       add_entry (settings, rows[i].name, rows[i].argument, rows[i].help);
 
-  const char *title = takes == PW_TAKES_PLAN       ? "Overrides of the plan:"
-                      : takes == PW_TAKES_SCHEDULE ? "The schedule and its costs:"
-                                                   : "Overrides of the plan, or synthetic costs:";
-  GOptionGroup *group = g_option_group_new ("workload", title, title, settings, NULL);
-  g_option_group_add_entries (group, (const GOptionEntry *) (gpointer) settings->entries->data);
-  g_option_context_add_group (context, group);
+  return (PwOptionList){ takes == PW_TAKES_PLAN       ? "Overrides of the plan:"
+                         : takes == PW_TAKES_SCHEDULE ? "The schedule and its costs:"
+                                                      : "Overrides of the plan, or synthetic costs:",
+                         (const GOptionEntry *) (gpointer) settings->entries->data };
 }

@@ -3,7 +3,6 @@
 #include "cli/workload.h"
 #include "plots/plot.h"
 #include "traces/chrome.h"
-#include <stdio.h>
 
 typedef struct {
   char *trace, *plot;
@@ -71,7 +70,7 @@ answer (PwCall *call, const Options *options, GError **error) {
   g_autofree char *excess = pw_report_excess (simulation, limit);
   if (!excess)
     return PW_EXIT_DONE;
-  fprintf (stderr, "pipewright: %s\n", excess);
+  pw_output_complain ("%s", excess);
   return PW_EXIT_NO;
 }
 
@@ -80,12 +79,12 @@ run (PwCall *call, GError **error) {
   Options options = { 0 };
   GOptionEntry entries[] = {
     { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
-      "Write the simulated trace, for Perfetto and `trace diff`", "FILE.json" },
-    { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot, "Draw the timeline (.svg, .png, .pdf)",
+      "write the simulated trace, for Perfetto and `trace diff`", "FILE.json" },
+    { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot, "draw the timeline (.svg, .png, .pdf)",
       "FILE" },
     { "critical-path", 0, 0, G_OPTION_ARG_NONE, &options.critical_path,
-      "Also show the chain of actions that decides the time", NULL },
-    { "links", 0, 0, G_OPTION_ARG_NONE, &options.links, "Also show what travels between ranks",
+      "also show the chain of actions that decides the time", NULL },
+    { "links", 0, 0, G_OPTION_ARG_NONE, &options.links, "also show what travels between ranks",
       NULL },
     G_OPTION_ENTRY_NULL
   };

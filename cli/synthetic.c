@@ -27,33 +27,33 @@ static const PwSyntheticRow rows[] = {
   { .name = "p2p-batched", .kind = PW_ROW_FLAG, .offset = AT (synthetic.batched) },
   { .name = "memory-limit", .kind = PW_ROW_NUMBER, .offset = AT (synthetic.params.memory_limit),
     .maximum = 1e9,
-    .shared_help = "Per rank: bytes (40GiB); synthetic: micro-batches of activations" },
-  { .name = "stages", .argument = "S", .help = "Number of stages; default: the schedule's own",
+    .shared_help = "per rank: bytes (40GiB); synthetic: micro-batches of activations" },
+  { .name = "stages", .argument = "S", .help = "number of stages; default: the schedule's own",
     .kind = PW_ROW_INT, .offset = AT (synthetic.stages), .minimum = 1, .maximum = 65535 },
-  { .name = "forward", .argument = "X,...", .help = "Time of F, one or one per stage; default 1",
+  { .name = "forward", .argument = "X,...", .help = "time of F, one or one per stage; default 1",
     .kind = PW_ROW_NUMBERS, .offset = AT (forward) },
-  { .name = "backward", .argument = "X,...", .help = "Time of a full B; split backwards take half",
+  { .name = "backward", .argument = "X,...", .help = "time of a full B; split backwards take half",
     .kind = PW_ROW_NUMBERS, .offset = AT (backward) },
-  { .name = "backward-input", .argument = "X,...", .help = "Time of I; default 1",
+  { .name = "backward-input", .argument = "X,...", .help = "time of I; default 1",
     .kind = PW_ROW_NUMBERS, .offset = AT (input) },
-  { .name = "backward-weight", .argument = "X,...", .help = "Time of W; default 1",
+  { .name = "backward-weight", .argument = "X,...", .help = "time of W; default 1",
     .kind = PW_ROW_NUMBERS, .offset = AT (weight) },
-  { .name = "overlapped", .argument = "X", .help = "Time of an F and a B as a pair; default: sum",
+  { .name = "overlapped", .argument = "X", .help = "time of an F and a B as a pair; default: sum",
     .kind = PW_ROW_NUMBER, .offset = AT (synthetic.overlapped), .maximum = INFINITY },
-  { .name = "p2p-latency", .argument = "X", .help = "Time of a message, whatever its size",
+  { .name = "p2p-latency", .argument = "X", .help = "time of a message, whatever its size",
     .kind = PW_ROW_NUMBER, .offset = AT (synthetic.latency), .maximum = INFINITY },
-  { .name = "message-bytes", .argument = "N", .help = "Bytes of a message",
+  { .name = "message-bytes", .argument = "N", .help = "bytes of a message",
     .kind = PW_ROW_NUMBER, .offset = AT (synthetic.message_bytes), .maximum = 1e18 },
-  { .name = "bandwidth", .argument = "N", .help = "Bytes per unit of time; default: infinite",
+  { .name = "bandwidth", .argument = "N", .help = "bytes per unit of time; default: infinite",
     .kind = PW_ROW_NUMBER, .offset = AT (synthetic.bandwidth), .maximum = INFINITY },
-  { .name = "iterations", .argument = "K", .help = "Iterations back to back; default 1",
+  { .name = "iterations", .argument = "K", .help = "iterations back to back; default 1",
     .kind = PW_ROW_INT, .offset = AT (synthetic.iterations), .minimum = 1,
     .maximum = INT_MAXIMUM, .for_plans = TRUE },
   { .name = "weight-memory", .argument = "FRACTION",
-    .help = "Share of activations that W frees; default 0.5", .kind = PW_ROW_NUMBER,
+    .help = "share of activations that W frees; default 0.5", .kind = PW_ROW_NUMBER,
     .offset = AT (synthetic.params.weight_memory), .maximum = 1, .for_plans = TRUE },
   { .name = "cost-per", .argument = "stage|rank",
-    .help = "Costs are of a stage, or a rank's share for its stages", .kind = PW_ROW_SHARE,
+    .help = "costs are of a stage, or a rank's share for its stages", .kind = PW_ROW_SHARE,
     .offset = AT (synthetic.per_rank) },
 };
 
@@ -204,7 +204,10 @@ complete (const PwSettings *settings, gboolean required, PwWorkloadSynthetic *ou
           GError **error) {
   PwScheduleParams *params = &out->synthetic.params;
   static const char *const needed[] = { "schedule", "ranks", "microbatches" };
-  if (out->synthetic.schedule && !pw_schedule_get (out->synthetic.schedule))
+  const char *schedule = out->synthetic.schedule;
+  if (schedule && !pw_workload_check_schedule ("schedule", schedule, error))
+    return FALSE;
+  if (schedule && !pw_schedule_get (schedule))
     return TRUE;
   for (gsize i = 0; required && i < G_N_ELEMENTS (needed); i++)
     if (!pw_settings_get (settings, needed[i]))

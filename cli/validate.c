@@ -6,7 +6,6 @@
 #include "traces/chrome.h"
 #include <glib/gstdio.h>
 #include <math.h>
-#include <stdio.h>
 
 typedef struct {
   char *schedules, *trace_dir, *data;
@@ -135,7 +134,8 @@ validate (const PwCall *call, const Options *options, const char *schedule, PwLa
     .interrupted = pw_execution_catch_interrupt (),
     .steps = pw_settings_get (call->settings, "steps") ? plan->steps : 0,
   };
-  if (!pw_execution_options (plan, &validate_options.exec, error))
+  if (!pw_execution_options (plan, &validate_options.exec, error) ||
+      !pw_execution_check_plan (plan, error))
     return NULL;
   g_autoptr (PwValidation) validation = pw_validate_run (plan, &validate_options, error);
   pw_progress_clear ();
@@ -146,7 +146,7 @@ validate (const PwCall *call, const Options *options, const char *schedule, PwLa
 
 static void
 print (const PwCall *call, const GPtrArray *validations, const GPtrArray *names, gboolean is_list) {
-  static const char *const headings[] = { "<schedule", "<figure", "predicted", "measured", "error",
+  static const char *const headings[] = { "<schedule", "<figure", "predicted", "measured", "<error",
                                           NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   json_t *rows = json_array ();
@@ -190,8 +190,8 @@ validate_all (const PwCall *call, const Options *options, GError **error) {
   }
   print (call, validations, names, options->schedules != NULL);
   if (missed)
-    fprintf (stderr, "pipewright: the iteration time is further off than --tolerance %g\n",
-             options->tolerance);
+    pw_output_complain ("the iteration time is further off than --tolerance %g",
+                        options->tolerance);
   return missed ? PW_EXIT_NO : PW_EXIT_DONE;
 }
 
@@ -200,14 +200,14 @@ run (PwCall *call, GError **error) {
   Options options = { .tolerance = INFINITY };
   GOptionEntry entries[] = {
     { "schedules", 0, 0, G_OPTION_ARG_STRING, &options.schedules,
-      "Validate each of them, with one profile", "A,B,..." },
+      "validate each of them, with one profile", "A,B,..." },
     { "tolerance", 0, 0, G_OPTION_ARG_DOUBLE, &options.tolerance,
-      "Largest error of the iteration time, e.g. 0.05; more: exit status 1", "X" },
+      "largest error of the iteration time, e.g. 0.05; more: exit status 1", "X" },
     { "trace-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.trace_dir,
-      "Write SCHEDULE-simulated.json and SCHEDULE-measured.json", "FOLDER" },
+      "write SCHEDULE-simulated.json and SCHEDULE-measured.json", "FOLDER" },
     { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds,
-      "Profiling time for each micro-batch size; default 2", "X" },
-    { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "Text to train on, instead of the plan's",
+      "profiling time for each micro-batch size; default 2", "X" },
+    { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "text to train on, instead of the plan's",
       "FILE" },
     G_OPTION_ENTRY_NULL
   };

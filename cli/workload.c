@@ -1,4 +1,5 @@
 #include "cli/workload_private.h"
+#include <string.h>
 
 /* The option that drops out where a schedule's type does not take it. */
 static const struct {
@@ -98,6 +99,21 @@ pw_workload_iterations (const PwSettings *settings, int *iterations, GError **er
     return FALSE;
   *iterations = (int) number;
   return TRUE;
+}
+
+gboolean
+pw_workload_check_schedule (const char *option, const char *name, GError **error) {
+  if (pw_schedule_get (name) || strchr (name, '/') || g_str_has_suffix (name, ".csv") ||
+      g_str_equal (name, "-") || g_file_test (name, G_FILE_TEST_EXISTS))
+    return TRUE;
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  for (const PwScheduleType *const *type = pw_schedule_list (); *type; type++)
+    g_ptr_array_add (names, (gpointer) (*type)->name);
+  g_ptr_array_add (names, NULL);
+  const char *nearest = pw_json_nearest (name, (const char *const *) names->pdata);
+  return pw_input_fail (error, "--%s: there is no schedule \"%s\"%s%s%s", option, name,
+                        nearest ? ", did you mean \"" : "", nearest ? nearest : "",
+                        nearest ? "\"?" : "");
 }
 
 gboolean

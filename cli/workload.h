@@ -1,14 +1,15 @@
 /* What a command works on: a plan with overrides, or synthetic costs. Both share option names
  * (--ranks), so options are collected first and read when it is known which of the two it is. */
 #pragma once
-#include "cli/command.h"
+#include "cli/help.h"
 #include "pipewright/simulate.h"
 #include "schedules/schedule.h"
 
 /* Options in the order given; an option that is given twice has its last value. */
 PwSettings *pw_settings_new (void);
 void pw_settings_free (PwSettings *settings);
-void pw_settings_add_options (PwSettings *settings, PwTakes takes, GOptionContext *context);
+/* The options that add to SETTINGS, which must be their group's user data. */
+PwOptionList pw_settings_options (PwSettings *settings, PwTakes takes);
 const char *pw_settings_get (const PwSettings *settings, const char *name); /* NULL: not given */
 void pw_settings_set (PwSettings *settings, const char *name, const char *value);
 
@@ -33,6 +34,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PwWorkloadSynthetic, pw_workload_synthetic_cle
 /* Options that TYPE does not take go back to their defaults. */
 void pw_workload_drop_options (PwScheduleParams *params, const PwScheduleType *type);
 
+/* A misspelt name is a mistake of the call, not of a schedule; files are not looked into. */
+gboolean pw_workload_check_schedule (const char *option, const char *name, GError **error);
 /* The schedule that `schedule show`, `check` and `export` are about: the plain argument, or
  * --schedule; becomes the setting "schedule". FALSE if neither was given. */
 gboolean pw_workload_name_schedule (PwCall *call, GError **error);

@@ -1,0 +1,91 @@
+/* pipewright/simulate.h: synthetic costs on schedules. */
+#include "pipewright/simulate.h"
+
+static const double one[] = { 1 }, two[] = { 2 };
+
+static PwSynthetic
+make (const char *schedule, int ranks, int microbatches) {
+  PwSynthetic synthetic = { .schedule = schedule,
+                            .forward = one,
+                            .n_forward = 1,
+                            .backward = two,
+                            .n_backward = 1,
+                            .policy = PW_POLICY_DEFAULT };
+  pw_schedule_params_init (&synthetic.params);
+  synthetic.params.ranks = ranks;
+  synthetic.params.microbatches = microbatches;
+  return synthetic;
+}
+
+/* One rank's share: the same work whatever the number of chunks. */
+static void
+test_share (void) {
+  for (const PwScheduleType *const *type = pw_schedule_list (); *type; type++) {
+    PwSynthetic synthetic = make ((*type)->name, 4, 8);
+    synthetic.per_rank = TRUE;
+    g_autoptr (PwSimulation) simulation = pw_simulate_synthetic (&synthetic, NULL);
+    if (!simulation || simulation->compute->mode != PW_MODE_TRAINING)
+      continue;
+    g_test_message ("%s", (*type)->name);
+    g_assert_cmpfloat_with_epsilon (simulation->result->ideal_time, 24, 1e-9);
+  }
+}
+
+static void
+test_own (void) {
+  PwSynthetic synthetic = make ("1f1b", 4, 8);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PwSimulation) simulation = pw_simulate_synthetic (&synthetic, &error);
+  g_assert_no_error (error);
+  g_assert_null (simulation->resolved);
+  g_assert_true (simulation->costs->unitless);
+  g_autoptr (PwTrace) trace = pw_simulation_trace (simulation);
+  g_assert_true (pw_trace_check (trace, &error));
+  g_assert_cmpint (trace->info.ranks, ==, 4);
+}
+
+static void
+test_refuses (void) {
+  PwSynthetic synthetic = make ("1f1b", 4, 8);
+  g_autoptr (GError) error = NULL;
+  synthetic.stages = 5;
+  g_assert_null (pw_simulate_synthetic (&synthetic, &error));
+  g_assert_error (error, PW_SIMULATE_ERROR, PW_SIMULATE_ERROR_VALUE);
+  g_clear_error (&error);
+  synthetic.stages = 0;
+  synthetic.input = one;
+  synthetic.n_input = 1;
+  g_assert_null (pw_simulate_synthetic (&synthetic, &error));
+  g_assert_error (error, PW_SIMULATE_ERROR, PW_SIMULATE_ERROR_VALUE);
+  g_clear_error (&error);
+  synthetic = make ("no-such", 4, 8);
+  g_assert_null (pw_simulate_synthetic (&synthetic, &error));
+  g_assert_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_UNKNOWN);
+}
+
+/* A plan that is resolved and one that is not are the same. */
+static void
+test_plan (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PwPlan) plan = pw_plan_load (PW_SOURCE_DIR "/examples/gpt-small.json", &error);
+  g_assert_no_error (error);
+  g_autoptr (PwSimulation) direct = pw_simulate_plan (plan, 1, &error);
+  g_assert_no_error (error);
+  PwResolvedPlan *resolved = pw_plan_resolve (plan, NULL, &error);
+  g_assert_no_error (error);
+  g_autoptr (PwSimulation) simulation = pw_simulate_resolved (resolved, 1, &error);
+  g_assert_no_error (error);
+  g_assert_cmpfloat (direct->result->iteration_time, ==, simulation->result->iteration_time);
+  g_assert_cmpint (direct->result->peak_memory_bytes, ==, simulation->result->peak_memory_bytes);
+  g_assert_cmpint (direct->result->peak_memory_bytes, >, 0);
+}
+
+int
+main (int argc, char **argv) {
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/cli/simulate/a-rank-share-is-the-same-work-for-every-schedule", test_share);
+  g_test_add_func ("/cli/simulate/synthetic-costs-have-no-unit", test_own);
+  g_test_add_func ("/cli/simulate/refuses-costs-that-do-not-fit", test_refuses);
+  g_test_add_func ("/cli/simulate/a-resolved-plan-is-the-plan", test_plan);
+  return g_test_run ();
+}
