@@ -5,7 +5,10 @@
  *
  * Empty cells are idle ticks; they are read and dropped. Both dialects are read (today's I/W/B and
  * the one before late 2024 where B is the input gradient and BW the full backward); today's is
- * written. WAIT_SEND_F and WAIT_REDUCE_GRAD are read and dropped. */
+ * written. WAIT_SEND_F and WAIT_REDUCE_GRAD are read and dropped.
+ *
+ * Two additions are ours: (0SEND_F1;0RECV_B0)GROUP is a batched group, and 0SEND_F1@3 a message of
+ * stage edge 3, written where that is not the chain's edge. */
 #pragma once
 #include "schedules/schedule.h"
 #include "schedules/stages.h"

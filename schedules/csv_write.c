@@ -108,7 +108,9 @@ put_program (Buffer *b, const PwProgram *program, PwCsvDialect dialect) {
       put_text (b, suffix);
     }
   }
-  reserve (b, 2);
+  reserve (b, 3);
+  if (b->used == start)
+    b->text[b->used++] = ','; /* a blank line at the end would be no rank */
   b->text[b->used++] = '\n';
 }
 

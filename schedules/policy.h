@@ -9,7 +9,10 @@
  *   per-edge       (edge, F or B, direction) same                        same
  *
  * A RECV posts; the wait belongs to the compute that consumes. A batched group (consecutive messages
- * chained by `grouped`) is one queue entry, complete when all its members are. */
+ * chained by `grouped`) is one queue entry, complete when all its members are. A group whose members
+ * belong to several queues stands in each of them: a member is transferred when the group is at the
+ * head of that member's queue at both ends, and all the queues move on together. A blocking program
+ * stops until the whole group is complete. */
 #pragma once
 #include <glib.h>
 

@@ -1,9 +1,14 @@
-/* A schedule drawn in characters: a row per rank, a column per unit of time. */
+/* A schedule drawn in characters: a row per rank, a cell per shortest action.
+ *
+ *   time     0              5              10             15
+ *   rank 0 | F0 F1 F2 .  .  .  .  B0--- F3 B1--- .  B2--- .  B3---
+ *
+ * Cells lose the blank between them before anything is cut. */
 #pragma once
 #include "schedules/schedule.h"
 
 typedef struct {
-  double F, I, W; /* time of a chunk; a cell is one unit wide */
+  double F, I, W; /* time of a chunk */
   int width;      /* columns at most; 0: 100. A wider schedule is cut, and the text says so. */
   gboolean color;
 } PwShowOptions;
