@@ -27,7 +27,7 @@ pw__memory_new (const PwBackend *backend, PwStream *stream, int rank, int64_t li
   memory->rank = rank;
   memory->limit = limit;
   memory->n_places = 64;
-  memory->classes = g_new0 (SizeClass, memory->n_places);
+  memory->classes = g_new0 (SizeClass, (gsize)memory->n_places);
   memory->blocks = g_ptr_array_new ();
   return memory;
 }
@@ -57,7 +57,7 @@ find_place (SizeClass *classes, int n_places, int64_t bytes) {
 static void
 grow_classes (PwMemory *memory) {
   int n_places = memory->n_places * 2;
-  SizeClass *classes = g_new0 (SizeClass, n_places);
+  SizeClass *classes = g_new0 (SizeClass, (gsize)n_places);
   for (int i = 0; i < memory->n_places; i++)
     if (memory->classes[i].bytes != 0)
       *find_place (classes, n_places, memory->classes[i].bytes) = memory->classes[i];
@@ -151,7 +151,7 @@ pw__memory_give (PwMemory *memory, PwMemoryCategory category, void *data, int64_
   SizeClass *class = size_class (memory, MAX (bytes, 1));
   if (class->n == class->capacity) {
     class->capacity = MAX (8, 2 * class->capacity);
-    class->blocks = g_renew (void *, class->blocks, class->capacity);
+    class->blocks = g_renew (void *, class->blocks, (gsize) class->capacity);
   }
   class->blocks[class->n++] = data;
   count (memory, category, -bytes);

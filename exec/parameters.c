@@ -68,7 +68,7 @@ fill_initial (PwWorker *worker, const PwLayer *layer, int p, const PwTensor *ten
                       tensor->data);
     return TRUE;
   }
-  g_autofree float *values = g_new (float, n);
+  g_autofree float *values = g_new (float, (gsize)n);
   pw__initial_fill (exec->resolved->seed, name, parameter->init, parameter->scale, n, values);
   return exec->backend->copy_from_host (worker->context.stream, tensor->data, values,
                                         (gsize)n * sizeof (float), error);
@@ -290,7 +290,7 @@ pw_exec_parameters_sha256 (PwExec *exec, GError **error) {
       if (p == 0 && graph->layers[l].shares_with >= 0)
         continue;
       int64_t n = pw_shape_elements (&graph->layers[l].info.parameters[p].shape);
-      g_autofree float *values = g_new (float, n);
+      g_autofree float *values = g_new (float, (gsize)n);
       if (!pw_exec_get_parameter (exec, l, p, values, error))
         return NULL;
       g_checksum_update (checksum, (const guchar *)values, (gssize)(n * (int64_t)sizeof (float)));

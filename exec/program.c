@@ -31,7 +31,7 @@ refuse (const Builder *builder, PwAction action, const char *what, GError **erro
 static PwAction *
 flat_list (const PwProgram *program, int64_t *n) {
   *n = pw_program_length (program);
-  PwAction *list = g_new (PwAction, *n + 1);
+  PwAction *list = g_new (PwAction, (gsize)(*n + 1));
   PwAction *out = list;
   const PwAction *body = program->actions + program->n_prologue;
   for (int64_t i = 0; i < program->n_prologue; i++)

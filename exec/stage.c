@@ -149,7 +149,7 @@ pw__stage_reserve_losses (PwWorker *worker, PwExecStage *stage, int n, GError **
     pw__memory_give (worker->memory, PW_MEMORY_WORKSPACE, stage->losses,
                      stage->n_losses * (int64_t)sizeof (double));
   stage->n_losses = n;
-  stage->host_losses = g_renew (double, stage->host_losses, n);
+  stage->host_losses = g_renew (double, stage->host_losses, (gsize)n);
   memset (stage->host_losses, 0, (gsize)n * sizeof (double));
   stage->losses
       = pw__buffer_take (worker, PW_MEMORY_WORKSPACE, n * (int64_t)sizeof (double), error);

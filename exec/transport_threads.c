@@ -169,7 +169,7 @@ open_rank (PwTransportState *state, int r) {
   pthread_cond_init (&rank->cond, &attributes);
   pthread_condattr_destroy (&attributes);
   rank->blocks = g_ptr_array_new_with_free_func (g_free);
-  rank->in = g_new0 (Queue *, MAX (state->n_queues, 1));
+  rank->in = g_new0 (Queue *, (gsize)MAX (state->n_queues, 1));
   for (int q = 0; q < state->n_queues; q++)
     if (state->queues[q] && state->queues[q]->receiver == r)
       rank->in[rank->n_in++] = state->queues[q];
@@ -187,7 +187,7 @@ threads_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy 
   state->timeout_s = timeout_s;
   state->spin_s = placement->ranks > cores_allowed () ? SPIN_CROWDED_S : SPIN_S;
   state->n_queues = 2 * placement->directions * edges->n_edges;
-  state->queues = g_new0 (Queue *, MAX (state->n_queues, 1));
+  state->queues = g_new0 (Queue *, (gsize)MAX (state->n_queues, 1));
   atomic_init (&state->aborted, 0);
   pthread_mutex_init (&state->reason_mutex, NULL);
   open_queues (state, placement);

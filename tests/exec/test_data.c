@@ -115,7 +115,7 @@ parameter_of (ExecCase *c, const char *layer, int64_t *n) {
   for (int l = 0; l < graph->n_layers; l++)
     if (g_str_equal (graph->layers[l].name, layer)) {
       *n = pw_shape_elements (&graph->layers[l].info.parameters[0].shape);
-      float *values = g_new (float, *n);
+      float *values = g_new (float, (gsize)*n);
       pw_exec_get_parameter (exec, l, 0, values, &error);
       g_assert_no_error (error);
       return values;

@@ -62,7 +62,7 @@ run (PwExec *exec, int program, const PwExecBatch *batch, double *loss) {
 static float *
 gradients (PwExec *exec, const PwGraph *graph, gsize *n) {
   g_autoptr (GError) error = NULL;
-  float *all = g_new0 (float, pw_graph_parameters (graph, 0, graph->n_layers));
+  float *all = g_new0 (float, (gsize)pw_graph_parameters (graph, 0, graph->n_layers));
   *n = 0;
   for (int l = 0; l < graph->n_layers; l++)
     for (int p = 0; p < graph->layers[l].info.n_parameters; p++) {
