@@ -1,4 +1,5 @@
-/* What memory is used for and why a rank idles: one enum each, for simulator, executor and plots. */
+/* What memory is used for and why a rank idles: one enum each, for simulator, executor and
+ * plots. */
 #pragma once
 
 typedef enum {

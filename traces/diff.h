@@ -1,6 +1,7 @@
-/* Two traces of the same schedule, action by action: A is usually the prediction, B the measurement.
- * Records are matched by (rank, iteration, action). Errors of start and duration are relative to B's
- * iteration time, each iteration counted from its own first start. */
+/* Two traces of the same schedule, action by action: A is usually the prediction, B the
+ * measurement.
+ * Records are matched by (rank, iteration, action). Errors of start and duration are relative to
+ * B's iteration time, each iteration counted from its own first start. */
 #pragma once
 #include "traces/trace.h"
 
@@ -25,8 +26,9 @@ typedef struct {
   int n_worst; /* up to 10 actions with the largest start error */
   PwTraceDiffAction *worst;
 } PwTraceDiff;
-/* Compares compute actions; of each trace pw_trace_median_iteration is taken, its micro-batches counted
- * from its lowest. Fails (MISMATCH) if ranks, stages or units of time differ or nothing matches. */
+/* Compares compute actions; of each trace pw_trace_median_iteration is taken, its micro-batches
+ * counted from its lowest. Fails (MISMATCH) if ranks, stages or units of time differ or nothing
+ * matches. */
 PwTraceDiff *pw_trace_diff (const PwTrace *a, const PwTrace *b, GError **error);
 void pw_trace_diff_free (PwTraceDiff *diff);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwTraceDiff, pw_trace_diff_free)

@@ -9,7 +9,7 @@ typedef struct {
   int32_t rank;
   int32_t iteration;  /* from 0 */
   int64_t bytes;      /* of a message, else 0 */
-  double start, end;  /* a message: transfer start to end (simulated), call to completion (measured) */
+  double start, end;  /* a message: its transfer (simulated), call to completion (measured) */
 } PwTraceRecord;
 
 /* Bytes in use on a rank from TIME on. */
@@ -63,7 +63,7 @@ typedef struct {
   double start, end;      /* first start, last end; messages do not count */
   double iteration_time;  /* one iteration: end - start; more: median of (end_k - end_(k-1)) */
   double busy_time;       /* sum of the ranks' */
-  double ideal_time;      /* busy time of one iteration / ranks; more: mean, without the first one */
+  double ideal_time;      /* busy time of one iteration / ranks; more: mean, without the first */
   double bubble_fraction; /* 1 - ideal_time / iteration_time */
   double bubble_ratio;    /* (iteration_time - ideal_time) / ideal_time */
   int n_ranks;
