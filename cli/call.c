@@ -4,7 +4,7 @@
 #include "exec/exec.h"
 #include <string.h>
 
-G_DEFINE_QUARK (pw-cli-error-quark, pw_cli_error)
+G_DEFINE_QUARK (pw - cli - error - quark, pw_cli_error)
 
 gboolean
 pw_usage_fail (GError **error, const char *format, ...) {
@@ -32,7 +32,7 @@ pw_exit_of_error (const GError *error) {
     return PW_EXIT_FAILED;
   if (error->domain != PW_EXEC_ERROR)
     return PW_EXIT_USAGE;
-  switch ((PwExecError) error->code) {
+  switch ((PwExecError)error->code) {
   case PW_EXEC_ERROR_INTERRUPTED:
     return PW_EXIT_INTERRUPTED;
   case PW_EXEC_ERROR_UNSUPPORTED:
@@ -101,7 +101,7 @@ keep_arguments (PwCall *call) {
   int first = call->argv[1] && g_str_equal (call->argv[1], "--") ? 2 : 1;
   for (int i = 0; i < first; i++)
     g_free (call->argv[i]);
-  call->n_arguments = (int) g_strv_length (call->argv + first);
+  call->n_arguments = (int)g_strv_length (call->argv + first);
   for (int i = 0; i <= call->n_arguments; i++)
     call->argv[i] = call->argv[first + i];
 }
@@ -110,14 +110,13 @@ gboolean
 pw_call_parse (PwCall *call, const GOptionEntry *entries, GError **error) {
   const PwCommand *command = call->command;
   gboolean help = FALSE;
-  const GOptionEntry common[] = {
-    { "json", 0, command->has_json ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &call->json,
-      "print one JSON object and nothing else", NULL },
-    { "no-timing", 0, command->has_no_timing ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE,
-      &call->no_timing, "leave out wall_seconds: equal inputs then give equal bytes", NULL },
-    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "show this text", NULL },
-    G_OPTION_ENTRY_NULL
-  };
+  const GOptionEntry common[]
+      = { { "json", 0, command->has_json ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &call->json,
+            "print one JSON object and nothing else", NULL },
+          { "no-timing", 0, command->has_no_timing ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE,
+            &call->no_timing, "leave out wall_seconds: equal inputs then give equal bytes", NULL },
+          { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "show this text", NULL },
+          G_OPTION_ENTRY_NULL };
   PwOptionList lists[N_LISTS] = { [OWN] = { "Options:", entries }, [COMMON] = { NULL, common } };
   if (command->takes != PW_TAKES_NONE) {
     call->settings = pw_settings_new ();

@@ -38,11 +38,11 @@ simulate_synthetic (const PwCall *call, Row *row, double *limit, GError **error)
 static PwSimulation *
 simulate_plan (const PwCall *call, const Row *row, double *limit, GError **error) {
   int iterations;
-  g_autoptr (PwPlan) plan =
-      pw_workload_plan_with (call->settings, call->argv[0], row->schedule, error);
+  g_autoptr (PwPlan) plan
+      = pw_workload_plan_with (call->settings, call->argv[0], row->schedule, error);
   if (!plan || !pw_workload_iterations (call->settings, &iterations, error))
     return NULL;
-  *limit = (double) plan->memory_limit;
+  *limit = (double)plan->memory_limit;
   return pw_simulate_plan (plan, iterations, error);
 }
 
@@ -52,8 +52,8 @@ fill_row (const PwCall *call, Row *row) {
   double limit = 0;
   row->simulation = call->n_arguments > 0 ? simulate_plan (call, row, &limit, &error)
                                           : simulate_synthetic (call, row, &limit, &error);
-  row->refusal = row->simulation ? pw_report_excess (row->simulation, limit)
-                                 : g_strdup (error->message);
+  row->refusal
+      = row->simulation ? pw_report_excess (row->simulation, limit) : g_strdup (error->message);
 }
 
 /* Mistakes that have nothing to do with a schedule are errors, not rows. */
@@ -93,7 +93,7 @@ list_schedules (const PwCall *call, const char *names, GError **error) {
     if (!g_str_equal ((*type)->name, "forward-only"))
       g_ptr_array_add (list, g_strdup ((*type)->name));
   g_ptr_array_add (list, NULL);
-  return (char **) g_ptr_array_free (g_steal_pointer (&list), FALSE);
+  return (char **)g_ptr_array_free (g_steal_pointer (&list), FALSE);
 }
 
 /* The shorter iteration; of equal ones, to the rounding of sums, that with less memory. */
@@ -114,12 +114,12 @@ find_best (const GArray *rows) {
   int best = -1;
   for (guint i = 0; i < rows->len; i++) {
     const Row *row = &g_array_index (rows, Row, i);
-    if (row->refusal || !row->simulation->compute->promise.synchronous ||
-        row->simulation->compute->mode != PW_MODE_TRAINING)
+    if (row->refusal || !row->simulation->compute->promise.synchronous
+        || row->simulation->compute->mode != PW_MODE_TRAINING)
       continue;
-    if (best < 0 || is_better (row->simulation->result,
-                               g_array_index (rows, Row, best).simulation->result))
-      best = (int) i;
+    if (best < 0
+        || is_better (row->simulation->result, g_array_index (rows, Row, best).simulation->result))
+      best = (int)i;
   }
   return best;
 }
@@ -176,8 +176,8 @@ print_row (PwTable *table, const Row *row, gboolean is_best, gboolean has_memory
 
 static void
 print_table (const GArray *rows, int best) {
-  static const char *const headings[] = { "<schedule", "stages",      "iteration", "bubble",
-                                          "of ideal",  "activations", NULL };
+  static const char *const headings[]
+      = { "<schedule", "stages", "iteration", "bubble", "of ideal", "activations", NULL };
   gboolean has_memory = FALSE;
   for (guint i = 0; i < rows->len; i++) {
     const PwSimulation *simulation = g_array_index (rows, Row, i).simulation;
@@ -187,10 +187,9 @@ print_table (const GArray *rows, int best) {
   if (has_memory)
     pw_table_add_column (table, "memory peak");
   pw_table_add_column (table, "<");
-  double time =
-      best >= 0 ? g_array_index (rows, Row, best).simulation->result->iteration_time : 0;
+  double time = best >= 0 ? g_array_index (rows, Row, best).simulation->result->iteration_time : 0;
   for (guint i = 0; i < rows->len; i++)
-    print_row (table, &g_array_index (rows, Row, i), (int) i == best, has_memory, time);
+    print_row (table, &g_array_index (rows, Row, i), (int)i == best, has_memory, time);
   pw_table_print (table);
 }
 
@@ -239,10 +238,11 @@ const PwCommand pw_command_compare = {
   .has_json = TRUE,
   .has_no_timing = TRUE,
   .summary = "several schedules on one plan, the best marked",
-  .details = "One row for each schedule; one that refuses the numbers says why. Options that a\n"
-             "schedule does not know (--chunks, --waves, ...) count for the others only. Synthetic\n"
-             "costs are one rank's share of the model, which its stages divide among themselves.\n"
-             "Exit status 1: no schedule can be used.",
+  .details
+  = "One row for each schedule; one that refuses the numbers says why. Options that a\n"
+    "schedule does not know (--chunks, --waves, ...) count for the others only. Synthetic\n"
+    "costs are one rank's share of the model, which its stages divide among themselves.\n"
+    "Exit status 1: no schedule can be used.",
   .example = "  pipewright compare --schedules gpipe,1f1b --ranks 4 --microbatches 8 --backward 2\n"
              "    the same time, but 1f1b holds half the activations",
   .run = run,

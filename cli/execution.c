@@ -22,10 +22,10 @@ pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error
 /* What the machine has, or what the control group leaves of it. */
 static double
 machine_bytes (void) {
-  double bytes = (double) sysconf (_SC_PHYS_PAGES) * (double) sysconf (_SC_PAGESIZE);
+  double bytes = (double)sysconf (_SC_PHYS_PAGES) * (double)sysconf (_SC_PAGESIZE);
   g_autofree char *text = NULL;
-  if (g_file_get_contents ("/sys/fs/cgroup/memory.max", &text, NULL, NULL) &&
-      g_ascii_isdigit (text[0]))
+  if (g_file_get_contents ("/sys/fs/cgroup/memory.max", &text, NULL, NULL)
+      && g_ascii_isdigit (text[0]))
     bytes = MIN (bytes, g_ascii_strtod (text, NULL));
   return bytes;
 }
@@ -42,13 +42,13 @@ pw_execution_check_memory (const PwResolvedPlan *resolved, GError **error) {
     return FALSE;
   double needed = 0, available = machine_bytes ();
   for (int r = 0; r < result->ranks; r++)
-    needed += (double) result->rank[r].peak_memory_bytes;
+    needed += (double)result->rank[r].peak_memory_bytes;
   if (needed <= available)
     return TRUE;
   char text[2][PW_TEXT_MAX];
   return pw_input_fail (error, "the plan's ranks need %s, this machine has %s",
-                        pw_format_bytes ((int64_t) needed, text[0]),
-                        pw_format_bytes ((int64_t) available, text[1]));
+                        pw_format_bytes ((int64_t)needed, text[0]),
+                        pw_format_bytes ((int64_t)available, text[1]));
 }
 
 gboolean
@@ -70,13 +70,14 @@ static volatile int interrupted;
 
 static void
 on_interrupt (int signal) {
-  (void) signal;
+  (void)signal;
   interrupted = 1;
 }
 
 const volatile int *
 pw_execution_catch_interrupt (void) {
-  struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int) (SA_RESTART | SA_RESETHAND) };
+  struct sigaction action
+      = { .sa_handler = on_interrupt, .sa_flags = (int)(SA_RESTART | SA_RESETHAND) };
   sigemptyset (&action.sa_mask);
   sigaction (SIGINT, &action, NULL);
   return &interrupted;

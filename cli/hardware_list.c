@@ -6,8 +6,8 @@
 
 static void
 print_text (void) {
-  static const char *const headings[] = { "<name",   "FLOP/s",       "half FLOP/s", "memory/s",
-                                          "memory",  "link latency", "link",        NULL };
+  static const char *const headings[]
+      = { "<name", "FLOP/s", "half FLOP/s", "memory/s", "memory", "link latency", "link", NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   char text[PW_TEXT_MAX];
   for (const PwHardware *const *hardware = pw_hardware_list (); *hardware; hardware++) {
@@ -17,7 +17,7 @@ print_text (void) {
     pw_table_text (table, pw_format_count ((*hardware)->flops_half, text));
     pw_table_printf (table, "%sB/s", pw_format_count ((*hardware)->memory_bandwidth, text));
     if ((*hardware)->memory_bytes > 0)
-      pw_table_printf (table, "%sB", pw_format_count ((double) (*hardware)->memory_bytes, text));
+      pw_table_printf (table, "%sB", pw_format_count ((double)(*hardware)->memory_bytes, text));
     else
       pw_table_text (table, "-");
     pw_table_time (table, (*hardware)->link.latency_s, FALSE);

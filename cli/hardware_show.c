@@ -38,11 +38,10 @@ print_text (const PwHardware *hardware) {
                  pw_format_share (hardware->efficiency, text));
   pw_print_fact ("memory bandwidth", "%sB/s", pw_format_count (hardware->memory_bandwidth, text));
   if (hardware->memory_bytes > 0)
-    pw_print_fact ("memory", "%sB", pw_format_count ((double) hardware->memory_bytes, text));
+    pw_print_fact ("memory", "%sB", pw_format_count ((double)hardware->memory_bytes, text));
   pw_print_fact ("link latency", "%s", pw_format_time (hardware->link.latency_s, FALSE, text));
   if (hardware->link.bandwidth > 0)
-    pw_print_fact ("link bandwidth", "%sB/s",
-                   pw_format_count (hardware->link.bandwidth, text));
+    pw_print_fact ("link bandwidth", "%sB/s", pw_format_count (hardware->link.bandwidth, text));
   pw_print_fact ("link sharing", "%s", pw_link_sharing_names[hardware->link.sharing]);
   if (hardware->source)
     pw_print_fact ("source", "%s", hardware->source);

@@ -13,10 +13,9 @@ is_visible (const GOptionEntry *entry) {
 /* "-o, --output=FILE" */
 static char *
 format_names (const GOptionEntry *entry) {
-  g_autofree char *letter =
-      entry->short_name ? g_strdup_printf ("-%c, ", entry->short_name) : g_strdup ("    ");
-  return g_strdup_printf ("%s--%s%s%s", letter, entry->long_name,
-                          entry->arg_description ? "=" : "",
+  g_autofree char *letter
+      = entry->short_name ? g_strdup_printf ("-%c, ", entry->short_name) : g_strdup ("    ");
+  return g_strdup_printf ("%s--%s%s%s", letter, entry->long_name, entry->arg_description ? "=" : "",
                           entry->arg_description ? entry->arg_description : "");
 }
 
@@ -26,7 +25,7 @@ print_wrapped (const char *text, int indent) {
   g_auto (GStrv) words = g_strsplit (text, " ", -1);
   int column = indent;
   for (int i = 0; words[i]; i++) {
-    int length = (int) strlen (words[i]);
+    int length = (int)strlen (words[i]);
     if (column > indent && column + 1 + length > WIDTH) {
       printf ("\n%*s", indent, "");
       column = indent;
@@ -59,7 +58,7 @@ pw_help_print (const PwCommand *command, const PwOptionList *lists, gsize n_list
     for (const GOptionEntry *entry = lists[i].entries; entry && entry->long_name; entry++) {
       g_autofree char *names = format_names (entry);
       if (is_visible (entry))
-        width = MAX (width, (int) strlen (names));
+        width = MAX (width, (int)strlen (names));
     }
   for (gsize i = 0; i < n_lists; i++)
     print_list (&lists[i], width);
@@ -72,8 +71,8 @@ pw_help_nearest (const char *name, const PwOptionList *lists, gsize n_lists) {
   for (gsize i = 0; i < n_lists; i++)
     for (const GOptionEntry *entry = lists[i].entries; entry && entry->long_name; entry++)
       if (is_visible (entry))
-        g_ptr_array_add (names, (gpointer) entry->long_name);
+        g_ptr_array_add (names, (gpointer)entry->long_name);
   g_ptr_array_add (names, NULL);
   g_autofree char *word = g_strndup (name, strcspn (name, "="));
-  return pw_json_nearest (word + strspn (word, "-"), (const char *const *) names->pdata);
+  return pw_json_nearest (word + strspn (word, "-"), (const char *const *)names->pdata);
 }

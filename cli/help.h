@@ -4,7 +4,7 @@
 
 /* Options under a title; entries end with an empty one. */
 typedef struct {
-  const char *title; /* NULL: those of the list before go on */
+  const char *title;           /* NULL: those of the list before go on */
   const GOptionEntry *entries; /* NULL: none */
 } PwOptionList;
 void pw_help_print (const PwCommand *command, const PwOptionList *lists, gsize n_lists);

@@ -19,7 +19,7 @@ static int
 find_command (char **words, const PwCommand **command) {
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++) {
     g_auto (GStrv) name = g_strsplit (commands[i]->name, " ", 2);
-    int length = (int) g_strv_length (name), same = 0;
+    int length = (int)g_strv_length (name), same = 0;
     while (same < length && words[same] && g_str_equal (words[same], name[same]))
       same++;
     if (same == length) {
@@ -43,8 +43,9 @@ is_group (const char *word) {
 static void
 print_commands (const char *group) {
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
-    if (!group || (g_str_has_prefix (commands[i]->name, group) &&
-                   commands[i]->name[strlen (group)] == ' '))
+    if (!group
+        || (g_str_has_prefix (commands[i]->name, group)
+            && commands[i]->name[strlen (group)] == ' '))
       printf ("  %-17s %s\n", commands[i]->name, commands[i]->summary);
 }
 
@@ -85,8 +86,8 @@ fail_unknown (char **arguments, GError **error) {
   if (grouped && !arguments[1])
     return pw_usage_fail (error, "%s: which of its commands? See pipewright %s --help", first,
                           first);
-  g_autofree char *name =
-      grouped ? g_strdup_printf ("%s %s", first, arguments[1]) : g_strdup (first);
+  g_autofree char *name
+      = grouped ? g_strdup_printf ("%s %s", first, arguments[1]) : g_strdup (first);
   const char *names[G_N_ELEMENTS (commands) + 1] = { NULL };
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     names[i] = commands[i]->name;
@@ -133,8 +134,7 @@ run_command (char **arguments, const PwCommand **command, GError **error) {
     return PW_EXIT_USAGE;
   }
   char *help[] = { "--help", NULL };
-  PwCall call = { .command = *command,
-                  .argv = g_strdupv (is_help ? help : arguments + words) };
+  PwCall call = { .command = *command, .argv = g_strdupv (is_help ? help : arguments + words) };
   int status = (*command)->run (&call, error);
   pw_call_clear (&call);
   return status;
@@ -151,7 +151,7 @@ print_error (const PwCommand *command, const GError *error) {
 
 int
 main (int argc, char **argv) {
-  (void) argc;
+  (void)argc;
   setlocale (LC_CTYPE, "");
   if (!argv[0] || answer_about_itself (argv + 1))
     return PW_EXIT_DONE;

@@ -83,8 +83,9 @@ const PwCommand pw_command_model_list = {
   .name = "model list",
   .has_json = TRUE,
   .summary = "the models and layers a plan can name",
-  .details = "The models of the catalogue with their sizes, and the layers of which a plan can make\n"
-             "a model of its own.",
+  .details
+  = "The models of the catalogue with their sizes, and the layers of which a plan can make\n"
+    "a model of its own.",
   .example = "  pipewright model list\n"
              "    what stands for \"name\" and \"type\" in a plan's \"model\"",
   .run = run,

@@ -18,8 +18,9 @@ load_file (const char *path, GError **error) {
 
 static PwGraph *
 load (const char *name, GError **error) {
-  if (!pw_model_get (name) && (strchr (name, '/') || g_str_has_suffix (name, ".json") ||
-                               g_str_equal (name, "-") || g_file_test (name, G_FILE_TEST_EXISTS)))
+  if (!pw_model_get (name)
+      && (strchr (name, '/') || g_str_has_suffix (name, ".json") || g_str_equal (name, "-")
+          || g_file_test (name, G_FILE_TEST_EXISTS)))
     return load_file (name, error);
   g_autoptr (json_t) value = json_string (name);
   if (!value) {
@@ -53,8 +54,9 @@ const PwCommand pw_command_model_show = {
   .max_arguments = 1,
   .has_json = TRUE,
   .summary = "units and layers of a model: shapes, parameters, FLOPs",
-  .details = "Shows a model of the catalogue with its default sizes, or the model of a plan or of a\n"
-             "model file. The units are numbered as \"partition\" counts them.",
+  .details
+  = "Shows a model of the catalogue with its default sizes, or the model of a plan or of a\n"
+    "model file. The units are numbered as \"partition\" counts them.",
   .example = "  pipewright model show examples/gpt-small.json\n"
              "    the eight blocks between which that plan may be cut",
   .run = run,

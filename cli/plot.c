@@ -16,8 +16,8 @@ check_options (const Options *options, GError **error) {
     return pw_usage_fail (error, "--term: \"%s\" is not dumb", options->term);
   if (!options->output == !options->term)
     return pw_usage_fail (error, "a plot needs -o FILE.svg (.png, .pdf) or --term dumb");
-  if (options->width < 0 || options->height < 0 || options->width > 20000 ||
-      options->height > 20000)
+  if (options->width < 0 || options->height < 0 || options->width > 20000
+      || options->height > 20000)
     return pw_input_fail (error, "--%s: %d is not within 0 and 20000",
                           options->width < 0 || options->width > 20000 ? "width" : "height",
                           options->width < 0 || options->width > 20000 ? options->width
@@ -37,7 +37,7 @@ read_iteration (const char *text, int *iteration, GError **error) {
   gint64 number;
   if (!g_ascii_string_to_signed (text, 10, 0, G_MAXINT, &number, NULL))
     return pw_input_fail (error, "--iteration: \"%s\" is neither a number nor all", text);
-  *iteration = (int) number;
+  *iteration = (int)number;
   return TRUE;
 }
 
@@ -49,8 +49,8 @@ plot (const PwCall *call, const Options *options, GError **error) {
                                  .messages = options->messages,
                                  .width = options->width,
                                  .height = options->height };
-  if (!check_options (options, error) ||
-      !read_iteration (options->iteration, &plot_options.iteration, error))
+  if (!check_options (options, error)
+      || !read_iteration (options->iteration, &plot_options.iteration, error))
     return FALSE;
   g_autoptr (PwTrace) first = pw_trace_read (call->argv[0], error);
   if (!first)
@@ -99,8 +99,9 @@ const PwCommand pw_command_plot = {
   .min_arguments = 1,
   .max_arguments = 2,
   .summary = "draws traces: timeline, memory, simulated above measured",
-  .details = "Draws a row per rank and a box per action. Two traces stand one above the other on one\n"
-             "axis of time.",
+  .details
+  = "Draws a row per rank and a box per action. Two traces stand one above the other on one\n"
+    "axis of time.",
   .example = "  pipewright plot simulated.json measured.json -o both.svg\n"
              "    the prediction above the measurement",
   .run = run,

@@ -27,8 +27,7 @@ list_sizes (const char *sizes, const PwResolvedPlan *resolved, GError **error) {
   }
   /* torch.chunk cuts equal pieces, the last ones smaller. */
   for (int m = resolved->microbatches - 1; !sizes && m >= 0; m--)
-    if (list->len == 0 ||
-        g_array_index (list, int64_t, list->len - 1) < resolved->samples[m])
+    if (list->len == 0 || g_array_index (list, int64_t, list->len - 1) < resolved->samples[m])
       g_array_append_val (list, resolved->samples[m]);
   if (list->len == 0) {
     pw_input_fail (error, "--sizes: no size is given");
@@ -39,7 +38,7 @@ list_sizes (const char *sizes, const PwResolvedPlan *resolved, GError **error) {
 
 static void
 show_progress (double fraction, gpointer data) {
-  (void) data;
+  (void)data;
   pw_progress_show ("profiling %3.0f%%", 100 * fraction);
 }
 
@@ -55,8 +54,8 @@ measure (const PwPlan *plan, const PwResolvedPlan *resolved, const Options *opti
   PwProfileOptions profile = { .backend = exec.backend,
                                .transport = exec.transport,
                                .ranks = resolved->compute->ranks,
-                               .samples = (const int64_t *) (gconstpointer) sizes->data,
-                               .n_samples = (int) sizes->len,
+                               .samples = (const int64_t *)(gconstpointer)sizes->data,
+                               .n_samples = (int)sizes->len,
                                .optimizer_kind = plan->optimizer.kind,
                                .seconds = options->seconds,
                                .progress = show_progress };
@@ -71,7 +70,7 @@ unit_cost (const PwLayerCosts *costs, const PwUnit *unit, int64_t samples) {
   PwLayerCost sum = { 0 };
   for (int l = unit->first_layer; l < unit->first_layer + unit->n_layers; l++) {
     PwLayerCost layer;
-    pw_layer_costs_at (costs, l, (double) samples, &layer);
+    pw_layer_costs_at (costs, l, (double)samples, &layer);
     sum.forward_s += layer.forward_s;
     sum.input_s += layer.input_s;
     sum.weight_s += layer.weight_s;
@@ -117,8 +116,8 @@ print_json (const PwGraph *graph, const PwLayerCosts *costs) {
 
 static void
 print_size (const PwGraph *graph, const PwLayerCosts *costs, int64_t samples) {
-  static const char *const headings[] = { "<unit",  "layers", "forward",   "input", "weight",
-                                          "update", "sum",    "workspace", NULL };
+  static const char *const headings[]
+      = { "<unit", "layers", "forward", "input", "weight", "update", "sum", "workspace", NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   PwLayerCost total = { 0 };
   for (int u = 0; u <= graph->n_units; u++) {
@@ -155,7 +154,7 @@ print_text (const PwGraph *graph, const PwLayerCosts *costs) {
   pw_print_fact ("message latency", "%s", pw_format_time (costs->link.latency_s, FALSE, text));
   if (costs->link.bandwidth > 0)
     pw_print_fact ("message bandwidth", "%s/s",
-                   pw_format_bytes ((int64_t) costs->link.bandwidth, text));
+                   pw_format_bytes ((int64_t)costs->link.bandwidth, text));
   pw_print_fact ("action overhead", "%s", pw_format_time (costs->action_overhead_s, FALSE, text));
 }
 
@@ -182,15 +181,13 @@ profile (const PwCall *call, const Options *options, GError **error) {
 static int
 run (PwCall *call, GError **error) {
   Options options = { 0 };
-  GOptionEntry entries[] = {
-    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
-      "write the costs, for --costs and a plan's \"costs\"", "FILE.json" },
-    { "sizes", 0, 0, G_OPTION_ARG_STRING, &options.sizes,
-      "samples of a micro-batch; default: those of the plan", "N,N,..." },
-    { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds, "time for each size; default 2",
-      "X" },
-    G_OPTION_ENTRY_NULL
-  };
+  GOptionEntry entries[] = { { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
+                               "write the costs, for --costs and a plan's \"costs\"", "FILE.json" },
+                             { "sizes", 0, 0, G_OPTION_ARG_STRING, &options.sizes,
+                               "samples of a micro-batch; default: those of the plan", "N,N,..." },
+                             { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds,
+                               "time for each size; default 2", "X" },
+                             G_OPTION_ENTRY_NULL };
   if (pw_call_parse (call, entries, error))
     profile (call, &options, error);
   g_free (options.output);
@@ -206,8 +203,9 @@ const PwCommand pw_command_profile = {
   .takes = PW_TAKES_PLAN,
   .has_json = TRUE,
   .summary = "measures each layer and the transport on this machine",
-  .details = "Times forward, input gradient, weight gradient and update of every layer as they are\n"
-             "met in training, with as many cores busy as the plan has ranks.",
+  .details
+  = "Times forward, input gradient, weight gradient and update of every layer as they are\n"
+    "met in training, with as many cores busy as the plan has ranks.",
   .example = "  pipewright profile examples/gpt-small.json -o costs.json\n"
              "    then: pipewright simulate examples/gpt-small.json --costs costs.json",
   .run = run,

@@ -72,7 +72,7 @@ print_facts (const PwSimulation *simulation) {
   const PwResolvedPlan *resolved = simulation->resolved;
   if (resolved && result->iteration_time > 0)
     pw_print_fact ("throughput", "%.6g samples/s",
-                   (double) resolved->batch / result->iteration_time);
+                   (double)resolved->batch / result->iteration_time);
   printf ("\n");
 }
 
@@ -91,8 +91,8 @@ print_times (const PwSimulation *simulation, gboolean with_activations) {
   const PwSimResult *result = simulation->result;
   gboolean unitless = simulation->costs->unitless, used[PW_IDLE_N];
   used_causes (result, used);
-  static const char *const headings[] = { "rank",   "busy",  "idle", "warmup",
-                                          "steady", "drain", NULL };
+  static const char *const headings[]
+      = { "rank", "busy", "idle", "warmup", "steady", "drain", NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   for (int i = 0; i < PW_IDLE_N; i++)
     if (used[i])
@@ -162,10 +162,10 @@ pw_report_excess (const PwSimulation *simulation, double limit) {
     if (simulation->costs->unitless && rank->peak_activations > limit + 1e-9)
       return g_strdup_printf ("rank %d holds %.6g micro-batches, the memory limit is %.6g", r,
                               rank->peak_activations, limit);
-    if (!simulation->costs->unitless && (double) rank->peak_memory_bytes > limit)
+    if (!simulation->costs->unitless && (double)rank->peak_memory_bytes > limit)
       return g_strdup_printf ("rank %d needs %s, the memory limit is %s", r,
                               pw_format_bytes (rank->peak_memory_bytes, needed),
-                              pw_format_bytes ((int64_t) limit, allowed));
+                              pw_format_bytes ((int64_t)limit, allowed));
   }
   return NULL;
 }

@@ -13,7 +13,7 @@ static int
 receiver (const PwSimulation *simulation, PwAction action) {
   const PwStageEdge *edge = &simulation->edges->edges[action.edge];
   gboolean forward = action.kind == PW_ACTION_SEND_FORWARD;
-  return pw_placement_rank (simulation->lowered->placement, (int) action.direction,
+  return pw_placement_rank (simulation->lowered->placement, (int)action.direction,
                             forward ? edge->consumer : edge->producer);
 }
 
@@ -22,9 +22,9 @@ static Link *
 sum_links (const PwSimulation *simulation) {
   const PwSimResult *result = simulation->result;
   int ranks = result->ranks;
-  Link *links = g_new0 (Link, (gsize) ranks * (gsize) ranks);
-  g_autoptr (PwSchedule) unrolled =
-      pw_schedule_unroll (simulation->lowered, simulation->input.iterations, NULL);
+  Link *links = g_new0 (Link, (gsize)ranks * (gsize)ranks);
+  g_autoptr (PwSchedule) unrolled
+      = pw_schedule_unroll (simulation->lowered, simulation->input.iterations, NULL);
   g_assert (unrolled); /* it was simulated */
   for (int r = 0; r < ranks; r++) {
     for (int64_t i = result->offset[r]; i < result->offset[r + 1]; i++) {
@@ -33,7 +33,7 @@ sum_links (const PwSimulation *simulation) {
         continue;
       Link *link = &links[r * ranks + receiver (simulation, action)];
       link->messages++;
-      link->bytes += (double) simulation->costs->message_bytes[action.edge];
+      link->bytes += (double)simulation->costs->message_bytes[action.edge];
       link->time += result->end[i] - result->start[i];
     }
   }
@@ -52,7 +52,7 @@ pw_report_links_json (const PwSimulation *simulation) {
     json_object_set_new (object, "from", json_integer (i / ranks));
     json_object_set_new (object, "to", json_integer (i % ranks));
     json_object_set_new (object, "messages", json_integer (links[i].messages));
-    json_object_set_new (object, "bytes", json_integer ((json_int_t) links[i].bytes));
+    json_object_set_new (object, "bytes", json_integer ((json_int_t)links[i].bytes));
     json_object_set_new (object, "time", pw_output_number (links[i].time));
     json_array_append_new (array, object);
   }
@@ -72,7 +72,7 @@ pw_report_links_print (const PwSimulation *simulation) {
     pw_table_integer (table, i / result->ranks);
     pw_table_integer (table, i % result->ranks);
     pw_table_integer (table, links[i].messages);
-    pw_table_bytes (table, (int64_t) links[i].bytes);
+    pw_table_bytes (table, (int64_t)links[i].bytes);
     pw_table_time (table, links[i].time, simulation->costs->unitless);
     pw_table_share (table, result->total_time > 0 ? links[i].time / result->total_time : 0);
   }

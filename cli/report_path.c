@@ -24,8 +24,8 @@ void
 pw_report_critical_print (const PwSimulation *simulation) {
   g_autoptr (GArray) path = pw_sim_critical_path (&simulation->input, simulation->result);
   gboolean unitless = simulation->costs->unitless;
-  static const char *const headings[] = { "rank", "<from", "<to", "actions", "start", "end",
-                                          "time", NULL };
+  static const char *const headings[]
+      = { "rank", "<from", "<to", "actions", "start", "end", "time", NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   char text[PW_ACTION_TEXT_MAX];
   for (guint i = 0, next; i < path->len; i = next) {

@@ -15,6 +15,7 @@ typedef struct {
 } Options;
 
 typedef struct {
+  const PwResolvedPlan *resolved;
   int64_t steps, interval;
   double items; /* of a mini-batch */
   const char *unit;
@@ -22,21 +23,30 @@ typedef struct {
 } Progress;
 
 static void
+print_heading (const PwResolvedPlan *resolved) {
+  const PwSchedule *schedule = resolved->compute;
+  printf ("%s on %s: %d ranks, %d stages, batch %" G_GINT64_FORMAT " in %d micro-batches\n\n",
+          schedule->name, resolved->graph->name, schedule->ranks, schedule->stages, resolved->batch,
+          resolved->microbatches);
+}
+
+static void
 show_step (int64_t step, double loss, double iteration_s, gpointer data) {
   const Progress *progress = data;
   char time[PW_TEXT_MAX];
   double rate = iteration_s > 0 ? progress->items / iteration_s : 0;
-  g_autofree char *line = g_strdup_printf (
-      "step %6" G_GINT64_FORMAT "   loss %9.5f   %10s   %8.0f %s/s", step + 1, loss,
-      pw_format_time (iteration_s, FALSE, time), rate, progress->unit);
+  g_autofree char *line
+      = g_strdup_printf ("step %6" G_GINT64_FORMAT "   loss %9.5f   %10s   %8.0f %s/s", step + 1,
+                         loss, pw_format_time (iteration_s, FALSE, time), rate, progress->unit);
+  if (step == 0 && !progress->json)
+    print_heading (progress->resolved);
   gboolean is_due = step % progress->interval == 0 || step + 1 == progress->steps;
   if (is_due && !progress->json) {
     pw_progress_clear ();
     puts (line);
     fflush (stdout);
   }
-  pw_progress_show ("%s   %3.0f%%", line,
-                    100 * (double) (step + 1) / (double) progress->steps);
+  pw_progress_show ("%s   %3.0f%%", line, 100 * (double)(step + 1) / (double)progress->steps);
 }
 
 /* A short run has a line for each step, a long one about STEP_LINES at round numbers. */
@@ -119,25 +129,18 @@ write_files (const PwTrainResult *result, const Options *options, GError **error
   return !options->log || write_log (result, options->log, error);
 }
 
-static void
-print_heading (const PwResolvedPlan *resolved) {
-  const PwSchedule *schedule = resolved->compute;
-  printf ("%s on %s: %d ranks, %d stages, batch %" G_GINT64_FORMAT " in %d micro-batches\n\n",
-          schedule->name, resolved->graph->name, schedule->ranks, schedule->stages,
-          resolved->batch, resolved->microbatches);
-}
-
 static gboolean
 train (const PwCall *call, const PwPlan *plan, const PwResolvedPlan *resolved,
        const Options *options, GError **error) {
   gboolean tokens = resolved->graph->input.dtype == PW_DTYPE_I32;
-  Progress progress = { .steps = plan->steps,
-                        .interval = line_interval (plan->steps),
-                        .items = (double) resolved->batch *
-                                 (tokens ? (double) pw_shape_elements (&resolved->graph->input)
-                                         : 1),
-                        .unit = tokens ? "tokens" : "samples",
-                        .json = call->json };
+  Progress progress
+      = { .resolved = resolved,
+          .steps = plan->steps,
+          .interval = line_interval (plan->steps),
+          .items = (double)resolved->batch
+                   * (tokens ? (double)pw_shape_elements (&resolved->graph->input) : 1),
+          .unit = tokens ? "tokens" : "samples",
+          .json = call->json };
   PwTrainOptions train = { .resolved = resolved,
                            .plan = plan,
                            .steps = plan->steps,
@@ -145,14 +148,12 @@ train (const PwCall *call, const PwPlan *plan, const PwResolvedPlan *resolved,
                            .progress = show_step,
                            .progress_data = &progress,
                            .interrupted = pw_execution_catch_interrupt () };
-  if (!pw_execution_options (plan, &train.exec, error) ||
-      !pw_execution_check_memory (resolved, error))
+  if (!pw_execution_options (plan, &train.exec, error)
+      || !pw_execution_check_memory (resolved, error))
     return FALSE;
   train.exec.no_pinning = options->no_pinning;
   if (options->trace)
     train.exec.trace_iterations = options->trace_iterations;
-  if (!call->json)
-    print_heading (resolved);
   g_autoptr (PwTrainResult) result = NULL;
   g_autoptr (GError) write_error = NULL;
   gboolean good = pw_train_run (&train, &result, error);
@@ -178,8 +179,8 @@ check_options (const Options *options, GError **error) {
   if (options->trace_iterations < 1)
     return pw_input_fail (error, "--trace-iterations: %d is below the minimum 1",
                           options->trace_iterations);
-  return pw_output_check ("--trace", options->trace, error) &&
-         pw_output_check ("--log", options->log, error);
+  return pw_output_check ("--trace", options->trace, error)
+         && pw_output_check ("--log", options->log, error);
 }
 
 static gboolean
@@ -197,19 +198,19 @@ run_plan (const PwCall *call, const Options *options, GError **error) {
 static int
 run (PwCall *call, GError **error) {
   Options options = { .trace_iterations = 10 };
-  GOptionEntry entries[] = {
-    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace, "write what happened, for Perfetto",
-      "FILE.json" },
-    { "trace-iterations", 0, 0, G_OPTION_ARG_INT, &options.trace_iterations,
-      "iterations in the trace: the last K; default 10", "K" },
-    { "log", 0, 0, G_OPTION_ARG_FILENAME, &options.log, "write step, loss and time as CSV",
-      "FILE.csv" },
-    { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "text to train on, instead of the plan's",
-      "FILE" },
-    { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode, "default: training", "training" },
-    { "no-pinning", 0, 0, G_OPTION_ARG_NONE, &options.no_pinning, "leave threads unpinned", NULL },
-    G_OPTION_ENTRY_NULL
-  };
+  GOptionEntry entries[]
+      = { { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
+            "write what happened, for Perfetto", "FILE.json" },
+          { "trace-iterations", 0, 0, G_OPTION_ARG_INT, &options.trace_iterations,
+            "iterations in the trace: the last K; default 10", "K" },
+          { "log", 0, 0, G_OPTION_ARG_FILENAME, &options.log, "write step, loss and time as CSV",
+            "FILE.csv" },
+          { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data,
+            "text to train on, instead of the plan's", "FILE" },
+          { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode, "default: training", "training" },
+          { "no-pinning", 0, 0, G_OPTION_ARG_NONE, &options.no_pinning, "leave threads unpinned",
+            NULL },
+          G_OPTION_ENTRY_NULL };
   if (pw_call_parse (call, entries, error))
     run_plan (call, &options, error);
   g_free (options.trace);
@@ -230,7 +231,8 @@ const PwCommand pw_command_run = {
   .details = "Trains for --steps mini-batches and prints losses, speed, and the SHA-256 of all\n"
              "parameters, which is the same for every synchronous schedule and rank count. Ctrl-C\n"
              "stops the ranks, writes the trace so far, and exits with 130.",
-  .example = "  pipewright run examples/gpt-small.json --schedule 1f1b --steps 50 --trace run.json\n"
-             "    the trace opens in https://ui.perfetto.dev",
+  .example
+  = "  pipewright run examples/gpt-small.json --schedule 1f1b --steps 50 --trace run.json\n"
+    "    the trace opens in https://ui.perfetto.dev",
   .run = run,
 };

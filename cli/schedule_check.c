@@ -66,8 +66,8 @@ check (Checks *checks, const PwSynthetic *synthetic, GError **error) {
   checks->valid = schedule != NULL;
   checks->syntax = found;
   for (guint i = 0; schedule && i < checks->options->len; i++) {
-    PwCheckReport *report =
-        pw_schedule_check (schedule, NULL, &g_array_index (checks->options, PwCheckOptions, i));
+    PwCheckReport *report
+        = pw_schedule_check (schedule, NULL, &g_array_index (checks->options, PwCheckOptions, i));
     checks->valid = checks->valid && report->valid;
     g_ptr_array_add (checks->reports, report);
   }
@@ -80,8 +80,8 @@ is_repeated (const Checks *checks, guint i, const PwCheckFinding *finding) {
   for (guint j = 0; j < i; j++) {
     const PwCheckReport *earlier = checks->reports->pdata[j];
     for (int k = 0; k < earlier->n_findings; k++)
-      if (earlier->findings[k].code == finding->code &&
-          g_str_equal (earlier->findings[k].message, finding->message))
+      if (earlier->findings[k].code == finding->code
+          && g_str_equal (earlier->findings[k].message, finding->message))
         return TRUE;
   }
   return FALSE;
@@ -97,7 +97,7 @@ static void
 for_each_error (const Checks *checks, void (*func) (const PwCheckFinding *, gpointer),
                 gpointer data) {
   if (checks->syntax) {
-    PwCheckFinding finding = { .code = (PwScheduleError) checks->syntax->code,
+    PwCheckFinding finding = { .code = (PwScheduleError)checks->syntax->code,
                                .rank = -1,
                                .action = -1,
                                .message = checks->syntax->message };
@@ -112,9 +112,8 @@ for_each_error (const Checks *checks, void (*func) (const PwCheckFinding *, gpoi
         continue;
       g_autofree char *message = NULL;
       if (checks->all && finding.code == PW_SCHEDULE_ERROR_DEADLOCK)
-        finding.message = message =
-            g_strdup_printf ("%s%s: %s", pw_policies[options->policy].name,
-                             batched_suffix (options), finding.message);
+        finding.message = message = g_strdup_printf ("%s%s: %s", pw_policies[options->policy].name,
+                                                     batched_suffix (options), finding.message);
       func (&finding, data);
     }
   }
@@ -124,7 +123,7 @@ static const char *
 accumulation (const Checks *checks) {
   if (checks->reports->len == 0)
     return NULL;
-  return accumulation_names[((const PwCheckReport *) checks->reports->pdata[0])->accumulation];
+  return accumulation_names[((const PwCheckReport *)checks->reports->pdata[0])->accumulation];
 }
 
 static void
@@ -163,7 +162,7 @@ print_json (const Checks *checks) {
 
 static void
 print_finding (const PwCheckFinding *finding, gpointer data) {
-  (void) data;
+  (void)data;
   printf ("%s: %s\n", pw_schedule_error_codes[finding->code], finding->message);
 }
 

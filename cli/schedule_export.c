@@ -19,15 +19,14 @@ static int
 run (PwCall *call, GError **error) {
   g_autofree char *format = NULL, *output = NULL;
   gboolean lowered = FALSE;
-  GOptionEntry entries[] = {
-    { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "default: by the file's name, else csv",
-      pw_schedule_file_formats },
-    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "default: standard output", "FILE" },
-    { "lowered", 0, 0, G_OPTION_ARG_NONE, &lowered, "with every send and receive", NULL },
-    G_OPTION_ENTRY_NULL
-  };
-  if (!pw_call_parse (call, entries, error) || !pw_workload_name_schedule (call, error) ||
-      !pw_output_check ("-o", output, error))
+  GOptionEntry entries[]
+      = { { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "default: by the file's name, else csv",
+            pw_schedule_file_formats },
+          { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "default: standard output", "FILE" },
+          { "lowered", 0, 0, G_OPTION_ARG_NONE, &lowered, "with every send and receive", NULL },
+          G_OPTION_ENTRY_NULL };
+  if (!pw_call_parse (call, entries, error) || !pw_workload_name_schedule (call, error)
+      || !pw_output_check ("-o", output, error))
     return PW_EXIT_DONE;
   g_auto (PwWorkloadSynthetic) workload = { 0 };
   if (!pw_workload_synthetic (call->settings, FALSE, &workload, error))
@@ -45,8 +44,9 @@ const PwCommand pw_command_schedule_export = {
   .max_arguments = 1,
   .takes = PW_TAKES_SCHEDULE,
   .summary = "a schedule as CSV (PyTorch's too), JSON or a picture",
-  .details = "Writes a row per rank and a cell per action. torch-csv leaves out what PyTorch has no\n"
-             "name for; a picture draws a backward twice as long as a forward.",
+  .details
+  = "Writes a row per rank and a cell per action. torch-csv leaves out what PyTorch has no\n"
+    "name for; a picture draws a backward twice as long as a forward.",
   .example = "  pipewright schedule export gpipe --ranks 2 --microbatches 4 --format torch-csv\n"
              "    a file that PyTorch's _load_csv reads",
   .run = run,

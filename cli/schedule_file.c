@@ -78,9 +78,8 @@ draw (const PwSchedule *schedule, const char *path, GError **error) {
     forward[s] = 1;
     backward[s] = 2;
   }
-  PwSyntheticCosts synthetic = { .stages = schedule->stages,
-                                 .forward = forward,
-                                 .backward = backward };
+  PwSyntheticCosts synthetic
+      = { .stages = schedule->stages, .forward = forward, .backward = backward };
   g_autoptr (PwStageCosts) costs = pw_stage_costs_new_synthetic (&synthetic, edges);
   PwSimInput input;
   pw_sim_input_init (&input);
@@ -100,17 +99,18 @@ static const struct {
   const char *name, *suffix;
   Writer write;
 } formats[] = {
-  { "csv", ".csv", write_csv }, { "torch-csv", NULL, write_torch }, { "json", ".json", write_json },
-  { "svg", ".svg", draw },      { "png", ".png", draw },            { "pdf", ".pdf", draw },
+  { "csv", ".csv", write_csv },    { "torch-csv", NULL, write_torch },
+  { "json", ".json", write_json }, { "svg", ".svg", draw },
+  { "png", ".png", draw },         { "pdf", ".pdf", draw },
 };
 
 gboolean
 pw_schedule_file_write (const PwSchedule *schedule, const char *format, const char *path,
                         GError **error) {
   for (gsize i = 0; i < G_N_ELEMENTS (formats); i++) {
-    gboolean named = format ? g_str_equal (format, formats[i].name)
-                            : path && formats[i].suffix &&
-                                  g_str_has_suffix (path, formats[i].suffix);
+    gboolean named = format
+                         ? g_str_equal (format, formats[i].name)
+                         : path && formats[i].suffix && g_str_has_suffix (path, formats[i].suffix);
     if (!named)
       continue;
     if (formats[i].write == draw && path && !g_str_has_suffix (path, formats[i].suffix))

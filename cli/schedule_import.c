@@ -24,9 +24,8 @@ print_json (const PwSchedule *schedule) {
   json_object_set_new (object, "microbatches", json_integer (schedule->microbatches));
   json_object_set_new (object, "chunks", json_integer (schedule->chunks));
   json_object_set_new (object, "lowered", json_boolean (schedule->is_lowered));
-  json_object_set_new (
-      object, "mode",
-      json_string (schedule->mode == PW_MODE_TRAINING ? "training" : "inference"));
+  json_object_set_new (object, "mode",
+                       json_string (schedule->mode == PW_MODE_TRAINING ? "training" : "inference"));
   json_object_set_new (object, "actions", json_integer (pw_schedule_count_actions (schedule)));
   pw_output_json (object);
 }
@@ -34,13 +33,11 @@ print_json (const PwSchedule *schedule) {
 static int
 run (PwCall *call, GError **error) {
   g_autofree char *format = NULL, *output = NULL;
-  GOptionEntry entries[] = {
-    { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "default: by the file's name, else csv",
-      pw_schedule_file_formats },
-    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
-      "default: standard output, unless --json is printed there", "FILE" },
-    G_OPTION_ENTRY_NULL
-  };
+  GOptionEntry entries[] = { { "format", 'f', 0, G_OPTION_ARG_STRING, &format,
+                               "default: by the file's name, else csv", pw_schedule_file_formats },
+                             { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
+                               "default: standard output, unless --json is printed there", "FILE" },
+                             G_OPTION_ENTRY_NULL };
   if (!pw_call_parse (call, entries, error) || !pw_output_check ("-o", output, error))
     return PW_EXIT_DONE;
   const char *file = call->argv[0];
@@ -64,9 +61,10 @@ const PwCommand pw_command_schedule_import = {
   .max_arguments = 1,
   .has_json = TRUE,
   .summary = "reads a CSV schedule, checks it, and writes it anew",
-  .details = "Reads PyTorch's CSV, today's and the one before late 2024, and ours; \"-\" is standard\n"
-             "input. An error names the row and the cell. The same schedule is then written, today's\n"
-             "way.",
+  .details
+  = "Reads PyTorch's CSV, today's and the one before late 2024, and ours; \"-\" is standard\n"
+    "input. An error names the row and the cell. The same schedule is then written, today's\n"
+    "way.",
   .example = "  pipewright schedule import old.csv -o new.csv\n"
              "    turns an old file into today's spelling",
   .run = run,

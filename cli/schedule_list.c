@@ -8,9 +8,12 @@ static const struct {
   PwScheduleOption option;
   const char *name;
 } options[] = {
-  { PW_OPTION_CHUNKS, "chunks" }, { PW_OPTION_GROUP, "group" },
-  { PW_OPTION_WAVES, "waves" },   { PW_OPTION_PIECES, "pieces" },
-  { PW_OPTION_UPDATE_EVERY, "update_every" }, { PW_OPTION_REVERSE, "reverse" },
+  { PW_OPTION_CHUNKS, "chunks" },
+  { PW_OPTION_GROUP, "group" },
+  { PW_OPTION_WAVES, "waves" },
+  { PW_OPTION_PIECES, "pieces" },
+  { PW_OPTION_UPDATE_EVERY, "update_every" },
+  { PW_OPTION_REVERSE, "reverse" },
 };
 
 static void
@@ -52,9 +55,10 @@ print_tables (void) {
     pw_table_text (summaries, (*type)->summary);
   }
   pw_table_print (summaries);
-  printf ("\nIdle time of an iteration and peak activations, for equal stages and no links. P ranks,\n"
-          "M micro-batches, V chunks per rank; F, B, I, W: time of a chunk's forward, backward,\n"
-          "input gradient and weight gradient.\n\n");
+  printf (
+      "\nIdle time of an iteration and peak activations, for equal stages and no links. P ranks,\n"
+      "M micro-batches, V chunks per rank; F, B, I, W: time of a chunk's forward, backward,\n"
+      "input gradient and weight gradient.\n\n");
   pw_table_print (forms);
 }
 

@@ -38,7 +38,8 @@ print_json (const Shown *shown, const char *text) {
   json_object_set_new (object, "microbatches", json_integer (schedule->microbatches));
   json_object_set_new (object, "chunks", json_integer (schedule->chunks));
   json_object_set_new (object, "actions", json_integer (pw_schedule_count_actions (schedule)));
-  json_object_set_new (object, "bubble", pw_output_string (shown->type ? shown->type->bubble : NULL));
+  json_object_set_new (object, "bubble",
+                       pw_output_string (shown->type ? shown->type->bubble : NULL));
   json_object_set_new (object, "bubble_time", pw_output_number (closed_bubble (shown)));
   json_object_set_new (object, "measure",
                        pw_output_string (shown->type ? shown->type->measure : NULL));
@@ -132,9 +133,9 @@ show (const PwCall *call, const PwSynthetic *synthetic, const PwSchedule *schedu
 static int
 run (PwCall *call, GError **error) {
   int width = 0;
-  GOptionEntry entries[] = { { "width", 'w', 0, G_OPTION_ARG_INT, &width,
-                               "columns of the drawing; default 100", "N" },
-                             G_OPTION_ENTRY_NULL };
+  GOptionEntry entries[]
+      = { { "width", 'w', 0, G_OPTION_ARG_INT, &width, "columns of the drawing; default 100", "N" },
+          G_OPTION_ENTRY_NULL };
   if (!pw_call_parse (call, entries, error) || !pw_workload_name_schedule (call, error))
     return PW_EXIT_DONE;
   if (width < 0 || (width > 0 && width < 20)) {

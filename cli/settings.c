@@ -1,4 +1,5 @@
-/* The shared options: the plan's overrides and those of synthetic costs, as one group of GOption. */
+/* The shared options: the plan's overrides and those of synthetic costs, as one group of GOption.
+ */
 #include "cli/workload_private.h"
 #include <string.h>
 
@@ -59,7 +60,7 @@ pw__settings_name (const PwSettings *settings, guint i) {
 
 static gboolean
 collect (const char *option, const char *value, gpointer data, GError **error) {
-  (void) error;
+  (void)error;
   pw_settings_set (data, option + strspn (option, "-"), value);
   return TRUE;
 }
@@ -94,16 +95,17 @@ pw_settings_options (PwSettings *settings, PwTakes takes) {
     const PwSyntheticRow *row = pw__synthetic_row (overrides[i].name);
     if (takes == PW_TAKES_SCHEDULE && !row)
       continue;
-    const char *help = row && row->shared_help && takes != PW_TAKES_PLAN ? row->shared_help
-                                                                         : overrides[i].help;
+    const char *help
+        = row && row->shared_help && takes != PW_TAKES_PLAN ? row->shared_help : overrides[i].help;
     add_entry (settings, overrides[i].name, overrides[i].argument, help);
   }
   for (gsize i = 0; takes != PW_TAKES_PLAN && i < n_rows; i++)
     if (rows[i].help)
       add_entry (settings, rows[i].name, rows[i].argument, rows[i].help);
 
-  return (PwOptionList){ takes == PW_TAKES_PLAN       ? "Overrides of the plan:"
-                         : takes == PW_TAKES_SCHEDULE ? "The schedule and its costs:"
-                                                      : "Overrides of the plan, or synthetic costs:",
-                         (const GOptionEntry *) (gpointer) settings->entries->data };
+  return (PwOptionList){ takes == PW_TAKES_PLAN ? "Overrides of the plan:"
+                         : takes == PW_TAKES_SCHEDULE
+                             ? "The schedule and its costs:"
+                             : "Overrides of the plan, or synthetic costs:",
+                         (const GOptionEntry *)(gpointer)settings->entries->data };
 }

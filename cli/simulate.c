@@ -22,7 +22,7 @@ simulate (const PwCall *call, double *memory_limit, GError **error) {
   g_autoptr (PwPlan) plan = pw_workload_plan (call->settings, call->argv[0], error);
   if (!plan || !pw_workload_iterations (call->settings, &iterations, error))
     return NULL;
-  *memory_limit = (double) plan->memory_limit;
+  *memory_limit = (double)plan->memory_limit;
   return pw_simulate_plan (plan, iterations, error);
 }
 
@@ -77,22 +77,21 @@ answer (PwCall *call, const Options *options, GError **error) {
 static int
 run (PwCall *call, GError **error) {
   Options options = { 0 };
-  GOptionEntry entries[] = {
-    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
-      "write the simulated trace, for Perfetto and `trace diff`", "FILE.json" },
-    { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot, "draw the timeline (.svg, .png, .pdf)",
-      "FILE" },
-    { "critical-path", 0, 0, G_OPTION_ARG_NONE, &options.critical_path,
-      "also show the chain of actions that decides the time", NULL },
-    { "links", 0, 0, G_OPTION_ARG_NONE, &options.links, "also show what travels between ranks",
-      NULL },
-    G_OPTION_ENTRY_NULL
-  };
+  GOptionEntry entries[]
+      = { { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
+            "write the simulated trace, for Perfetto and `trace diff`", "FILE.json" },
+          { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot,
+            "draw the timeline (.svg, .png, .pdf)", "FILE" },
+          { "critical-path", 0, 0, G_OPTION_ARG_NONE, &options.critical_path,
+            "also show the chain of actions that decides the time", NULL },
+          { "links", 0, 0, G_OPTION_ARG_NONE, &options.links,
+            "also show what travels between ranks", NULL },
+          G_OPTION_ENTRY_NULL };
   int status = PW_EXIT_USAGE;
   if (!pw_call_parse (call, entries, error))
     status = PW_EXIT_DONE;
-  else if (pw_output_check ("--trace", options.trace, error) &&
-           pw_output_check ("--plot", options.plot, error))
+  else if (pw_output_check ("--trace", options.trace, error)
+           && pw_output_check ("--plot", options.plot, error))
     status = answer (call, &options, error);
   g_free (options.trace);
   g_free (options.plot);
@@ -107,10 +106,12 @@ const PwCommand pw_command_simulate = {
   .has_json = TRUE,
   .has_no_timing = TRUE,
   .summary = "iteration time, bubble by cause and memory of a plan",
-  .details = "Simulates one iteration (or --iterations) of a plan, or of synthetic costs in units of\n"
-             "your own: then --schedule, --ranks and --microbatches are needed and PLAN is left out.\n"
-             "Exit status 1: a rank needs more than --memory-limit.",
-  .example = "  pipewright simulate --schedule 1f1b --ranks 4 --microbatches 8 --forward 1 --backward 2\n"
-             "    an iteration takes 33 units, 9 of them idle on every rank",
+  .details
+  = "Simulates one iteration (or --iterations) of a plan, or of synthetic costs in units of\n"
+    "your own: then --schedule, --ranks and --microbatches are needed and PLAN is left out.\n"
+    "Exit status 1: a rank needs more than --memory-limit.",
+  .example
+  = "  pipewright simulate --schedule 1f1b --ranks 4 --microbatches 8 --forward 1 --backward 2\n"
+    "    an iteration takes 33 units, 9 of them idle on every rank",
   .run = run,
 };

@@ -8,52 +8,119 @@
 
 static const PwSyntheticRow rows[] = {
   { .name = "schedule", .kind = PW_ROW_TEXT, .offset = AT (synthetic.schedule) },
-  { .name = "ranks", .kind = PW_ROW_INT, .offset = AT (synthetic.params.ranks), .minimum = 1,
+  { .name = "ranks",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.params.ranks),
+    .minimum = 1,
     .maximum = 65535 },
-  { .name = "microbatches", .kind = PW_ROW_INT, .offset = AT (synthetic.params.microbatches),
-    .minimum = 1, .maximum = INT_MAXIMUM },
-  { .name = "chunks", .kind = PW_ROW_INT, .offset = AT (synthetic.params.chunks), .minimum = 1,
-    .maximum = 65535 },
-  { .name = "group", .kind = PW_ROW_GROUP, .offset = AT (synthetic.params), .minimum = 1,
+  { .name = "microbatches",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.params.microbatches),
+    .minimum = 1,
     .maximum = INT_MAXIMUM },
-  { .name = "waves", .kind = PW_ROW_INT, .offset = AT (synthetic.params.waves), .minimum = 1,
+  { .name = "chunks",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.params.chunks),
+    .minimum = 1,
     .maximum = 65535 },
-  { .name = "pieces", .kind = PW_ROW_INT, .offset = AT (synthetic.params.pieces), .minimum = 1,
+  { .name = "group",
+    .kind = PW_ROW_GROUP,
+    .offset = AT (synthetic.params),
+    .minimum = 1,
     .maximum = INT_MAXIMUM },
-  { .name = "update-every", .kind = PW_ROW_INT, .offset = AT (synthetic.params.update_every),
-    .minimum = 1, .maximum = INT_MAXIMUM },
+  { .name = "waves",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.params.waves),
+    .minimum = 1,
+    .maximum = 65535 },
+  { .name = "pieces",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.params.pieces),
+    .minimum = 1,
+    .maximum = INT_MAXIMUM },
+  { .name = "update-every",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.params.update_every),
+    .minimum = 1,
+    .maximum = INT_MAXIMUM },
   { .name = "reverse", .kind = PW_ROW_FLAG, .offset = AT (synthetic.params.reverse) },
   { .name = "p2p-policy", .kind = PW_ROW_POLICY, .offset = AT (synthetic.policy) },
   { .name = "p2p-batched", .kind = PW_ROW_FLAG, .offset = AT (synthetic.batched) },
-  { .name = "memory-limit", .kind = PW_ROW_NUMBER, .offset = AT (synthetic.params.memory_limit),
+  { .name = "memory-limit",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.params.memory_limit),
     .maximum = 1e9,
     .shared_help = "per rank: bytes (40GiB); synthetic: micro-batches of activations" },
-  { .name = "stages", .argument = "S", .help = "number of stages; default: the schedule's own",
-    .kind = PW_ROW_INT, .offset = AT (synthetic.stages), .minimum = 1, .maximum = 65535 },
-  { .name = "forward", .argument = "X,...", .help = "time of F, one or one per stage; default 1",
-    .kind = PW_ROW_NUMBERS, .offset = AT (forward) },
-  { .name = "backward", .argument = "X,...", .help = "time of a full B; split backwards take half",
-    .kind = PW_ROW_NUMBERS, .offset = AT (backward) },
-  { .name = "backward-input", .argument = "X,...", .help = "time of I; default 1",
-    .kind = PW_ROW_NUMBERS, .offset = AT (input) },
-  { .name = "backward-weight", .argument = "X,...", .help = "time of W; default 1",
-    .kind = PW_ROW_NUMBERS, .offset = AT (weight) },
-  { .name = "overlapped", .argument = "X", .help = "time of an F and a B as a pair; default: sum",
-    .kind = PW_ROW_NUMBER, .offset = AT (synthetic.overlapped), .maximum = INFINITY },
-  { .name = "p2p-latency", .argument = "X", .help = "time of a message, whatever its size",
-    .kind = PW_ROW_NUMBER, .offset = AT (synthetic.latency), .maximum = INFINITY },
-  { .name = "message-bytes", .argument = "N", .help = "bytes of a message",
-    .kind = PW_ROW_NUMBER, .offset = AT (synthetic.message_bytes), .maximum = 1e18 },
-  { .name = "bandwidth", .argument = "N", .help = "bytes per unit of time; default: infinite",
-    .kind = PW_ROW_NUMBER, .offset = AT (synthetic.bandwidth), .maximum = INFINITY },
-  { .name = "iterations", .argument = "K", .help = "iterations back to back; default 1",
-    .kind = PW_ROW_INT, .offset = AT (synthetic.iterations), .minimum = 1,
-    .maximum = INT_MAXIMUM, .for_plans = TRUE },
-  { .name = "weight-memory", .argument = "FRACTION",
-    .help = "share of activations that W frees; default 0.5", .kind = PW_ROW_NUMBER,
-    .offset = AT (synthetic.params.weight_memory), .maximum = 1, .for_plans = TRUE },
-  { .name = "cost-per", .argument = "stage|rank",
-    .help = "costs are of a stage, or a rank's share for its stages", .kind = PW_ROW_SHARE,
+  { .name = "stages",
+    .argument = "S",
+    .help = "number of stages; default: the schedule's own",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.stages),
+    .minimum = 1,
+    .maximum = 65535 },
+  { .name = "forward",
+    .argument = "X,...",
+    .help = "time of F, one or one per stage; default 1",
+    .kind = PW_ROW_NUMBERS,
+    .offset = AT (forward) },
+  { .name = "backward",
+    .argument = "X,...",
+    .help = "time of a full B; split backwards take half",
+    .kind = PW_ROW_NUMBERS,
+    .offset = AT (backward) },
+  { .name = "backward-input",
+    .argument = "X,...",
+    .help = "time of I; default 1",
+    .kind = PW_ROW_NUMBERS,
+    .offset = AT (input) },
+  { .name = "backward-weight",
+    .argument = "X,...",
+    .help = "time of W; default 1",
+    .kind = PW_ROW_NUMBERS,
+    .offset = AT (weight) },
+  { .name = "overlapped",
+    .argument = "X",
+    .help = "time of an F and a B as a pair; default: sum",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.overlapped),
+    .maximum = INFINITY },
+  { .name = "p2p-latency",
+    .argument = "X",
+    .help = "time of a message, whatever its size",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.latency),
+    .maximum = INFINITY },
+  { .name = "message-bytes",
+    .argument = "N",
+    .help = "bytes of a message",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.message_bytes),
+    .maximum = 1e18 },
+  { .name = "bandwidth",
+    .argument = "N",
+    .help = "bytes per unit of time; default: infinite",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.bandwidth),
+    .maximum = INFINITY },
+  { .name = "iterations",
+    .argument = "K",
+    .help = "iterations back to back; default 1",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.iterations),
+    .minimum = 1,
+    .maximum = INT_MAXIMUM,
+    .for_plans = TRUE },
+  { .name = "weight-memory",
+    .argument = "FRACTION",
+    .help = "share of activations that W frees; default 0.5",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.params.weight_memory),
+    .maximum = 1,
+    .for_plans = TRUE },
+  { .name = "cost-per",
+    .argument = "stage|rank",
+    .help = "costs are of a stage, or a rank's share for its stages",
+    .kind = PW_ROW_SHARE,
     .offset = AT (synthetic.per_rank) },
 };
 
@@ -72,8 +139,8 @@ pw__synthetic_row (const char *name) {
 }
 
 gboolean
-pw_number_parse (const char *name, const char *text, double minimum, double maximum,
-                 double *number, GError **error) {
+pw_number_parse (const char *name, const char *text, double minimum, double maximum, double *number,
+                 GError **error) {
   char *end;
   double value = g_ascii_strtod (text, &end);
   if (end == text || *end != '\0' || !isfinite (value))
@@ -116,8 +183,7 @@ read_numbers (const PwSyntheticRow *row, const char *text, GArray **numbers, GEr
 }
 
 static gboolean
-read_group (const PwSyntheticRow *row, const char *text, PwScheduleParams *params,
-            GError **error) {
+read_group (const PwSyntheticRow *row, const char *text, PwScheduleParams *params, GError **error) {
   static const char *const rules[] = { "megatron", "pytorch", NULL };
   for (int i = 0; rules[i]; i++)
     if (g_str_equal (text, rules[i])) {
@@ -125,10 +191,10 @@ read_group (const PwSyntheticRow *row, const char *text, PwScheduleParams *param
       return TRUE;
     }
   int64_t number;
-  if (!pw_integer_parse (row->name, text, (int64_t) row->minimum, (int64_t) row->maximum, &number,
+  if (!pw_integer_parse (row->name, text, (int64_t)row->minimum, (int64_t)row->maximum, &number,
                          error))
     return FALSE;
-  params->group = (int) number;
+  params->group = (int)number;
   return TRUE;
 }
 
@@ -138,12 +204,12 @@ read_name (const PwSyntheticRow *row, const char *text, void *field, GError **er
     gboolean per_rank = g_str_equal (text, "rank");
     if (!per_rank && !g_str_equal (text, "stage"))
       return pw_input_fail (error, "--%s: \"%s\" is neither stage nor rank", row->name, text);
-    *(gboolean *) field = per_rank;
+    *(gboolean *)field = per_rank;
     return TRUE;
   }
   if (pw_policy_parse (text, field))
     return TRUE;
-  g_autofree char *names = g_strjoinv (", ", (char **) pw_policy_names);
+  g_autofree char *names = g_strjoinv (", ", (char **)pw_policy_names);
   return pw_input_fail (error, "--%s: \"%s\" is none of %s", row->name, text, names);
 }
 
@@ -153,16 +219,16 @@ read_row (const PwSyntheticRow *row, const char *text, PwWorkloadSynthetic *out,
   int64_t integer;
   switch (row->kind) {
   case PW_ROW_TEXT:
-    *(const char **) field = text;
+    *(const char **)field = text;
     return TRUE;
   case PW_ROW_FLAG:
-    *(gboolean *) field = TRUE;
+    *(gboolean *)field = TRUE;
     return TRUE;
   case PW_ROW_INT:
-    if (!pw_integer_parse (row->name, text, (int64_t) row->minimum, (int64_t) row->maximum,
-                           &integer, error))
+    if (!pw_integer_parse (row->name, text, (int64_t)row->minimum, (int64_t)row->maximum, &integer,
+                           error))
       return FALSE;
-    *(int *) field = (int) integer;
+    *(int *)field = (int)integer;
     return TRUE;
   case PW_ROW_NUMBER:
     return pw_number_parse (row->name, text, row->minimum, row->maximum, field, error);
@@ -193,15 +259,14 @@ point_to_numbers (PwWorkloadSynthetic *out) {
   };
   for (gsize i = 0; i < G_N_ELEMENTS (lists); i++)
     if (lists[i].numbers) {
-      *lists[i].pointer = (const double *) (gconstpointer) lists[i].numbers->data;
-      *lists[i].n = (int) lists[i].numbers->len;
+      *lists[i].pointer = (const double *)(gconstpointer)lists[i].numbers->data;
+      *lists[i].n = (int)lists[i].numbers->len;
     }
 }
 
 /* What must be said of a schedule by name, and defaults where it need not. */
 static gboolean
-complete (const PwSettings *settings, gboolean required, PwWorkloadSynthetic *out,
-          GError **error) {
+complete (const PwSettings *settings, gboolean required, PwWorkloadSynthetic *out, GError **error) {
   PwScheduleParams *params = &out->synthetic.params;
   static const char *const needed[] = { "schedule", "ranks", "microbatches" };
   const char *schedule = out->synthetic.schedule;

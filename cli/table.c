@@ -125,10 +125,10 @@ const char *
 pw_format_bytes (int64_t bytes, char text[PW_TEXT_MAX]) {
   static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
   if (bytes < 1024) {
-    g_snprintf (text, PW_TEXT_MAX, bytes == 0 ? "0" : "%d B", (int) bytes);
+    g_snprintf (text, PW_TEXT_MAX, bytes == 0 ? "0" : "%d B", (int)bytes);
     return text;
   }
-  double number = (double) bytes / 1024;
+  double number = (double)bytes / 1024;
   gsize unit = 0;
   for (; number >= 1023.95 && unit + 1 < G_N_ELEMENTS (units); unit++)
     number /= 1024;

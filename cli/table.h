@@ -6,7 +6,7 @@
 /* A table is filled row by row, cell by cell, then printed. Headings that start with '<' have text
  * below them, aligned to the left; the others numbers, to the right. */
 typedef struct PwTable PwTable;
-PwTable *pw_table_new (const char *const *headings); /* NULL-terminated */
+PwTable *pw_table_new (const char *const *headings);            /* NULL-terminated */
 void pw_table_add_column (PwTable *table, const char *heading); /* before the first row */
 void pw_table_row (PwTable *table);
 void pw_table_text (PwTable *table, const char *text); /* NULL: an empty cell */
@@ -24,7 +24,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwTable, pw_table_free)
 #define PW_TEXT_MAX 40
 /* "12.3 ms", "40.2 us", "1.05 s"; unitless: up to six significant digits. */
 const char *pw_format_time (double time, gboolean unitless, char text[PW_TEXT_MAX]);
-const char *pw_format_bytes (int64_t bytes, char text[PW_TEXT_MAX]); /* "1.50 GiB" */
+const char *pw_format_bytes (int64_t bytes, char text[PW_TEXT_MAX]);   /* "1.50 GiB" */
 const char *pw_format_share (double fraction, char text[PW_TEXT_MAX]); /* "27.3%" */
 /* "1.02 T", "175 G": of counts too large to read. */
 const char *pw_format_count (double count, char text[PW_TEXT_MAX]);

@@ -75,7 +75,8 @@ print_facts (const PwTraceDiff *diff, gboolean unitless) {
   pw_print_fact ("start error", "median %s, 95%% below %s of the iteration",
                  pw_format_share (diff->median_start_error, a),
                  pw_format_share (diff->p95_start_error, b));
-  pw_print_fact ("duration error", "median %s", pw_format_share (diff->median_duration_error, share));
+  pw_print_fact ("duration error", "median %s",
+                 pw_format_share (diff->median_duration_error, share));
 }
 
 static void
@@ -101,8 +102,8 @@ print_ranks (const PwTraceDiff *diff, gboolean unitless) {
 
 static void
 print_worst (const PwTraceDiff *diff, gboolean unitless) {
-  static const char *const headings[] = { "rank",    "<action", "start A", "start B",
-                                          "start A-B", "time A", "time B",  NULL };
+  static const char *const headings[]
+      = { "rank", "<action", "start A", "start B", "start A-B", "time A", "time B", NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   char text[PW_ACTION_TEXT_MAX];
   for (int i = 0; i < diff->n_worst; i++) {
@@ -147,8 +148,9 @@ const PwCommand pw_command_trace_diff = {
   .max_arguments = 2,
   .has_json = TRUE,
   .summary = "two traces of one schedule, action by action",
-  .details = "Holds trace A (usually the prediction) against trace B (usually the measurement): end\n"
-             "to end, per rank, and per action. Errors are relative to B's iteration time.",
+  .details
+  = "Holds trace A (usually the prediction) against trace B (usually the measurement): end\n"
+    "to end, per rank, and per action. Errors are relative to B's iteration time.",
   .example = "  pipewright trace diff simulated.json measured.json\n"
              "    where the run left the plan",
   .run = run,

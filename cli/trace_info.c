@@ -74,8 +74,8 @@ static void
 print_text (const PwTrace *trace, const PwTraceSummary *summary) {
   print_facts (trace, summary);
   gboolean unitless = trace->info.unitless, has_memory = trace->memory->len > 0;
-  static const char *const headings[] = { "rank",   "actions", "busy",  "idle",
-                                          "warmup", "steady",  "drain", NULL };
+  static const char *const headings[]
+      = { "rank", "actions", "busy", "idle", "warmup", "steady", "drain", NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   if (has_memory)
     pw_table_add_column (table, "memory peak");

@@ -14,7 +14,7 @@ typedef struct {
 
 static void
 show_progress (const char *stage, double fraction, gpointer data) {
-  pw_progress_show ("%s: %s %3.0f%%", (const char *) data, stage, 100 * fraction);
+  pw_progress_show ("%s: %s %3.0f%%", (const char *)data, stage, 100 * fraction);
 }
 
 static gboolean
@@ -30,8 +30,7 @@ write_traces (const PwValidation *validation, const char *folder, const char *sc
     const PwTrace *trace;
   } files[] = { { "simulated", validation->predicted }, { "measured", validation->measured } };
   for (gsize i = 0; i < G_N_ELEMENTS (files); i++) {
-    g_autofree char *path =
-        g_strdup_printf ("%s/%s-%s.json", folder, base, files[i].suffix);
+    g_autofree char *path = g_strdup_printf ("%s/%s-%s.json", folder, base, files[i].suffix);
     if (!pw_trace_write (files[i].trace, path, error))
       return FALSE;
   }
@@ -82,9 +81,9 @@ add_rows (PwTable *table, const PwValidation *validation, const char *schedule) 
   pw_table_text (table, "bubble");
   pw_table_share (table, validation->predicted_bubble_fraction);
   pw_table_share (table, validation->measured_bubble_fraction);
-  pw_table_printf (table, "%+.2f points",
-                   100 * (validation->predicted_bubble_fraction -
-                          validation->measured_bubble_fraction));
+  pw_table_printf (
+      table, "%+.2f points",
+      100 * (validation->predicted_bubble_fraction - validation->measured_bubble_fraction));
   for (int r = 0; r < validation->n_ranks; r++) {
     int64_t predicted = validation->predicted_peak_memory_bytes[r];
     int64_t measured = validation->measured_peak_memory_bytes[r];
@@ -94,7 +93,7 @@ add_rows (PwTable *table, const PwValidation *validation, const char *schedule) 
     pw_table_bytes (table, predicted);
     pw_table_bytes (table, measured);
     if (measured > 0)
-      pw_table_printf (table, "%+.2f%%", 100 * ((double) predicted / (double) measured - 1));
+      pw_table_printf (table, "%+.2f%%", 100 * ((double)predicted / (double)measured - 1));
     else
       pw_table_text (table, NULL);
   }
@@ -110,9 +109,8 @@ add_rows (PwTable *table, const PwValidation *validation, const char *schedule) 
 
 static PwPlan *
 load_plan (const PwCall *call, const Options *options, const char *schedule, GError **error) {
-  PwPlan *plan = schedule
-                     ? pw_workload_plan_with (call->settings, call->argv[0], schedule, error)
-                     : pw_workload_plan (call->settings, call->argv[0], error);
+  PwPlan *plan = schedule ? pw_workload_plan_with (call->settings, call->argv[0], schedule, error)
+                          : pw_workload_plan (call->settings, call->argv[0], error);
   if (plan)
     pw_execution_set_data (plan, options->data);
   return plan;
@@ -134,8 +132,8 @@ validate (const PwCall *call, const Options *options, const char *schedule, PwLa
     .interrupted = pw_execution_catch_interrupt (),
     .steps = pw_settings_get (call->settings, "steps") ? plan->steps : 0,
   };
-  if (!pw_execution_options (plan, &validate_options.exec, error) ||
-      !pw_execution_check_plan (plan, error))
+  if (!pw_execution_options (plan, &validate_options.exec, error)
+      || !pw_execution_check_plan (plan, error))
     return NULL;
   g_autoptr (PwValidation) validation = pw_validate_run (plan, &validate_options, error);
   pw_progress_clear ();
@@ -146,8 +144,8 @@ validate (const PwCall *call, const Options *options, const char *schedule, PwLa
 
 static void
 print (const PwCall *call, const GPtrArray *validations, const GPtrArray *names, gboolean is_list) {
-  static const char *const headings[] = { "<schedule", "<figure", "predicted", "measured", "<error",
-                                          NULL };
+  static const char *const headings[]
+      = { "<schedule", "<figure", "predicted", "measured", "<error", NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   json_t *rows = json_array ();
   for (guint i = 0; i < validations->len; i++) {
@@ -198,19 +196,18 @@ validate_all (const PwCall *call, const Options *options, GError **error) {
 static int
 run (PwCall *call, GError **error) {
   Options options = { .tolerance = INFINITY };
-  GOptionEntry entries[] = {
-    { "schedules", 0, 0, G_OPTION_ARG_STRING, &options.schedules,
-      "validate each of them, with one profile", "A,B,..." },
-    { "tolerance", 0, 0, G_OPTION_ARG_DOUBLE, &options.tolerance,
-      "largest error of the iteration time, e.g. 0.05; more: exit status 1", "X" },
-    { "trace-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.trace_dir,
-      "write SCHEDULE-simulated.json and SCHEDULE-measured.json", "FOLDER" },
-    { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds,
-      "profiling time for each micro-batch size; default 2", "X" },
-    { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "text to train on, instead of the plan's",
-      "FILE" },
-    G_OPTION_ENTRY_NULL
-  };
+  GOptionEntry entries[]
+      = { { "schedules", 0, 0, G_OPTION_ARG_STRING, &options.schedules,
+            "validate each of them, with one profile", "A,B,..." },
+          { "tolerance", 0, 0, G_OPTION_ARG_DOUBLE, &options.tolerance,
+            "largest error of the iteration time, e.g. 0.05; more: exit status 1", "X" },
+          { "trace-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.trace_dir,
+            "write SCHEDULE-simulated.json and SCHEDULE-measured.json", "FOLDER" },
+          { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds,
+            "profiling time for each micro-batch size; default 2", "X" },
+          { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data,
+            "text to train on, instead of the plan's", "FILE" },
+          G_OPTION_ENTRY_NULL };
   int status = PW_EXIT_DONE;
   if (pw_call_parse (call, entries, error)) {
     if (!(options.tolerance >= 0))
@@ -234,9 +231,10 @@ const PwCommand pw_command_validate = {
   .takes = PW_TAKES_PLAN,
   .has_json = TRUE,
   .summary = "predicted against measured: profiles, simulates, runs",
-  .details = "Profiles the plan on this machine (unless it has \"costs\"), simulates it, trains it for\n"
-             "--steps mini-batches (default 10, after three to warm up), and compares time, bubble,\n"
-             "memory and the start of every action.",
+  .details
+  = "Profiles the plan on this machine (unless it has \"costs\"), simulates it, trains it for\n"
+    "--steps mini-batches (default 10, after three to warm up), and compares time, bubble,\n"
+    "memory and the start of every action.",
   .example = "  pipewright validate examples/gpt-small.json --tolerance 0.1\n"
              "    exit status 0 if the predicted iteration time is within 10% of the measured one",
   .run = run,

@@ -6,8 +6,8 @@ static const struct {
   const char *name;
   PwScheduleOption option;
 } type_options[] = {
-  { "chunks", PW_OPTION_CHUNKS }, { "group", PW_OPTION_GROUP },
-  { "waves", PW_OPTION_WAVES },   { "pieces", PW_OPTION_PIECES },
+  { "chunks", PW_OPTION_CHUNKS },   { "group", PW_OPTION_GROUP },
+  { "waves", PW_OPTION_WAVES },     { "pieces", PW_OPTION_PIECES },
   { "reverse", PW_OPTION_REVERSE }, { "update-every", PW_OPTION_UPDATE_EVERY },
 };
 
@@ -63,9 +63,9 @@ load_plan (const PwSettings *settings, const char *file, const PwScheduleType *o
     } else if (!row->for_plans) {
       pw_usage_fail (error, "--%s is for synthetic costs, without a plan", name);
       return NULL;
-    } else if (g_str_equal (name, "weight-memory") &&
-               !pw_number_parse (name, value, row->minimum, row->maximum,
-                                 &plan->params.weight_memory, error)) {
+    } else if (g_str_equal (name, "weight-memory")
+               && !pw_number_parse (name, value, row->minimum, row->maximum,
+                                    &plan->params.weight_memory, error)) {
       return NULL;
     }
   }
@@ -94,23 +94,24 @@ pw_workload_iterations (const PwSettings *settings, int *iterations, GError **er
   const char *text = pw_settings_get (settings, "iterations");
   const PwSyntheticRow *row = pw__synthetic_row ("iterations");
   int64_t number = 1;
-  if (text && !pw_integer_parse (row->name, text, (int64_t) row->minimum, (int64_t) row->maximum,
-                                 &number, error))
+  if (text
+      && !pw_integer_parse (row->name, text, (int64_t)row->minimum, (int64_t)row->maximum, &number,
+                            error))
     return FALSE;
-  *iterations = (int) number;
+  *iterations = (int)number;
   return TRUE;
 }
 
 gboolean
 pw_workload_check_schedule (const char *option, const char *name, GError **error) {
-  if (pw_schedule_get (name) || strchr (name, '/') || g_str_has_suffix (name, ".csv") ||
-      g_str_equal (name, "-") || g_file_test (name, G_FILE_TEST_EXISTS))
+  if (pw_schedule_get (name) || strchr (name, '/') || g_str_has_suffix (name, ".csv")
+      || g_str_equal (name, "-") || g_file_test (name, G_FILE_TEST_EXISTS))
     return TRUE;
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
   for (const PwScheduleType *const *type = pw_schedule_list (); *type; type++)
-    g_ptr_array_add (names, (gpointer) (*type)->name);
+    g_ptr_array_add (names, (gpointer)(*type)->name);
   g_ptr_array_add (names, NULL);
-  const char *nearest = pw_json_nearest (name, (const char *const *) names->pdata);
+  const char *nearest = pw_json_nearest (name, (const char *const *)names->pdata);
   return pw_input_fail (error, "--%s: there is no schedule \"%s\"%s%s%s", option, name,
                         nearest ? ", did you mean \"" : "", nearest ? nearest : "",
                         nearest ? "\"?" : "");
@@ -122,6 +123,5 @@ pw_workload_name_schedule (PwCall *call, GError **error) {
     pw_settings_set (call->settings, "schedule", call->argv[0]);
   if (pw_settings_get (call->settings, "schedule"))
     return TRUE;
-  return pw_usage_fail (error, "%s: which schedule? Give its name or a file",
-                        call->command->name);
+  return pw_usage_fail (error, "%s: which schedule? Give its name or a file", call->command->name);
 }

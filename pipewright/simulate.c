@@ -4,10 +4,9 @@
 #include "schedules/csv.h"
 #include "schedules/lower.h"
 
-G_DEFINE_QUARK (pw-simulate-error-quark, pw_simulate_error)
+G_DEFINE_QUARK (pw - simulate - error - quark, pw_simulate_error)
 
-static gboolean
-fail (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
+static gboolean fail (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 static gboolean
 fail (GError **error, const char *format, ...) {
@@ -58,20 +57,19 @@ load_schedule (const PwSynthetic *synthetic, GError **error) {
   g_autofree char *text = NULL;
   if (!pw_file_read (synthetic->schedule, &text, NULL, error))
     return NULL;
-  g_autoptr (PwSchedule) schedule =
-      pw_schedule_from_csv (synthetic->schedule, text, NULL, error);
-  if (!schedule ||
-      !check_size ("ranks", synthetic->params.ranks, schedule->ranks, synthetic->schedule, error) ||
-      !check_size ("microbatches", synthetic->params.microbatches, schedule->microbatches,
-                   synthetic->schedule, error))
+  g_autoptr (PwSchedule) schedule = pw_schedule_from_csv (synthetic->schedule, text, NULL, error);
+  if (!schedule
+      || !check_size ("ranks", synthetic->params.ranks, schedule->ranks, synthetic->schedule, error)
+      || !check_size ("microbatches", synthetic->params.microbatches, schedule->microbatches,
+                      synthetic->schedule, error))
     return NULL;
   return g_steal_pointer (&schedule);
 }
 
 static gboolean
 looks_like_file (const char *name) {
-  return strchr (name, '/') || g_str_has_suffix (name, ".csv") || g_str_equal (name, "-") ||
-         g_file_test (name, G_FILE_TEST_EXISTS);
+  return strchr (name, '/') || g_str_has_suffix (name, ".csv") || g_str_equal (name, "-")
+         || g_file_test (name, G_FILE_TEST_EXISTS);
 }
 
 PwSchedule *
@@ -84,8 +82,8 @@ pw_simulate_schedule (const PwSynthetic *synthetic, GError **error) {
   } else {
     schedule = load_schedule (synthetic, error);
   }
-  if (!schedule ||
-      !check_size ("stages", synthetic->stages, schedule->stages, schedule->name, error))
+  if (!schedule
+      || !check_size ("stages", synthetic->stages, schedule->stages, schedule->name, error))
     return NULL;
   return g_steal_pointer (&schedule);
 }
@@ -117,13 +115,12 @@ make_costs (const PwSynthetic *synthetic, const PwSchedule *schedule, const PwSt
             GError **error) {
   g_autofree double *forward = NULL, *backward = NULL, *input = NULL, *weight = NULL;
   if ((synthetic->n_input > 0) != (synthetic->n_weight > 0)) {
-    fail (error, "--%s is missing",
-          synthetic->n_input > 0 ? "backward-weight" : "backward-input");
+    fail (error, "--%s is missing", synthetic->n_input > 0 ? "backward-weight" : "backward-input");
     return NULL;
   }
   gboolean is_split = synthetic->n_input > 0;
-  forward = expand ("forward", synthetic->forward, synthetic->n_forward, 1, synthetic, schedule,
-                    error);
+  forward
+      = expand ("forward", synthetic->forward, synthetic->n_forward, 1, synthetic, schedule, error);
   if (!forward)
     return NULL;
   if (synthetic->n_backward > 0 || !is_split) {
@@ -170,7 +167,7 @@ check_file (const PwSynthetic *synthetic, const PwSchedule *schedule, const PwSt
   if (report->valid)
     return TRUE;
   const PwCheckFinding *finding = &report->findings[0];
-  g_set_error (error, PW_SCHEDULE_ERROR, (int) finding->code, "%s: %s", synthetic->schedule,
+  g_set_error (error, PW_SCHEDULE_ERROR, (int)finding->code, "%s: %s", synthetic->schedule,
                finding->message);
   return FALSE;
 }
@@ -186,7 +183,7 @@ simulate (PwSimulation *simulation, int iterations, double weight_memory, gint64
   input->iterations = MAX (iterations, 1);
   input->weight_memory = weight_memory;
   simulation->result = pw_sim_run (input, error);
-  simulation->wall_seconds = (double) (g_get_monotonic_time () - begin_us) * 1e-6;
+  simulation->wall_seconds = (double)(g_get_monotonic_time () - begin_us) * 1e-6;
   return simulation->result ? simulation : NULL;
 }
 
@@ -205,16 +202,16 @@ pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error) {
     return NULL;
   PwLowerOptions options = { .policy = synthetic->policy, .batched = synthetic->batched };
   simulation->lowered = pw_schedule_lower (compute, edges, &options, error);
-  if (!simulation->lowered ||
-      !simulate (simulation, synthetic->iterations, synthetic->params.weight_memory, begin_us,
-                 error))
+  if (!simulation->lowered
+      || !simulate (simulation, synthetic->iterations, synthetic->params.weight_memory, begin_us,
+                    error))
     return NULL;
   return g_steal_pointer (&simulation);
 }
 
 static PwSimulation *
-simulate_resolved (PwResolvedPlan *resolved, int iterations, double weight_memory,
-                   gint64 begin_us, GError **error) {
+simulate_resolved (PwResolvedPlan *resolved, int iterations, double weight_memory, gint64 begin_us,
+                   GError **error) {
   g_autoptr (PwSimulation) simulation = g_new0 (PwSimulation, 1);
   simulation->resolved = resolved;
   simulation->compute = resolved->compute;

@@ -5,8 +5,9 @@
 
 #define PW_SIMULATE_ERROR (pw_simulate_error_quark ())
 GQuark pw_simulate_error_quark (void);
-typedef enum { PW_SIMULATE_ERROR_VALUE /* synthetic costs that do not fit the schedule */ }
-    PwSimulateError;
+typedef enum {
+  PW_SIMULATE_ERROR_VALUE /* synthetic costs that do not fit the schedule */
+} PwSimulateError;
 
 /* Synthetic costs as the commands take them. Lists have one entry, or one per stage. */
 typedef struct {
@@ -18,8 +19,8 @@ typedef struct {
   int n_forward, n_backward, n_input, n_weight; /* 0: not given */
   double overlapped, latency, message_bytes, bandwidth;
   int iterations;
-  gboolean per_rank;       /* lists have an entry per rank: its share of the model, divided by the
-                              schedule's chunks */
+  gboolean per_rank; /* lists have an entry per rank: its share of the model, divided by the
+                        schedule's chunks */
   PwPolicy policy;
   gboolean batched;
 } PwSynthetic;

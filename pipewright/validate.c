@@ -18,9 +18,9 @@ report_profile (double fraction, gpointer data) {
 
 static void
 report_step (int64_t step, double loss, double iteration_s, gpointer data) {
-  (void) loss, (void) iteration_s;
+  (void)loss, (void)iteration_s;
   const Progress *progress = data;
-  progress->options->progress ("run", (double) (step + 1) / (double) progress->steps,
+  progress->options->progress ("run", (double)(step + 1) / (double)progress->steps,
                                progress->options->progress_data);
 }
 
@@ -60,9 +60,8 @@ find_costs (const PwPlan *plan, const PwValidateOptions *options, GError **error
 /* Steps are separated by a barrier in a run, so what is predicted is one iteration alone. */
 static PwSimulation *
 predict (const PwPlan *plan, PwLayerCosts *layer_costs, GError **error) {
-  PwResolveOptions options = { .mode = PW_MODE_TRAINING,
-                               .updates = TRUE,
-                               .layer_costs = layer_costs };
+  PwResolveOptions options
+      = { .mode = PW_MODE_TRAINING, .updates = TRUE, .layer_costs = layer_costs };
   PwResolvedPlan *resolved = pw_plan_resolve (plan, &options, error);
   return resolved ? pw_simulate_resolved (resolved, 1, error) : NULL;
 }
@@ -80,7 +79,7 @@ measure (const PwPlan *plan, const PwResolvedPlan *resolved, const PwValidateOpt
                            .progress = options->progress ? report_step : NULL,
                            .progress_data = &progress,
                            .interrupted = options->interrupted };
-  train.exec.trace_iterations = (int) MIN (steps, G_MAXINT);
+  train.exec.trace_iterations = (int)MIN (steps, G_MAXINT);
   if (!pw_train_run (&train, &validation->train, error))
     return FALSE;
   validation->measured = g_steal_pointer (&validation->train->trace);
@@ -93,8 +92,8 @@ compare (PwValidation *validation, const PwSimResult *predicted) {
   const PwTraceDiff *diff = validation->diff;
   validation->predicted_iteration_time = predicted->iteration_time;
   validation->measured_iteration_time = measured->iteration_time;
-  validation->relative_error =
-      (predicted->iteration_time - measured->iteration_time) / measured->iteration_time;
+  validation->relative_error
+      = (predicted->iteration_time - measured->iteration_time) / measured->iteration_time;
   validation->predicted_bubble_fraction = diff->a_bubble_fraction;
   validation->measured_bubble_fraction = diff->b_bubble_fraction;
   validation->n_ranks = predicted->ranks;

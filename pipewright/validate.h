@@ -24,6 +24,7 @@ typedef struct {
   int n_ranks;
   int64_t *predicted_peak_memory_bytes, *measured_peak_memory_bytes;
 } PwValidation;
-PwValidation *pw_validate_run (const PwPlan *plan, const PwValidateOptions *options, GError **error);
+PwValidation *pw_validate_run (const PwPlan *plan, const PwValidateOptions *options,
+                               GError **error);
 void pw_validation_free (PwValidation *validation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwValidation, pw_validation_free)

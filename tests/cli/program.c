@@ -18,17 +18,25 @@ scratch_folder (void) {
   return folder;
 }
 
+static void
+remove_folder (const char *path) {
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+  while ((name = g_dir_read_name (dir))) {
+    g_autofree char *entry = g_build_filename (path, name, NULL);
+    if (g_file_test (entry, G_FILE_TEST_IS_DIR) && !g_file_test (entry, G_FILE_TEST_IS_SYMLINK))
+      remove_folder (entry);
+    else
+      g_remove (entry);
+  }
+  g_rmdir (path);
+}
+
 void
 scratch_remove (void) {
   if (!folder)
     return;
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-  while ((name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-    g_remove (path);
-  }
-  g_rmdir (folder);
+  remove_folder (folder);
   g_clear_pointer (&folder, g_free);
 }
 
@@ -126,6 +134,6 @@ json_keys (json_t *object) {
   const char *key;
   json_t *value;
   json_object_foreach (object, key, value)
-    g_string_append_printf (keys, "%s%s", keys->len ? "," : "", key);
+      g_string_append_printf (keys, "%s%s", keys->len ? "," : "", key);
   return g_string_free (keys, FALSE);
 }

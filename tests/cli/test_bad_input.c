@@ -1,5 +1,5 @@
-/* Wrong calls and broken files: the exit status, one line that says what and where, a hint where the
- * call itself is wrong, and no file left behind. */
+/* Wrong calls and broken files: the exit status, one line that says what and where, a hint where
+ * the call itself is wrong, and no file left behind. */
 #include "program.h"
 #include <string.h>
 
@@ -95,9 +95,9 @@ static void
 check_lines (const char *arguments, const char *err, const char *message) {
   g_auto (GStrv) lines = g_strsplit (err, "\n", -1);
   guint n = g_strv_length (lines) - 1; /* the text ends with a newline */
-  if (!g_str_has_suffix (err, "\n") || n < 1 || n > 2 ||
-      !g_str_has_prefix (lines[0], "pipewright: ") ||
-      (n == 2 && !g_str_has_prefix (lines[1], "Try \"pipewright")))
+  if (!g_str_has_suffix (err, "\n") || n < 1 || n > 2
+      || !g_str_has_prefix (lines[0], "pipewright: ")
+      || (n == 2 && !g_str_has_prefix (lines[1], "Try \"pipewright")))
     g_error ("pipewright %s: standard error is\n%s", arguments, err);
   if (!g_regex_match_simple (message, lines[0], 0, 0))
     g_error ("pipewright %s: \"%s\" is not in: %s", arguments, message, lines[0]);
@@ -135,10 +135,8 @@ test_cases (void) {
 static const struct {
   const char *text, *code;
 } schedules[] = {
-  { "0F0,nonsense\n", "syntax" },
-  { "", "syntax" },
-  { "0F0,0B0\n1F0\n", "missing" },
-  { "0F0,0F0,0B0\n1F0,1B0\n", "duplicate" },
+  { "0F0,nonsense\n", "syntax" },         { "", "syntax" },
+  { "0F0,0B0\n1F0\n", "missing" },        { "0F0,0F0,0B0\n1F0,1B0\n", "duplicate" },
   { "0F0,0B0\n1B0,1F0\n", "dependency" },
 };
 
@@ -157,8 +155,9 @@ test_check_codes (void) {
     json_array_foreach (errors, k, error) {
       g_autofree char *keys = json_keys (error);
       g_assert_cmpstr (keys, ==, "code,rank,action,message");
-      found = found || g_strcmp0 (json_string_value (json_object_get (error, "code")),
-                                  schedules[i].code) == 0;
+      found = found
+              || g_strcmp0 (json_string_value (json_object_get (error, "code")), schedules[i].code)
+                     == 0;
     }
     if (!found)
       g_error ("no %s in %s", schedules[i].code, outcome.out);

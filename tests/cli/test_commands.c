@@ -15,7 +15,8 @@ static const struct {
   { "schedule check 1f1b --p2p-policy all", "rendezvous", "valid,policies,accumulation,errors" },
   { "schedule export 1f1b --ranks 2 --microbatches 2", "0F0,0F1,0B0,0B1\n", NULL },
   { "schedule export 1f1b --ranks 2 --microbatches 2 --lowered", "SEND_F", NULL },
-  { "schedule import good.csv", "0F0,0B0\n", "ranks,stages,microbatches,chunks,lowered,mode,actions" },
+  { "schedule import good.csv", "0F0,0B0\n",
+    "ranks,stages,microbatches,chunks,lowered,mode,actions" },
   { "simulate --schedule 1f1b --ranks 4 --microbatches 8", "iteration time",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
     "longest_rank_span,peak_activations,actions,events,wall_seconds,per_rank" },
@@ -43,8 +44,8 @@ static const struct {
 static void
 prepare (void) {
   scratch_write ("good.csv", "0F0,0B0\n1F0,1B0\n");
-  g_autofree char *text =
-      program_output ("simulate --schedule 1f1b --ranks 2 --microbatches 4 --trace simulated.json");
+  g_autofree char *text = program_output (
+      "simulate --schedule 1f1b --ranks 2 --microbatches 4 --trace simulated.json");
 }
 
 static void
@@ -52,7 +53,8 @@ test_tables (void) {
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++) {
     g_autofree char *text = program_output ("%s", commands[i].arguments);
     if (!strstr (text, commands[i].contains))
-      g_error ("pipewright %s: no \"%s\" in\n%s", commands[i].arguments, commands[i].contains, text);
+      g_error ("pipewright %s: no \"%s\" in\n%s", commands[i].arguments, commands[i].contains,
+               text);
   }
 }
 
@@ -70,10 +72,8 @@ test_json (void) {
 
 static void
 test_rank_keys (void) {
-  g_autoptr (json_t) object =
-      program_json ("simulate --schedule 1f1b --ranks 2 --microbatches 2");
-  g_autofree char *keys =
-      json_keys (json_array_get (json_object_get (object, "per_rank"), 0));
+  g_autoptr (json_t) object = program_json ("simulate --schedule 1f1b --ranks 2 --microbatches 2");
+  g_autofree char *keys = json_keys (json_array_get (json_object_get (object, "per_rank"), 0));
   g_assert_true (g_str_has_prefix (
       keys, "rank,busy_time,idle_time,warmup_idle,steady_idle,drain_idle,idle_by_cause,"
             "peak_activations,peak_memory_bytes,span"));
@@ -120,8 +120,8 @@ test_pictures (void) {
     return;
   }
   g_autofree char *exported = program_output ("schedule export 1f1b -o a.svg");
-  g_autofree char *simulated = program_output (
-      "simulate examples/gpt-tiny.json --plot b.svg --trace gpt.json");
+  g_autofree char *simulated
+      = program_output ("simulate examples/gpt-tiny.json --plot b.svg --trace gpt.json");
   g_autofree char *plotted = program_output ("plot gpt.json gpt.json --memory -o c.png");
   g_assert_true (scratch_has ("a.svg"));
   g_assert_true (scratch_has ("b.svg"));
@@ -178,7 +178,8 @@ test_group_help (void) {
 static void
 test_version (void) {
   g_autofree char *version = program_output ("--version");
-  g_assert_true (g_regex_match_simple ("\\Apipewright [0-9]+\\.[0-9]+\\.[0-9]+\n\\z", version, 0, 0));
+  g_assert_true (
+      g_regex_match_simple ("\\Apipewright [0-9]+\\.[0-9]+\\.[0-9]+\n\\z", version, 0, 0));
 }
 
 int

@@ -7,8 +7,8 @@
 
 static void
 test_run_json (void) {
-  g_autoptr (json_t) object =
-      program_json ("run examples/mlp-tiny.json --steps 3 --trace run.json --log run.csv");
+  g_autoptr (json_t) object
+      = program_json ("run examples/mlp-tiny.json --steps 3 --trace run.json --log run.csv");
   g_autofree char *keys = json_keys (object);
   g_assert_true (g_str_has_prefix (
       keys, "losses,iteration_time,tokens_or_samples_per_second,parameters_sha256,per_rank"));
@@ -38,9 +38,9 @@ parameters (const char *options) {
 static void
 test_same_parameters (void) {
   g_autofree char *first = parameters ("--schedule gpipe");
-  static const char *const others[] = { "--schedule 1f1b", "--schedule naive",
-                                        "--schedule 1f1b --ranks 1", "--no-pinning",
-                                        "--recompute stage", "--p2p-policy shared-stream" };
+  static const char *const others[]
+      = { "--schedule 1f1b", "--schedule naive",  "--schedule 1f1b --ranks 1",
+          "--no-pinning",    "--recompute stage", "--p2p-policy shared-stream" };
   for (gsize i = 0; i < G_N_ELEMENTS (others); i++) {
     g_test_message ("%s", others[i]);
     g_autofree char *other = parameters (others[i]);
@@ -52,11 +52,10 @@ test_same_parameters (void) {
 
 static void
 test_profile (void) {
-  g_autofree char *text =
-      program_output ("profile examples/mlp-tiny.json -o costs.json --seconds 0.05 --sizes 4,16");
+  g_autofree char *text
+      = program_output ("profile examples/mlp-tiny.json -o costs.json --seconds 0.05 --sizes 4,16");
   g_assert_nonnull (strstr (text, "micro-batch of 16 samples"));
-  g_autofree char *used =
-      program_output ("simulate examples/mlp-tiny.json --costs costs.json");
+  g_autofree char *used = program_output ("simulate examples/mlp-tiny.json --costs costs.json");
   g_assert_nonnull (strstr (used, "iteration time"));
 }
 
@@ -77,9 +76,9 @@ test_validate (void) {
 
 static void
 test_validate_missed (void) {
-  g_auto (Outcome) outcome = program_run (
-      "validate examples/mlp-tiny.json --steps 2 --seconds 0.05 --tolerance 0 "
-      "--schedules gpipe,1f1b --json");
+  g_auto (Outcome) outcome
+      = program_run ("validate examples/mlp-tiny.json --steps 2 --seconds 0.05 --tolerance 0 "
+                     "--schedules gpipe,1f1b --json");
   g_assert_cmpint (outcome.status, ==, 1);
   g_autoptr (json_t) object = json_loads (outcome.out, 0, NULL);
   g_assert_cmpuint (json_array_size (json_object_get (object, "rows")), ==, 2);
@@ -88,9 +87,14 @@ test_validate_missed (void) {
 /* Runs without end until its first step is printed, then gets SIGINT. */
 static void
 test_interrupt (void) {
-  char *argv[] = { (char *) PW_PROGRAM,  (char *) "run",     (char *) "examples/gpt-tiny.json",
-                   (char *) "--steps",   (char *) "1000000", (char *) "--trace",
-                   (char *) "stop.json", NULL };
+  char *argv[] = { (char *)PW_PROGRAM,
+                   (char *)"run",
+                   (char *)"examples/gpt-tiny.json",
+                   (char *)"--steps",
+                   (char *)"1000000",
+                   (char *)"--trace",
+                   (char *)"stop.json",
+                   NULL };
   GPid child;
   int out;
   g_autoptr (GError) error = NULL;
@@ -120,8 +124,7 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/running/run-prints-json", test_run_json);
   g_test_add_func ("/cli/running/run-prints-first-and-last-step", test_run_text);
-  g_test_add_func ("/cli/running/schedules-and-ranks-leave-equal-parameters",
-                   test_same_parameters);
+  g_test_add_func ("/cli/running/schedules-and-ranks-leave-equal-parameters", test_same_parameters);
   g_test_add_func ("/cli/running/a-profile-is-what-simulate-takes", test_profile);
   g_test_add_func ("/cli/running/validate-compares-and-keeps-traces", test_validate);
   g_test_add_func ("/cli/running/a-missed-tolerance-is-status-1", test_validate_missed);

@@ -25,14 +25,14 @@ check_sums (json_t *result) {
   json_array_foreach (ranks, i, rank) {
     double idle = json_number_at (rank, "idle_time");
     assert_near (json_number_at (rank, "busy_time") + idle, iteration);
-    assert_near (json_number_at (rank, "warmup_idle") + json_number_at (rank, "steady_idle") +
-                     json_number_at (rank, "drain_idle"),
+    assert_near (json_number_at (rank, "warmup_idle") + json_number_at (rank, "steady_idle")
+                     + json_number_at (rank, "drain_idle"),
                  idle);
     double causes = 0;
     const char *key;
     json_t *value;
-    json_object_foreach (json_object_get (rank, "idle_by_cause"), key, value)
-      causes += json_number_value (value);
+    json_object_foreach (json_object_get (rank, "idle_by_cause"), key, value) causes
+        += json_number_value (value);
     assert_near (causes, idle);
   }
 }
@@ -43,8 +43,7 @@ check_closed_form (const PwScheduleType *type, const PwScheduleParams *params, j
   double bubble = type->bubble_time ? type->bubble_time (params) : NAN;
   if (!isfinite (bubble))
     return;
-  const char *key =
-      g_str_equal (type->measure, "span") ? "longest_rank_span" : "iteration_time";
+  const char *key = g_str_equal (type->measure, "span") ? "longest_rank_span" : "iteration_time";
   double measured = json_number_at (result, key) - json_number_at (result, "ideal_time");
   g_assert_cmpfloat_with_epsilon (measured, bubble, 1e-6);
 }
@@ -77,9 +76,9 @@ test_closed_forms (void) {
 static void
 test_latency (void) {
   /* A message in each direction between the two ranks is on the critical path. */
-  g_autoptr (json_t) result =
-      program_json ("simulate --schedule naive --ranks 2 --microbatches 3 --p2p-latency 0.5 "
-                    "--message-bytes 10 --bandwidth 20 --links");
+  g_autoptr (json_t) result
+      = program_json ("simulate --schedule naive --ranks 2 --microbatches 3 --p2p-latency 0.5 "
+                      "--message-bytes 10 --bandwidth 20 --links");
   assert_near (json_number_at (result, "iteration_time"), 3 * (2 + 4 + 2 * 1));
   json_t *link = json_array_get (json_object_get (result, "links"), 0);
   assert_near (json_number_at (link, "time"), 3);
@@ -105,8 +104,8 @@ test_file (void) {
 static void
 test_iterations (void) {
   g_autoptr (json_t) one = program_json ("simulate --schedule gpipe --ranks 2 --microbatches 4");
-  g_autoptr (json_t) many =
-      program_json ("simulate --schedule gpipe --ranks 2 --microbatches 4 --iterations 5");
+  g_autoptr (json_t) many
+      = program_json ("simulate --schedule gpipe --ranks 2 --microbatches 4 --iterations 5");
   g_assert_cmpfloat (json_number_at (many, "iteration_time"), <=,
                      json_number_at (one, "iteration_time"));
   g_assert_cmpfloat (json_number_at (many, "actions"), ==, 5 * json_number_at (one, "actions"));
@@ -114,8 +113,8 @@ test_iterations (void) {
 
 static void
 test_critical_path (void) {
-  g_autoptr (json_t) result =
-      program_json ("simulate --schedule 1f1b --ranks 4 --microbatches 8 --critical-path");
+  g_autoptr (json_t) result
+      = program_json ("simulate --schedule 1f1b --ranks 4 --microbatches 8 --critical-path");
   json_t *path = json_object_get (result, "critical_path");
   gsize n = json_array_size (path);
   g_assert_cmpuint (n, >, 0);
@@ -126,21 +125,21 @@ test_critical_path (void) {
 
 static void
 test_best (void) {
-  g_autoptr (json_t) result =
-      program_json ("compare --schedules naive,gpipe,1f1b --ranks 4 --microbatches 8");
+  g_autoptr (json_t) result
+      = program_json ("compare --schedules naive,gpipe,1f1b --ranks 4 --microbatches 8");
   g_assert_cmpstr (json_string_value (json_object_get (result, "best")), ==, "1f1b");
   g_assert_cmpuint (json_array_size (json_object_get (result, "rows")), ==, 3);
 }
 
 static void
 test_memory_limit (void) {
-  g_auto (Outcome) over =
-      program_run ("simulate --schedule gpipe --ranks 4 --microbatches 8 --memory-limit 4");
+  g_auto (Outcome) over
+      = program_run ("simulate --schedule gpipe --ranks 4 --microbatches 8 --memory-limit 4");
   g_assert_cmpint (over.status, ==, 1);
-  g_autofree char *within =
-      program_output ("simulate --schedule 1f1b --ranks 4 --microbatches 8 --memory-limit 4");
-  g_autoptr (json_t) rows = program_json (
-      "compare --schedules gpipe,1f1b --ranks 4 --microbatches 8 --memory-limit 4");
+  g_autofree char *within
+      = program_output ("simulate --schedule 1f1b --ranks 4 --microbatches 8 --memory-limit 4");
+  g_autoptr (json_t) rows
+      = program_json ("compare --schedules gpipe,1f1b --ranks 4 --microbatches 8 --memory-limit 4");
   json_t *first = json_array_get (json_object_get (rows, "rows"), 0);
   g_assert_nonnull (json_object_get (first, "error"));
 }
