@@ -292,17 +292,36 @@ finish_graph (const Build *build, const int32_t *place, int32_t n_nodes) {
 }
 
 static void
-name_cycle (const PwSimLayout *layout, const GArray *cycle, GError **error) {
-  g_autoptr (GString) text = g_string_new (NULL);
+name_action (const PwSimLayout *layout, int64_t id, GString *text) {
   char name[PW_ACTION_TEXT_MAX];
+  int rank = pw__sim_rank_of (layout, id);
+  g_string_append_printf (text, "%s (rank %d, action %" G_GINT64_FORMAT ")",
+                          pw_action_format (pw__sim_action (layout, rank, id), name), rank,
+                          id - layout->offset[rank]);
+}
+
+/* Each action of the cycle, a message by both its ends, and the first once more. */
+static void
+name_cycle (const Build *build, const GArray *cycle, GError **error) {
+  const PwSimLayout *layout = build->layout;
+  g_autoptr (GString) text = g_string_new (NULL);
+  guint first = 0;
+  while (g_array_index (cycle, int32_t, first) >= layout->n_actions)
+    first++;
   for (guint i = 0; i <= cycle->len; i++) {
-    int32_t id = g_array_index (cycle, int32_t, i % cycle->len);
+    int32_t id = g_array_index (cycle, int32_t, (first + i) % cycle->len);
     if (id >= layout->n_actions)
       continue;
-    int rank = pw__sim_rank_of (layout, id);
-    g_string_append_printf (text, "%srank %d, action %" G_GINT64_FORMAT " (%s)",
-                            text->len == 0 ? "" : " waits for ", rank, id - layout->offset[rank],
-                            pw_action_format (pw__sim_action (layout, rank, id), name));
+    g_string_append (text, i == 0 ? "" : " waits for ");
+    name_action (layout, id, text);
+    PwAction action = pw__sim_action (layout, pw__sim_rank_of (layout, id), id);
+    if (!pw__sim_is_message (action))
+      continue;
+    int64_t slot = pw__sim_slot (layout, pw__sim_channel (layout, action), action);
+    if (build->index->recv[slot] >= 0) {
+      g_string_append (text, " to ");
+      name_action (layout, build->index->recv[slot], text);
+    }
   }
   g_set_error (error, PW_SIM_ERROR, PW_SIM_ERROR_DEADLOCK, "deadlock under %s: %s",
                pw_policies[layout->schedule->policy].name, text->str);
@@ -325,7 +344,7 @@ pw__sim_graph_new (const PwSimLayout *layout, const PwSimIndex *index, gboolean 
     g_autofree int32_t *place = g_new (int32_t, build.n + 1);
     int32_t n_nodes = pw__sim_order (build.n, build.a, build.b, place, cycle);
     if (n_nodes < 0)
-      name_cycle (layout, cycle, error);
+      name_cycle (&build, cycle, error);
     else
       graph = finish_graph (&build, place, n_nodes);
   }

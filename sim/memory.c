@@ -8,6 +8,11 @@ typedef struct {
   int64_t bytes;
 } Release;
 
+/* What happens at once. */
+typedef struct {
+  int64_t stash, boundary;
+} Change;
+
 typedef struct {
   const PwSimLayout *layout;
   const PwSimIndex *index;
@@ -88,14 +93,14 @@ hold (Memory *memory, int64_t bytes, double until) {
 }
 
 static void
-change (Memory *memory, double time, int64_t stash, int64_t boundary) {
+apply (Memory *memory, double time, Change change) {
   release_until (memory, time);
   memory->clock = time;
-  if (stash == 0 && boundary == 0)
+  if (change.stash == 0 && change.boundary == 0)
     return;
-  memory->bytes[PW_MEMORY_STASH] += stash;
-  memory->bytes[PW_MEMORY_BOUNDARY] += boundary;
-  memory->total += stash + boundary;
+  memory->bytes[PW_MEMORY_STASH] += change.stash;
+  memory->bytes[PW_MEMORY_BOUNDARY] += change.boundary;
+  memory->total += change.stash + change.boundary;
   note_state (memory, time);
 }
 
@@ -115,12 +120,12 @@ own_input (const Memory *memory, PwAction action, int64_t bytes) {
   return layout->input_start[port] == layout->input_start[port + 1] ? bytes : 0;
 }
 
-/* When an action starts: what is there while it runs. */
+/* What starts with ACTION. */
 static void
-start_action (Memory *memory, PwAction action, double time) {
+add_start (const Memory *memory, PwAction action, Change *change) {
   const PwStageCost *cost = &memory->costs->stage[action.stage];
   int64_t stash = 0, boundary = 0;
-  switch ((PwActionKind)action.kind) {
+  switch ((PwActionKind) action.kind) {
   case PW_ACTION_FORWARD:
     boundary = own_input (memory, action, cost->input_bytes);
     stash = cost->forward_peak_bytes;
@@ -142,7 +147,8 @@ start_action (Memory *memory, PwAction action, double time) {
   default:
     break;
   }
-  change (memory, time, stash / memory->pieces, boundary / memory->pieces);
+  change->stash += stash / memory->pieces;
+  change->boundary += boundary / memory->pieces;
 }
 
 /* What ACTION made is handed over: inside the rank at once, else it is HELD until the last message
@@ -168,8 +174,9 @@ hand_over (Memory *memory, PwAction action, int64_t held, double time) {
   return added + held;
 }
 
+/* What ends with ACTION, and what it leaves. */
 static void
-end_action (Memory *memory, PwAction action, double time) {
+add_end (Memory *memory, PwAction action, double time, Change *change) {
   const PwStageCost *cost = &memory->costs->stage[action.stage];
   int pieces = memory->pieces;
   int64_t stash = 0, boundary = 0;
@@ -202,7 +209,8 @@ end_action (Memory *memory, PwAction action, double time) {
   default:
     break;
   }
-  change (memory, time, stash, boundary);
+  change->stash += stash;
+  change->boundary += boundary;
 }
 
 /* What stays for the whole run. */
@@ -241,16 +249,20 @@ add_rank (Memory *memory, int r) {
   for (int64_t id = layout->offset[r]; id < layout->offset[r + 1];) {
     const PwAction *at = layout->list[r] + (id - layout->offset[r]);
     if (pw__sim_is_message (*at)) {
+      Change arrival = { .boundary = memory->share[pw__sim_channel (layout, *at)] };
       if (!pw__sim_is_send (*at))
-        change (memory, memory->clock, 0, memory->share[pw__sim_channel (layout, *at)]);
+        apply (memory, memory->clock, arrival);
       id++;
       continue;
     }
     int width = pw__sim_is_pair (layout, r, id) ? 2 : 1;
+    Change at_start = { 0 }, at_end = { 0 };
     for (int i = 0; i < width; i++)
-      start_action (memory, at[i], start[id]);
+      add_start (memory, at[i], &at_start);
+    apply (memory, start[id], at_start);
     for (int i = 0; i < width; i++)
-      end_action (memory, at[i], end[id]);
+      add_end (memory, at[i], end[id], &at_end);
+    apply (memory, end[id], at_end);
     id += width;
   }
   release_until (memory, G_MAXDOUBLE);

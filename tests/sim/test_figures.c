@@ -1,0 +1,200 @@
+#include "cases.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "schedules/check.h"
+
+typedef struct {
+  double forward, backward;
+} Costs;
+static const Costs costs[] = { { 1, 2 }, { 1, 1 }, { 2, 1 }, { 3, 5 }, { 0.5, 0.25 } };
+
+static void
+assert_near (double a, double b) {
+  g_assert_cmpfloat_with_epsilon (a, b, 1e-9 * (1 + fabs (a) + fabs (b)));
+}
+
+/* SCHEDULES: the bubble is the iteration's time beyond one rank's busy time. */
+static void
+test_closed_forms (gconstpointer data) {
+  const PwScheduleType *type = pw_schedule_get (data);
+  for (int P = 1; P <= 8; P++)
+    for (int M = 1; M <= 5 * P; M++)
+      for (gsize i = 0; i < G_N_ELEMENTS (costs); i++) {
+        PwScheduleParams params;
+        pw_schedule_params_init (&params);
+        params.ranks = P;
+        params.microbatches = M;
+        params.F = costs[i].forward;
+        params.I = params.W = costs[i].backward / 2;
+        g_autoptr (Case) c
+            = case_named (data, P, M, costs[i].forward, costs[i].backward, 0, PW_POLICY_PER_EDGE);
+        g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+        g_assert_cmpfloat (result->iteration_time - result->rank[0].busy_time, ==,
+                           type->bubble_time (&params));
+        for (int rank = 0; rank < P; rank++)
+          g_assert_cmpfloat (result->rank[rank].peak_activations, ==,
+                             type->peak_activations (&params, rank));
+        g_assert_cmpint (result->actions, ==, pw_schedule_count_actions (c->lowered));
+      }
+}
+
+/* With links that are faster than any compute: every micro-batch of `naive` crosses all of them
+ * twice, the first and last of `gpipe` only. */
+static void
+test_links (void) {
+  for (int P = 1; P <= 6; P++)
+    for (int M = 1; M <= 3 * P; M++) {
+      double F = 1, B = 2, L = 0.5;
+      g_autoptr (Case) naive = case_named ("naive", P, M, F, B, L, PW_POLICY_PER_EDGE);
+      g_autoptr (PwSimResult) a = run_with (naive, PW_SIM_ENGINE_AUTO);
+      g_assert_cmpfloat (a->iteration_time, ==, M * (P * (F + B) + 2 * (P - 1) * L));
+      g_autoptr (Case) gpipe = case_named ("gpipe", P, M, F, B, L, PW_POLICY_PER_EDGE);
+      g_autoptr (PwSimResult) b = run_with (gpipe, PW_SIM_ENGINE_AUTO);
+      g_assert_cmpfloat (b->iteration_time, ==, M * (F + B) + (P - 1) * (F + B + 2 * L));
+    }
+}
+
+/* In the steady state of 1f1b rank 0 starts its next P micro-batches when those of the round before
+ * are back, each message of the round trip included. */
+static void
+test_links_1f1b (void) {
+  for (int P = 2; P <= 6; P++)
+    for (int M = 3 * P; M <= 4 * P; M++) {
+      double F = 1, B = 2, L = 0.25;
+      g_autoptr (Case) shorter = case_named ("1f1b", P, M, F, B, L, PW_POLICY_PER_EDGE);
+      g_autoptr (Case) longer = case_named ("1f1b", P, M + P, F, B, L, PW_POLICY_PER_EDGE);
+      g_autoptr (PwSimResult) a = run_with (shorter, PW_SIM_ENGINE_AUTO);
+      g_autoptr (PwSimResult) b = run_with (longer, PW_SIM_ENGINE_AUTO);
+      g_assert_cmpfloat (b->iteration_time - a->iteration_time, ==, P * (F + B) + 2 * (P - 1) * L);
+    }
+}
+
+static void
+assert_identities (const PwSimResult *result, int iterations) {
+  double busy = 0, last = 0, longest = 0;
+  for (int r = 0; r < result->ranks; r++) {
+    const PwSimRank *rank = &result->rank[r];
+    double by_cause = 0;
+    for (int cause = 0; cause < PW_IDLE_N; cause++) {
+      g_assert_cmpfloat (rank->idle_by_cause[cause], >=, 0);
+      by_cause += rank->idle_by_cause[cause];
+    }
+    assert_near (rank->warmup_idle + rank->steady_idle + rank->drain_idle, rank->idle_time);
+    assert_near (by_cause, rank->idle_time);
+    assert_near (rank->busy_time + rank->idle_time, result->total_time);
+    assert_near (rank->span, rank->last_end - rank->first_start);
+    g_assert_cmpfloat (rank->recompute_time, <=, rank->busy_time);
+    busy += rank->busy_time;
+    last = MAX (last, rank->last_end);
+    longest = MAX (longest, rank->span);
+  }
+  g_assert_cmpfloat (result->total_time, ==, last);
+  g_assert_cmpfloat (result->longest_rank_span, ==, longest);
+  assert_near (result->ideal_time, busy / iterations / result->ranks);
+  assert_near (result->bubble_fraction,
+               1 - busy / iterations / (result->ranks * result->iteration_time));
+  assert_near (result->bubble_ratio,
+               (result->iteration_time - result->ideal_time) / result->ideal_time);
+}
+
+static void
+test_identities (void) {
+  for (int i = 0; i < 300; i++) {
+    g_autoptr (Case) c = case_random ();
+    costs_randomise (c->costs, FALSE);
+    c->input.iterations = g_test_rand_int_range (1, 4);
+    if (g_test_rand_int_range (0, 2))
+      for (int e = 0; e < c->costs->n_edges; e++)
+        c->costs->link[e].sharing = g_test_rand_int_range (0, 3);
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    assert_identities (result, c->input.iterations);
+  }
+}
+
+static void
+test_peaks (void) {
+  for (int i = 0; i < 200; i++) {
+    g_autoptr (Case) c = case_random ();
+    c->input.weight_memory = 0.25 * g_test_rand_int_range (0, 5);
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    g_autofree double *peaks = g_new (double, c->lowered->ranks);
+    pw_schedule_peak_activations (c->lowered, c->input.weight_memory, peaks);
+    for (int rank = 0; rank < result->ranks; rank++)
+      assert_near (result->rank[rank].peak_activations, peaks[rank]);
+  }
+}
+
+/* Without a barrier the next iteration's warm-up fills this one's drain: rank by rank the lists
+ * follow each other, so the first rank is the bottleneck of a balanced pipeline. */
+static void
+test_iterations (void) {
+  for (int P = 1; P <= 5; P++) {
+    int M = 3 * P;
+    g_autoptr (Case) c = case_named ("gpipe", P, M, 1, 2, 0, PW_POLICY_PER_EDGE);
+    for (int K = 2; K <= 4; K++) {
+      c->input.iterations = K;
+      g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+      /* Rank 0 starts again when its last backward, the iteration's end, is over. */
+      double once = 3 * M + 3 * (P - 1);
+      g_assert_cmpfloat (result->total_time, ==, K * once);
+      g_assert_cmpfloat (result->iteration_time, ==, once);
+      g_assert_cmpint (result->actions, ==, K * pw_schedule_count_actions (c->lowered));
+    }
+    g_autoptr (Case) inference = case_named ("forward-only", P, M, 1, 2, 0, PW_POLICY_PER_EDGE);
+    inference->input.iterations = 3;
+    g_autoptr (PwSimResult) result = run_with (inference, PW_SIM_ENGINE_AUTO);
+    g_assert_cmpfloat (result->iteration_time, ==, M);
+    g_assert_cmpfloat (result->bubble_fraction, ==, 0);
+    g_assert_cmpfloat (result->total_time, ==, 3 * M + P - 1);
+  }
+}
+
+static void
+test_unequal_stages (void) {
+  g_autoptr (Case) c = case_named ("gpipe", 3, 10, 1, 1, 0, PW_POLICY_PER_EDGE);
+  c->costs->stage[1].forward = 4;
+  c->costs->stage[2].backward = 3;
+  g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+  /* 10 micro-batches through the slowest stage, once through the others, each way. */
+  g_assert_cmpfloat (result->iteration_time, ==, (10 * 4 + 1 + 1) + (10 * 3 + 1 + 1));
+}
+
+/* Recomputation: busy, but not counted as an action. */
+static void
+test_recomputation (void) {
+  g_autoptr (Case) plain = case_named ("1f1b", 4, 8, 1, 2, 0, PW_POLICY_PER_EDGE);
+  PwLowerOptions options = { .policy = PW_POLICY_PER_EDGE, .recompute = PW_RECOMPUTE_STAGE };
+  g_autoptr (PwSchedule) compute = pw_schedule_raise (plain->lowered);
+  g_autoptr (PwSchedule) lowered = pw_schedule_lower (compute, plain->edges, &options, NULL);
+  PwSimInput input = plain->input;
+  input.schedule = lowered;
+  for (int s = 0; s < 4; s++)
+    plain->costs->stage[s].recompute = 1;
+  g_autoptr (PwSimResult) result = pw_sim_run (&input, NULL);
+  for (int rank = 0; rank < 4; rank++) {
+    g_assert_cmpfloat (result->rank[rank].recompute_time, ==, 8);
+    g_assert_cmpfloat (result->rank[rank].busy_time, ==, 8 * (1 + 2 + 1));
+  }
+  g_assert_cmpint (result->actions, ==, 2 * 4 * 8);
+}
+
+int
+main (int argc, char **argv) {
+  g_test_init (&argc, &argv, NULL);
+  static const char *const names[] = { "naive", "gpipe", "1f1b", "forward-only" };
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree char *path
+        = g_strdup_printf ("/sim/figures/%s/bubble-and-peak-equal-the-closed-forms", names[i]);
+    g_test_add_data_func (path, names[i], test_closed_forms);
+  }
+  g_test_add_func ("/sim/figures/links-add-what-the-closed-forms-say", test_links);
+  g_test_add_func ("/sim/figures/links-slow-1f1b-by-a-round-trip-per-round", test_links_1f1b);
+  g_test_add_func ("/sim/figures/parts-add-up-to-their-wholes", test_identities);
+  g_test_add_func ("/sim/figures/peaks-are-the-checker-s", test_peaks);
+  g_test_add_func ("/sim/figures/iterations-follow-without-a-barrier", test_iterations);
+  g_test_add_func ("/sim/figures/the-slowest-stage-decides", test_unequal_stages);
+  g_test_add_func ("/sim/figures/recomputation-is-busy-time-of-its-own", test_recomputation);
+  return g_test_run ();
+}

@@ -1,0 +1,160 @@
+#include "cases.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "sim/link_private.h"
+
+static void
+test_share (void) {
+  static const struct {
+    int n;
+    double limit[3], capacity, rate[3];
+  } rows[] = {
+    { 1, { 5 }, 5, { 5 } },
+    { 2, { 6, 6 }, 6, { 3, 3 } },
+    { 3, { 1, 5, 8 }, 9, { 1, 4, 4 } },
+    { 3, { 1, 2, 8 }, 9, { 1, 2, 6 } },
+    { 2, { 1, 2 }, 9, { 1, 2 } },
+    { 3, { 2, 2, 2 }, 6, { 2, 2, 2 } },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    double rate[3];
+    pw__link_share (rows[i].n, rows[i].limit, rows[i].capacity, rate);
+    for (int k = 0; k < rows[i].n; k++)
+      g_assert_cmpfloat (rate[k], ==, rows[i].rate[k]);
+  }
+}
+
+static void
+share_links (Case *c, PwLinkSharing sharing) {
+  for (int e = 0; e < c->costs->n_edges; e++)
+    c->costs->link[e].sharing = sharing;
+}
+
+/* Every pair of ranks and direction sees one transfer at a time under these, so who shares makes no
+ * difference. */
+static void
+test_alone_is_own (void) {
+  static const char *const names[] = { "naive", "gpipe", "1f1b" };
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    for (int P = 1; P <= 5; P++) {
+      g_autoptr (Case) c = case_named (names[i], P, 2 * P, 1, 2, 0.3, PW_POLICY_PER_EDGE);
+      for (int e = 0; e < c->costs->n_edges; e++) {
+        c->costs->message_bytes[e] = 7;
+        c->costs->link[e].bandwidth = 30;
+      }
+      g_autoptr (PwSimResult) own = run_with (c, PW_SIM_ENGINE_AUTO);
+      share_links (c, PW_LINK_FCFS);
+      g_autoptr (PwSimResult) in_turn = run_with (c, PW_SIM_ENGINE_AUTO);
+      assert_same_results (own, in_turn);
+      share_links (c, PW_LINK_FAIR);
+      g_autoptr (PwSimResult) fair = run_with (c, PW_SIM_ENGINE_AUTO);
+      for (int64_t id = 0; id < own->offset[P]; id++)
+        g_assert_cmpfloat_with_epsilon (fair->end[id], own->end[id], 1e-9);
+    }
+}
+
+/* Two edges between the same ranks, 0 -> 1 and 0 -> 2 with stages 1 and 2 on rank 1: both messages
+ * are ready at 1. */
+static Case *
+two_messages (PwLinkSharing sharing) {
+  static const PwStageEdge list[]
+      = { { .producer = 0, .consumer = 1 }, { .producer = 0, .consumer = 2 } };
+  Case *c = g_new0 (Case, 1);
+  c->edges = pw_stage_edges_new (3, list, 2);
+  PwPlacement *placement = pw_placement_new_custom (2, 3, 1);
+  placement->rank_of_stage[0] = 0;
+  placement->rank_of_stage[1] = placement->rank_of_stage[2] = 1;
+  g_autoptr (PwSchedule) compute = pw_schedule_new ("two", placement, 1);
+  compute->mode = PW_MODE_INFERENCE;
+  PwAction *first = g_new (PwAction, 1), *second = g_new (PwAction, 2);
+  first[0] = pw_action (PW_ACTION_FORWARD, 0, 0);
+  second[0] = pw_action (PW_ACTION_FORWARD, 1, 0);
+  second[1] = pw_action (PW_ACTION_FORWARD, 2, 0);
+  pw_schedule_take_list (compute, 0, first, 1);
+  pw_schedule_take_list (compute, 1, second, 2);
+  PwLowerOptions options = { .policy = PW_POLICY_PER_EDGE };
+  c->lowered = pw_schedule_lower (compute, c->edges, &options, NULL);
+  c->costs = pw_stage_costs_new (3, c->edges);
+  for (int s = 0; s < 3; s++)
+    c->costs->stage[s].forward = 1;
+  for (int e = 0; e < 2; e++) {
+    c->costs->link[e] = (PwLink){ .latency_s = 0.5, .bandwidth = 10, .sharing = sharing };
+    c->costs->message_bytes[e] = 20 + 10 * e;
+  }
+  pw_sim_input_init (&c->input);
+  c->input.schedule = c->lowered;
+  c->input.edges = c->edges;
+  c->input.costs = c->costs;
+  return c;
+}
+
+static void
+assert_transfers (PwLinkSharing sharing, double end_0, double end_1) {
+  g_autoptr (Case) c = two_messages (sharing);
+  g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+  const PwProgram *program = &c->lowered->programs[0];
+  double end[2] = { 0 };
+  for (int64_t i = 0; i < program->n_prologue; i++)
+    if (pw_action_kinds[program->actions[i].kind].is_send)
+      end[program->actions[i].edge] = result->end[i];
+  g_assert_cmpfloat_with_epsilon (end[0], end_0, 1e-9);
+  g_assert_cmpfloat_with_epsilon (end[1], end_1, 1e-9);
+  g_assert_cmpfloat_with_epsilon (result->total_time, MAX (MAX (end_0, 1) + 1, end_1) + 1, 1e-9);
+}
+
+/* 20 and 30 bytes at 10 a second, latency 0.5, both ready at 1. Alone: 2.5 and 3.5 long. In turn:
+ * one after the other. Fair: 5 a second each until 20 have gone, then 10 for the last 10. */
+static void
+test_two_messages (void) {
+  assert_transfers (PW_LINK_OWN, 3.5, 4.5);
+  assert_transfers (PW_LINK_FCFS, 3.5, 7);
+  assert_transfers (PW_LINK_FAIR, 1.5 + 4, 1.5 + 4 + 1);
+}
+
+/* Sharing never makes anything earlier than a link of one's own would, nor breaks what waits. */
+static void
+test_sharing_is_never_faster (void) {
+  for (int i = 0; i < 150; i++) {
+    g_autoptr (Case) c = case_random ();
+    costs_randomise (c->costs, FALSE);
+    for (int e = 0; e < c->costs->n_edges; e++)
+      c->costs->link[e].bandwidth = 50;
+    g_autoptr (PwSimResult) own = run_with (c, PW_SIM_ENGINE_AUTO);
+    for (PwLinkSharing sharing = PW_LINK_FCFS; sharing <= PW_LINK_FAIR; sharing++) {
+      share_links (c, sharing);
+      g_autoptr (PwSimResult) shared = run_with (c, PW_SIM_ENGINE_AUTO);
+      for (int64_t id = 0; id < own->offset[own->ranks]; id++)
+        g_assert_cmpfloat (shared->end[id], >=, own->end[id] - 1e-9);
+    }
+  }
+}
+
+/* One channel per pair of ranks and direction: a chain over ranks of one stage each. */
+static void
+test_fair_alone_on_random_chains (void) {
+  for (int i = 0; i < 100; i++) {
+    g_autoptr (Case) c = case_named (i % 2 ? "1f1b" : "gpipe", g_test_rand_int_range (1, 6),
+                                     g_test_rand_int_range (1, 9), 1, 1, 0, PW_POLICY_PER_EDGE);
+    costs_randomise (c->costs, FALSE);
+    g_autoptr (PwSimResult) own = run_with (c, PW_SIM_ENGINE_AUTO);
+    share_links (c, PW_LINK_FAIR);
+    g_autoptr (PwSimResult) fair = run_with (c, PW_SIM_ENGINE_AUTO);
+    for (int64_t id = 0; id < own->offset[own->ranks]; id++) {
+      g_assert_cmpfloat_with_epsilon (fair->start[id], own->start[id], 1e-9);
+      g_assert_cmpfloat_with_epsilon (fair->end[id], own->end[id], 1e-9);
+    }
+  }
+}
+
+int
+main (int argc, char **argv) {
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/sim/links/rates-are-max-min-fair", test_share);
+  g_test_add_func ("/sim/links/alone-on-a-link-is-a-link-of-one-s-own", test_alone_is_own);
+  g_test_add_func ("/sim/links/two-messages-by-hand", test_two_messages);
+  g_test_add_func ("/sim/links/sharing-is-never-faster", test_sharing_is_never_faster);
+  g_test_add_func ("/sim/links/fair-alone-equals-own", test_fair_alone_on_random_chains);
+  return g_test_run ();
+}
