@@ -15,8 +15,8 @@ GQuark pw_sim_error_quark (void);
 typedef enum {
   PW_SIM_ERROR_DEADLOCK, /* the message names the cycle, as schedule check does */
   PW_SIM_ERROR_SIZE,     /* more events than 2^31 */
-  PW_SIM_ERROR_SCHEDULE  /* a message without its other end, an action twice; what the checker
-                            reports in full */
+  PW_SIM_ERROR_SCHEDULE  /* a message without its other end or its maker; the checker reports such
+                            things in full, the simulator only what it comes across */
 } PwSimError;
 
 typedef enum { PW_SIM_ENGINE_AUTO, PW_SIM_ENGINE_COMPILED, PW_SIM_ENGINE_EVENTS } PwSimEngine;
