@@ -115,7 +115,7 @@ static void
 bench_first (int ranks, int microbatches, int repeats, const PwStageEdges *edges, double actions) {
   g_autofree double *part[4] = { NULL };
   for (int i = 0; i < 4; i++)
-    part[i] = g_new (double, repeats);
+    part[i] = g_new (double, (gsize)repeats);
   g_autoptr (PwStageCosts) costs = make_costs (ranks, edges, 1, 2, 0);
   for (int i = 0; i < repeats; i++) {
     g_autoptr (PwSchedule) lowered = NULL;
@@ -140,7 +140,8 @@ bench_retime (PwSimInput *input, int repeats, double latency, double actions) {
   int P = input->schedule->ranks, M = input->schedule->microbatches;
   g_autofree double *F = g_new0 (double, (gsize)P *(gsize)M);
   g_autofree double *B = g_new0 (double, (gsize)P *(gsize)M);
-  g_autofree double *retime = g_new (double, repeats), *hand = g_new (double, repeats);
+  g_autofree double *retime = g_new (double, (gsize)repeats),
+                    *hand = g_new (double, (gsize)repeats);
   g_autoptr (PwStageCosts) costs = make_costs (P, input->edges, 1, 2, latency);
   input->costs = costs;
   double t0 = now_s ();

@@ -52,7 +52,7 @@ pw_sim_retime (PwSimProgram *program, const PwStageCosts *costs) {
   g_assert (timed != NULL);
   if (costs->factor != NULL && timed->first == NULL)
     pw__sim_timed_find_actions (timed, program->layout);
-  program->table = g_renew (double, program->table, timed->n_rows);
+  program->table = g_renew (double, program->table, (gsize)timed->n_rows);
   pw__sim_fill_table (timed, program->layout, &program->durations, program->table);
   program->costs = costs;
   program->last = timed;

@@ -248,18 +248,18 @@ engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
                       .index = index,
                       .start = result->start,
                       .end = result->end,
-                      .is_done = g_new0 (uint8_t, n),
-                      .cleared = g_new0 (uint8_t, n),
-                      .entry = g_new (int32_t, n),
-                      .n_open = g_new0 (int32_t, n),
-                      .items = g_new (int32_t, n),
-                      .ranks = g_new0 (Rank, ranks) };
+                      .is_done = g_new0 (uint8_t, (gsize)n),
+                      .cleared = g_new0 (uint8_t, (gsize)n),
+                      .entry = g_new (int32_t, (gsize)n),
+                      .n_open = g_new0 (int32_t, (gsize)n),
+                      .items = g_new (int32_t, (gsize)n),
+                      .ranks = g_new0 (Rank, (gsize)ranks) };
   if (engine->policy->queue != PW_QUEUE_NONE)
     engine->n_queues = engine->policy->queue == PW_QUEUE_RANK   ? ranks
                        : engine->policy->queue == PW_QUEUE_PEER ? ranks * ranks
                                                                 : 2 * layout->n_channels;
-  engine->queue_start = g_new0 (int64_t, engine->n_queues + 1);
-  engine->queue_head = g_new0 (int64_t, engine->n_queues + 1);
+  engine->queue_start = g_new0 (int64_t, (gsize)(engine->n_queues + 1));
+  engine->queue_head = g_new0 (int64_t, (gsize)(engine->n_queues + 1));
   make_queues (engine);
   pw__sim_durations_init (&engine->durations, layout, costs);
   engine->links = pw__sim_links_new (layout, costs, &engine->durations, &engine->heap,

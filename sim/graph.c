@@ -28,8 +28,8 @@ static int32_t
 add_join (Build *build, int32_t a, int32_t b) {
   if (build->n == build->capacity) {
     build->capacity += build->capacity / 4 + 1024;
-    build->a = g_renew (int32_t, build->a, build->capacity);
-    build->b = g_renew (int32_t, build->b, build->capacity);
+    build->a = g_renew (int32_t, build->a, (gsize)build->capacity);
+    build->b = g_renew (int32_t, build->b, (gsize)build->capacity);
   }
   build->a[build->n] = a;
   build->b[build->n] = b;
@@ -239,11 +239,11 @@ build_init (Build *build, const PwSimLayout *layout, const PwSimIndex *index, gb
                     .n = n,
                     .capacity = n + 1,
                     .n_queues = MAX (MAX (layout->n_channels, layout->ranks), 1) };
-  build->a = g_new (int32_t, build->capacity);
-  build->b = g_new (int32_t, build->capacity);
-  build->self = g_new (int32_t, n + 1);
-  build->before = g_new (int32_t, n + 1);
-  build->tail = g_new (int32_t, build->n_queues);
+  build->a = g_new (int32_t, (gsize)build->capacity);
+  build->b = g_new (int32_t, (gsize)build->capacity);
+  build->self = g_new (int32_t, (gsize)(n + 1));
+  build->before = g_new (int32_t, (gsize)(n + 1));
+  build->tail = g_new (int32_t, (gsize)build->n_queues);
   for (int32_t i = 0; i <= n; i++)
     build->a[i] = build->b[i] = build->before[i] = NONE;
 }
@@ -264,11 +264,11 @@ finish_graph (const Build *build, const int32_t *place, int32_t n_nodes) {
   PwSimGraph *graph = g_new0 (PwSimGraph, 1);
   graph->is_instant = build->instant;
   graph->n_nodes = n_nodes;
-  graph->a = g_new0 (int32_t, n_nodes);
-  graph->b = g_new0 (int32_t, n_nodes);
-  graph->action = g_new (int32_t, n_nodes);
-  graph->node = g_new (int32_t, layout->n_actions + 1);
-  g_autofree uint8_t *is_awaited = g_new0 (uint8_t, n_nodes);
+  graph->a = g_new0 (int32_t, (gsize)n_nodes);
+  graph->b = g_new0 (int32_t, (gsize)n_nodes);
+  graph->action = g_new (int32_t, (gsize)n_nodes);
+  graph->node = g_new (int32_t, (gsize)(layout->n_actions + 1));
+  g_autofree uint8_t *is_awaited = g_new0 (uint8_t, (gsize)n_nodes);
   graph->action[0] = -1;
   for (int32_t i = 0; i < build->n; i++) {
     if (build->a[i] == NO_NODE)
@@ -283,7 +283,7 @@ finish_graph (const Build *build, const int32_t *place, int32_t n_nodes) {
     graph->node[id] = place[build->self[id]];
   for (int32_t node = 0; node < n_nodes; node++)
     graph->n_last += !is_awaited[node];
-  graph->last = g_new (int32_t, graph->n_last + 1);
+  graph->last = g_new (int32_t, (gsize)(graph->n_last + 1));
   graph->n_last = 0;
   for (int32_t node = 0; node < n_nodes; node++)
     if (!is_awaited[node])
@@ -341,7 +341,7 @@ pw__sim_graph_new (const PwSimLayout *layout, const PwSimIndex *index, gboolean 
   PwSimGraph *graph = NULL;
   if (fine) {
     g_autoptr (GArray) cycle = g_array_new (FALSE, FALSE, sizeof (int32_t));
-    g_autofree int32_t *place = g_new (int32_t, build.n + 1);
+    g_autofree int32_t *place = g_new (int32_t, (gsize)(build.n + 1));
     int32_t n_nodes = pw__sim_order (build.n, build.a, build.b, place, cycle);
     if (n_nodes < 0)
       name_cycle (&build, cycle, error);
@@ -372,7 +372,7 @@ pw__sim_graph_allows_instant (const PwSimLayout *layout, const PwSimIndex *index
     return TRUE;
   if (schedule->policy != PW_POLICY_PER_EDGE || schedule->batched)
     return FALSE;
-  g_autofree int32_t *last = g_new (int32_t, 2 * layout->n_channels + 1);
+  g_autofree int32_t *last = g_new (int32_t, (gsize)(2 * layout->n_channels + 1));
   for (int i = 0; i < 2 * layout->n_channels; i++)
     last[i] = -1;
   for (int rank = 0; rank < layout->ranks; rank++)

@@ -9,7 +9,7 @@ void
 pw__sim_heap_push (PwSimHeap *heap, double time, int32_t kind, int32_t what, int64_t version) {
   if (heap->n == heap->room) {
     heap->room = 2 * heap->room + 64;
-    heap->events = g_renew (PwSimEvent, heap->events, heap->room);
+    heap->events = g_renew (PwSimEvent, heap->events, (gsize)heap->room);
   }
   PwSimEvent event = {
     .time = time, .sequence = heap->next_sequence++, .kind = kind, .what = what, .version = version

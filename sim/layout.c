@@ -15,8 +15,8 @@ is_plain (const PwSchedule *schedule) {
 static void
 list_channels (const PwSimLayout *layout, gboolean consuming, int **start_out, int **list_out) {
   const PwStageEdges *edges = layout->edges;
-  int *start = g_new (int, layout->n_ports + 1);
-  int *list = g_new (int, layout->n_channels + 1);
+  int *start = g_new (int, (gsize)(layout->n_ports + 1));
+  int *list = g_new (int, (gsize)(layout->n_channels + 1));
   int n = 0;
   for (int port = 0; port < layout->n_ports; port++) {
     int stage = port % layout->stages, half = port / layout->stages;
@@ -38,8 +38,8 @@ place_channels (PwSimLayout *layout) {
   int directions = placement->directions;
   layout->n_channels = directions * 2 * layout->n_edges;
   layout->n_ports = directions * 2 * layout->stages;
-  layout->sender = g_new (int, layout->n_channels + 1);
-  layout->receiver = g_new (int, layout->n_channels + 1);
+  layout->sender = g_new (int, (gsize)(layout->n_channels + 1));
+  layout->receiver = g_new (int, (gsize)(layout->n_channels + 1));
   for (int channel = 0; channel < layout->n_channels; channel++) {
     int half = channel / layout->n_edges;
     const PwStageEdge *edge = &layout->edges->edges[channel % layout->n_edges];
@@ -54,8 +54,8 @@ place_channels (PwSimLayout *layout) {
 
 static gboolean
 place_lists (PwSimLayout *layout, GError **error) {
-  layout->list = g_new (const PwAction *, layout->ranks);
-  layout->offset = g_new (int64_t, layout->ranks + 1);
+  layout->list = g_new (const PwAction *, (gsize)layout->ranks);
+  layout->offset = g_new (int64_t, (gsize)(layout->ranks + 1));
   layout->offset[0] = 0;
   for (int rank = 0; rank < layout->ranks; rank++) {
     const PwProgram *program = &layout->schedule->programs[rank];
@@ -206,9 +206,9 @@ pw__sim_durations_init (PwSimDurations *durations, const PwSimLayout *layout,
   int stages = layout->stages, pieces = MAX (layout->schedule->pieces, 1);
   *durations = (PwSimDurations){
     .stages = stages,
-    .compute = g_new0 (double, PW_ACTION_N *stages),
-    .overlapped = g_new (double, stages),
-    .transfer = g_new (double, layout->n_edges + 1),
+    .compute = g_new0 (double, (gsize)(PW_ACTION_N * stages)),
+    .overlapped = g_new (double, (gsize)stages),
+    .transfer = g_new (double, (gsize)(layout->n_edges + 1)),
     .factor = costs->factor,
     .factor_microbatches = costs->microbatches,
     .pieces = pieces,

@@ -60,7 +60,7 @@ pw__sim_links_new (const PwSimLayout *layout, const PwStageCosts *costs,
                          .end = end,
                          .links = g_array_new (FALSE, FALSE, sizeof (Link)),
                          .latent = g_array_new (FALSE, FALSE, sizeof (Flow)),
-                         .link_of_channel = g_new (int, layout->n_channels + 1) };
+                         .link_of_channel = g_new (int, (gsize)(layout->n_channels + 1)) };
   g_autoptr (GHashTable) by_ranks = g_hash_table_new (NULL, NULL);
   for (int channel = 0; channel < layout->n_channels; channel++) {
     const PwLink *of_edge = &costs->link[channel % layout->n_edges];
@@ -109,8 +109,8 @@ share_again (PwSimLinks *links, int number, double now) {
   link->version++;
   if (n == 0)
     return;
-  link->limits = g_renew (double, link->limits, n);
-  link->rates = g_renew (double, link->rates, n);
+  link->limits = g_renew (double, link->limits, (gsize)n);
+  link->rates = g_renew (double, link->rates, (gsize)n);
   for (int i = 0; i < n; i++) {
     int channel = g_array_index (link->flows, Flow, i).channel;
     link->limits[i] = links->costs->link[channel % links->layout->n_edges].bandwidth;

@@ -84,7 +84,7 @@ hold (Memory *memory, int64_t bytes, double until) {
     memory->first_held = 0;
   } else if (memory->n_held == memory->room) {
     memory->room = 2 * memory->room + 64;
-    memory->held = g_renew (Release, memory->held, memory->room);
+    memory->held = g_renew (Release, memory->held, (gsize)memory->room);
   }
   gsize i = memory->n_held++;
   for (; i > memory->first_held && memory->held[i - 1].time > until; i--)
@@ -125,7 +125,7 @@ static void
 add_start (const Memory *memory, PwAction action, Change *change) {
   const PwStageCost *cost = &memory->costs->stage[action.stage];
   int64_t stash = 0, boundary = 0;
-  switch ((PwActionKind) action.kind) {
+  switch ((PwActionKind)action.kind) {
   case PW_ACTION_FORWARD:
     boundary = own_input (memory, action, cost->input_bytes);
     stash = cost->forward_peak_bytes;
@@ -317,7 +317,7 @@ pw__sim_memory_add (const PwSimInput *input, const PwSimLayout *layout, const Pw
                     .costs = input->costs,
                     .result = result,
                     .pieces = MAX (layout->schedule->pieces, 1),
-                    .share = g_new0 (int64_t, layout->n_channels + 1) };
+                    .share = g_new0 (int64_t, (gsize)(layout->n_channels + 1)) };
   share_inputs (&memory);
   find_recomputed (&memory);
   for (int r = 0; r < layout->ranks; r++) {

@@ -58,7 +58,7 @@ pw__sim_timed_new (PwSimGraph *graph, const PwSimLayout *layout) {
   timed->graph = graph;
   timed->pairs = g_array_new (FALSE, FALSE, sizeof (PwAction));
   g_autoptr (GHashTable) pairs = g_hash_table_new_full (hash_pair, same_pair, g_free, NULL);
-  timed->row32 = g_new0 (uint32_t, graph->n_nodes);
+  timed->row32 = g_new0 (uint32_t, (gsize)graph->n_nodes);
   for (int rank = 0; rank < layout->ranks; rank++)
     for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1]; id++)
       if (graph->action[graph->node[id]] == (int32_t)id)
@@ -66,7 +66,7 @@ pw__sim_timed_new (PwSimGraph *graph, const PwSimLayout *layout) {
   timed->first_pair_row = pair_row (layout);
   timed->n_rows = timed->first_pair_row + timed->pairs->len / 2;
   if (timed->n_rows <= G_MAXUINT16) {
-    timed->row16 = g_new (uint16_t, graph->n_nodes);
+    timed->row16 = g_new (uint16_t, (gsize)graph->n_nodes);
     for (int32_t i = 0; i < graph->n_nodes; i++)
       timed->row16[i] = (uint16_t)timed->row32[i];
     g_clear_pointer (&timed->row32, g_free);
@@ -103,7 +103,7 @@ pw__sim_fill_table (const PwSimTimed *timed, const PwSimLayout *layout,
 void
 pw__sim_timed_find_actions (PwSimTimed *timed, const PwSimLayout *layout) {
   const PwSimGraph *graph = timed->graph;
-  timed->first = g_new0 (const PwAction *, graph->n_nodes);
+  timed->first = g_new0 (const PwAction *, (gsize)graph->n_nodes);
   for (int rank = 0; rank < layout->ranks; rank++)
     for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1]; id++)
       if (graph->action[graph->node[id]] == (int32_t)id)

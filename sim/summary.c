@@ -21,7 +21,7 @@ PwSimResult *
 pw__sim_result_new (const PwSimLayout *layout) {
   PwSimResult *result = g_new0 (PwSimResult, 1);
   result->ranks = layout->ranks;
-  result->rank = g_new0 (PwSimRank, layout->ranks);
+  result->rank = g_new0 (PwSimRank, (gsize)layout->ranks);
   gsize bytes = (gsize)(layout->ranks + 1) * sizeof (int64_t);
   result->offset = g_memdup2 (layout->offset, bytes);
   result->start = pw__sim_alloc (layout->n_actions, sizeof (double));
@@ -52,8 +52,8 @@ pw__sim_summary_init (PwSimSummary *summary, const PwSimInput *input, const PwSi
     summary->held_by[PW_ACTION_INPUT_GRADIENT] = input->weight_memory - 1;
     summary->held_by[PW_ACTION_WEIGHT_GRADIENT] = -input->weight_memory;
   }
-  summary->iteration_end = g_new (double, layout->iterations);
-  summary->accounts = g_new (PwSimAccount, layout->ranks);
+  summary->iteration_end = g_new (double, (gsize)layout->iterations);
+  summary->accounts = g_new (PwSimAccount, (gsize)layout->ranks);
   pw__sim_summary_reset (summary);
 }
 

@@ -214,17 +214,17 @@ static void
 walk_init (Walk *walk) {
   const PwSimLayout *layout = walk->layout;
   walk->slot = g_malloc0 ((gsize)(layout->n_channels * layout->stride + 1) * sizeof (int32_t));
-  walk->channel_end = g_new0 (double, layout->n_channels + 1);
-  walk->last_taken = g_new (int32_t, layout->n_channels + 1);
+  walk->channel_end = g_new0 (double, (gsize)(layout->n_channels + 1));
+  walk->last_taken = g_new (int32_t, (gsize)(layout->n_channels + 1));
   for (int channel = 0; channel < layout->n_channels; channel++)
     walk->last_taken[channel] = -1;
-  walk->has_outputs = g_new0 (gboolean, layout->n_ports);
+  walk->has_outputs = g_new0 (gboolean, (gsize)layout->n_ports);
   for (int port = 0; port < layout->n_ports; port++)
     for (int k = layout->output_start[port]; k < layout->output_start[port + 1]; k++)
       walk->has_outputs[port]
           |= layout->sender[layout->outputs[k]] == layout->receiver[layout->outputs[k]];
-  walk->cursors = g_new (Cursor, layout->ranks);
-  walk->runnable = g_new (int, layout->ranks);
+  walk->cursors = g_new (Cursor, (gsize)layout->ranks);
+  walk->runnable = g_new (int, (gsize)layout->ranks);
   for (int rank = 0; rank < layout->ranks; rank++) {
     const PwAction *list = layout->list[rank];
     walk->cursors[rank] = (Cursor){ .next = list,

@@ -161,11 +161,11 @@ play_at_random (PwSchedule *schedule, const PwStageEdges *edges, gboolean pairs)
   gsize n = (gsize)schedule->microbatches * (gsize)schedule->pieces * (gsize)schedule->stages;
   Play play = { .schedule = schedule,
                 .edges = edges,
-                .is_split = g_new0 (gboolean, n),
-                .has_f = g_new0 (gboolean, n),
-                .has_b = g_new0 (gboolean, n),
-                .has_w = g_new0 (gboolean, n),
-                .lists = g_new (GArray *, schedule->ranks),
+                .is_split = g_new0 (gboolean, (gsize)n),
+                .has_f = g_new0 (gboolean, (gsize)n),
+                .has_b = g_new0 (gboolean, (gsize)n),
+                .has_w = g_new0 (gboolean, (gsize)n),
+                .lists = g_new (GArray *, (gsize)schedule->ranks),
                 .ready = g_array_new (FALSE, FALSE, sizeof (PwAction)) };
   int splitting = g_test_rand_int_range (0, 3);
   for (gsize i = 0; i < n; i++)
@@ -236,7 +236,7 @@ case_random (void) {
   int microbatches = g_test_rand_int_range (1, 7);
   PwSchedule *schedule = pw_schedule_new ("random", placement, microbatches);
   if (two_ways) {
-    schedule->direction = g_new (uint8_t, microbatches);
+    schedule->direction = g_new (uint8_t, (gsize)microbatches);
     for (int m = 0; m < microbatches; m++)
       schedule->direction[m] = (uint8_t)g_test_rand_int_range (0, 2);
   }
@@ -318,7 +318,7 @@ case_written (const char *lists, PwPolicy policy) {
   for (int rank = 0; rank < ranks; rank++) {
     g_auto (GStrv) words = g_strsplit (lines[rank], " ", -1);
     guint n = g_strv_length (words);
-    PwAction *actions = g_new (PwAction, n + 1);
+    PwAction *actions = g_new (PwAction, (gsize)(n + 1));
     for (guint i = 0; i < n; i++) {
       actions[i] = parse_action (words[i], edges);
       schedule->batched |= actions[i].grouped;

@@ -270,12 +270,12 @@ settle (Play *play) {
 Reference *
 reference_run (const Case *c) {
   Play play = { .c = c, .schedule = c->lowered, .unit = TRUE };
-  play.offset = g_new0 (int64_t, play.schedule->ranks + 1);
+  play.offset = g_new0 (int64_t, (gsize)(play.schedule->ranks + 1));
   for (int rank = 0; rank < play.schedule->ranks; rank++)
     play.offset[rank + 1] = play.offset[rank] + length (&play, rank);
   int64_t n = play.offset[play.schedule->ranks];
-  play.start = g_new (double, n + 1);
-  play.end = g_new (double, n + 1);
+  play.start = g_new (double, (gsize)(n + 1));
+  play.end = g_new (double, (gsize)(n + 1));
   gboolean settles = settle (&play);
   play.unit = FALSE;
   settles = settles && settle (&play);

@@ -119,7 +119,7 @@ test_peaks (void) {
     g_autoptr (Case) c = case_random ();
     c->input.weight_memory = 0.25 * g_test_rand_int_range (0, 5);
     g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
-    g_autofree double *peaks = g_new (double, c->lowered->ranks);
+    g_autofree double *peaks = g_new (double, (gsize)c->lowered->ranks);
     pw_schedule_peak_activations (c->lowered, c->input.weight_memory, peaks);
     for (int rank = 0; rank < result->ranks; rank++)
       assert_near (result->rank[rank].peak_activations, peaks[rank]);

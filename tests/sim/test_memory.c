@@ -166,7 +166,7 @@ tell_rank (Story *story, int rank) {
 static void
 tell_fixed (Story *story) {
   const PwPlacement *placement = story->c->lowered->placement;
-  int64_t *workspace = g_new0 (int64_t, placement->ranks);
+  int64_t *workspace = g_new0 (int64_t, (gsize)placement->ranks);
   for (int i = 0; i < placement->directions * placement->stages; i++) {
     const PwStageCost *cost = &story->c->costs->stage[i % placement->stages];
     int rank = placement->rank_of_stage[i];
