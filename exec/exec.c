@@ -151,9 +151,9 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   pthread_cond_init (&exec->start, &attributes);
   pthread_cond_init (&exec->finished, &attributes);
   pthread_condattr_destroy (&attributes);
-  /* Made once here: GLib registers them on first use, which is not for workers to race on. */
-  (void)PW_EXEC_ERROR;
-  (void)PW_KERNEL_ERROR;
+  /* GLib registers an error domain on first use, which is not for workers to race on. */
+  g_error_free (g_error_new_literal (PW_EXEC_ERROR, PW_EXEC_ERROR_DATA, ""));
+  g_error_free (g_error_new_literal (PW_KERNEL_ERROR, PW_KERNEL_ERROR_LIBRARY, ""));
   return exec;
 }
 

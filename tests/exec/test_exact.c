@@ -35,7 +35,7 @@ run (ExecCase *c, gboolean sequential, const PwTransport *transport, int steps, 
   return exec_case_train (c, exec, steps, losses);
 }
 
-static void
+static char *
 compare_with_sequential (ExecCase *c, const PwTransport *transport, int steps) {
   double expected[STEPS], losses[STEPS];
   g_autofree char *reference = run (c, TRUE, NULL, steps, expected);
@@ -43,6 +43,7 @@ compare_with_sequential (ExecCase *c, const PwTransport *transport, int steps) {
   g_assert_cmpstr (sha, ==, reference);
   for (int s = 0; s < steps; s++)
     g_assert_cmpfloat (losses[s], ==, expected[s]);
+  return g_steal_pointer (&sha);
 }
 
 static void
@@ -56,9 +57,8 @@ schedules_and_ranks (void) {
         for (gsize s = 0; s < G_N_ELEMENTS (schedules); s++) {
           g_autoptr (ExecCase) c
               = make_case ((int)m, optimizers[o], schedules[s], "", ranks[r], 3, 8);
-          compare_with_sequential (c, NULL, STEPS);
           /* No tensor of these models has readers in two stages, so the cut does not matter. */
-          g_autofree char *sha = run (c, FALSE, NULL, STEPS, NULL);
+          g_autofree char *sha = compare_with_sequential (c, NULL, STEPS);
           if (of_one_rank)
             g_assert_cmpstr (sha, ==, of_one_rank);
           else
@@ -93,7 +93,7 @@ microbatch_counts (void) {
       if ((batch + size - 1) / size != m)
         continue;
       g_autoptr (ExecCase) c = make_case (1, optimizers[2], "1f1b", "", 2, m, batch);
-      compare_with_sequential (c, NULL, 3);
+      g_free (compare_with_sequential (c, NULL, 3));
     }
 }
 
@@ -104,7 +104,7 @@ uneven_microbatches (void) {
     for (gsize m = 0; m < G_N_ELEMENTS (models); m++) {
       g_autoptr (ExecCase) c
           = make_case ((int)m, optimizers[0], "gpipe", "", 2, batches[i][1], batches[i][0]);
-      compare_with_sequential (c, NULL, 4);
+      g_free (compare_with_sequential (c, NULL, 4));
     }
 }
 
@@ -114,7 +114,7 @@ random_delays (void) {
     int m = g_test_rand_int_range (2, 9);
     g_autoptr (ExecCase) c = make_case (i % 3, optimizers[1], i % 2 ? "gpipe" : "1f1b", "",
                                         i < 3 ? 2 : 4, m, m * g_test_rand_int_range (1, 3));
-    compare_with_sequential (c, &exec_case_delayed, 3);
+    g_free (compare_with_sequential (c, &exec_case_delayed, 3));
   }
 }
 
@@ -125,7 +125,7 @@ policies (void) {
       g_autofree char *more = g_strdup_printf (", 'p2p_policy': '%s', 'p2p_batched': %s",
                                                pw_policy_names[p], batched ? "true" : "false");
       g_autoptr (ExecCase) c = make_case (1, optimizers[2], "1f1b", more, 4, 5, 10);
-      compare_with_sequential (c, NULL, 3);
+      g_free (compare_with_sequential (c, NULL, 3));
     }
 }
 
@@ -140,7 +140,7 @@ recomputation (void) {
       double expected[4], losses[4];
       g_autofree char *reference = run (plain, FALSE, NULL, 4, expected);
       g_autofree char *sha = run (c, FALSE, NULL, 4, losses);
-      compare_with_sequential (c, NULL, 4);
+      g_free (compare_with_sequential (c, NULL, 4));
       g_assert_cmpstr (sha, ==, reference);
       for (int s = 0; s < 4; s++)
         g_assert_cmpfloat (losses[s], ==, expected[s]);
@@ -167,7 +167,7 @@ split_and_descending (void) {
         "'seed': 3, 'optimizer': %s, 'data': 'random'",
         PW_TEST_GPT, csv, optimizers[2]);
     g_autoptr (ExecCase) c = exec_case_new (members, NULL);
-    compare_with_sequential (c, NULL, 4);
+    g_free (compare_with_sequential (c, NULL, 4));
     g_unlink (csv);
     g_rmdir (folder);
   }
@@ -184,7 +184,7 @@ tied_weights (void) {
   g_autofree char *one = g_strdup_printf (format, 1, "gpipe", optimizers[1]);
   g_autofree char *two = g_strdup_printf (format, 2, "gpipe", optimizers[1]);
   g_autoptr (ExecCase) c = exec_case_new (one, NULL);
-  compare_with_sequential (c, NULL, STEPS);
+  g_free (compare_with_sequential (c, NULL, STEPS));
   g_autoptr (ExecCase) cut = exec_case_new (two, NULL);
   g_assert_null (pw_exec_new (cut->resolved, NULL, &error));
   g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
