@@ -36,32 +36,34 @@ simulate_synthetic (const PwCall *call, Row *row, double *limit, GError **error)
 }
 
 static PwSimulation *
-simulate_plan (const PwCall *call, const Row *row, double *limit, GError **error) {
+simulate_plan (const PwCall *call, const PwPlan *file, const Row *row, double *limit,
+               GError **error) {
   int iterations;
-  g_autoptr (PwPlan) plan
-      = pw_workload_plan_with (call->settings, call->argv[0], row->schedule, error);
+  g_autoptr (PwPlan) plan = pw_workload_plan_with (call->settings, file, row->schedule, error);
   if (!plan || !pw_workload_iterations (call->settings, &iterations, error))
     return NULL;
   *limit = (double)plan->memory_limit;
   return pw_simulate_plan (plan, iterations, error);
 }
 
+/* FILE: the plan without overrides; NULL: synthetic costs. */
 static void
-fill_row (const PwCall *call, Row *row) {
+fill_row (const PwCall *call, const PwPlan *file, Row *row) {
   g_autoptr (GError) error = NULL;
   double limit = 0;
-  row->simulation = call->n_arguments > 0 ? simulate_plan (call, row, &limit, &error)
-                                          : simulate_synthetic (call, row, &limit, &error);
+  row->simulation = file ? simulate_plan (call, file, row, &limit, &error)
+                         : simulate_synthetic (call, row, &limit, &error);
   row->refusal
       = row->simulation ? pw_report_excess (row->simulation, limit) : g_strdup (error->message);
 }
 
 /* Mistakes that have nothing to do with a schedule are errors, not rows. */
 static gboolean
-check_workload (const PwCall *call, GError **error) {
-  if (call->n_arguments > 0) {
+check_workload (const PwCall *call, const PwPlan *file, GError **error) {
+  if (file) {
     int iterations;
-    g_autoptr (PwPlan) plan = pw_workload_plan (call->settings, call->argv[0], error);
+    g_autoptr (PwPlan) plan
+        = pw_workload_plan_with (call->settings, file, pw_schedule_list ()[0]->name, error);
     return plan && pw_workload_iterations (call->settings, &iterations, error);
   }
   static const char *const needed[] = { "ranks", "microbatches" };
@@ -169,7 +171,7 @@ print_row (PwTable *table, const Row *row, gboolean is_best, gboolean has_memory
   else if (!simulation->compute->promise.synchronous)
     pw_table_text (table, "asynchronous");
   else if (best > 0)
-    pw_table_printf (table, "+%.1f%%", 100 * (result->iteration_time / best - 1));
+    pw_table_difference (table, result->iteration_time / best - 1);
   else
     pw_table_text (table, NULL);
 }
@@ -196,7 +198,12 @@ print_table (const GArray *rows, int best) {
 static int
 compare (PwCall *call, const char *names, GError **error) {
   g_auto (GStrv) schedules = list_schedules (call, names, error);
-  if (!schedules || !check_workload (call, error))
+  if (!schedules)
+    return PW_EXIT_USAGE;
+  g_autoptr (PwPlan) file = NULL;
+  if (call->n_arguments > 0 && !(file = pw_plan_load (call->argv[0], error)))
+    return PW_EXIT_USAGE;
+  if (!check_workload (call, file, error))
     return PW_EXIT_USAGE;
   g_autoptr (GArray) rows = g_array_new (FALSE, TRUE, sizeof (Row));
   g_array_set_clear_func (rows, row_clear);
@@ -204,7 +211,7 @@ compare (PwCall *call, const char *names, GError **error) {
   for (guint i = 0; i < n; i++) {
     pw_progress_show ("simulating %s (%u of %u)", schedules[i], i + 1, n);
     Row row = { .schedule = g_strdup (schedules[i]) };
-    fill_row (call, &row);
+    fill_row (call, file, &row);
     g_array_append_val (rows, row);
   }
   pw_progress_clear ();

@@ -40,7 +40,8 @@ show_step (int64_t step, double loss, double iteration_s, gpointer data) {
                          loss, pw_format_time (iteration_s, FALSE, time), rate, progress->unit);
   if (step == 0 && !progress->json)
     print_heading (progress->resolved);
-  gboolean is_due = step % progress->interval == 0 || step + 1 == progress->steps;
+  gboolean is_due
+      = step == 0 || (step + 1) % progress->interval == 0 || step + 1 == progress->steps;
   if (is_due && !progress->json) {
     pw_progress_clear ();
     puts (line);
@@ -49,12 +50,12 @@ show_step (int64_t step, double loss, double iteration_s, gpointer data) {
   pw_progress_show ("%s   %3.0f%%", line, 100 * (double)(step + 1) / (double)progress->steps);
 }
 
-/* A short run has a line for each step, a long one about STEP_LINES at round numbers. */
+/* 1, 5, 10, 50, ...: a long run has about STEP_LINES lines. */
 static int64_t
 line_interval (int64_t steps) {
-  int64_t wanted = steps / STEP_LINES, interval = 1;
-  while (interval < wanted)
-    interval *= interval * 5 <= wanted && interval * 10 > wanted ? 5 : 10;
+  int64_t interval = 1;
+  for (int i = 0; interval * STEP_LINES < steps; i++)
+    interval *= i % 2 == 0 ? 5 : 2;
   return interval;
 }
 

@@ -69,10 +69,12 @@ print_closed_forms (const Shown *shown) {
   char value[PW_TEXT_MAX];
   double bubble = closed_bubble (shown);
   gboolean is_span = type->measure && g_str_equal (type->measure, "span");
-  pw_print_fact ("bubble", "%s = %s%s", type->bubble,
-                 isfinite (bubble) ? pw_format_time (bubble, TRUE, value)
-                                   : "no closed form for these numbers",
-                 is_span ? ", of the longest rank span" : ", of the iteration");
+  if (isfinite (bubble))
+    pw_print_fact ("bubble", "%s of the %s: %s", pw_format_time (bubble, TRUE, value),
+                   is_span ? "longest rank span" : "iteration", type->bubble);
+  else
+    pw_print_fact ("bubble", "of the %s: %s; not for these numbers",
+                   is_span ? "longest rank span" : "iteration", type->bubble);
   pw_print_fact ("peak activations", "%s", type->peak);
   if (type->paper)
     pw_print_fact ("source", "%s", type->paper);

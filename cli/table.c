@@ -1,6 +1,7 @@
 #include "cli/table.h"
 #include <libsmartcols.h>
 #include <math.h>
+#include <stdlib.h>
 
 struct PwTable {
   struct libscols_table *table;
@@ -72,13 +73,28 @@ pw_table_share (PwTable *table, double fraction) {
 }
 
 void
+pw_table_difference (PwTable *table, double fraction) {
+  if (fabs (fraction) < 5e-5)
+    pw_table_text (table, "0.00%");
+  else
+    pw_table_printf (table, "%+.2f%%", 100 * fraction);
+}
+
+void
 pw_table_number (PwTable *table, double number) {
   pw_table_printf (table, "%.6g", number);
 }
 
+/* Without the spaces that the table puts behind a short last cell. */
 void
 pw_table_print (PwTable *table) {
-  scols_print_table (table->table);
+  char *text = NULL;
+  if (scols_print_table_to_string (table->table, &text) != 0 || !text)
+    return;
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  free (text);
+  for (int i = 0; lines[i] && (lines[i][0] || lines[i + 1]); i++)
+    puts (g_strchomp (lines[i]));
 }
 
 void

@@ -15,6 +15,7 @@ void pw_table_integer (PwTable *table, int64_t number);
 void pw_table_time (PwTable *table, double time, gboolean unitless);
 void pw_table_bytes (PwTable *table, int64_t bytes);
 void pw_table_share (PwTable *table, double fraction);
+void pw_table_difference (PwTable *table, double fraction); /* "+1.25%", "0.00%" */
 void pw_table_number (PwTable *table, double number);
 /* Prints to standard output. */
 void pw_table_print (PwTable *table);

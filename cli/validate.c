@@ -75,7 +75,7 @@ add_rows (PwTable *table, const PwValidation *validation, const char *schedule) 
   pw_table_text (table, "iteration time");
   pw_table_time (table, validation->predicted_iteration_time, FALSE);
   pw_table_time (table, validation->measured_iteration_time, FALSE);
-  pw_table_printf (table, "%+.2f%%", 100 * validation->relative_error);
+  pw_table_difference (table, validation->relative_error);
   pw_table_row (table);
   pw_table_text (table, NULL);
   pw_table_text (table, "bubble");
@@ -93,7 +93,7 @@ add_rows (PwTable *table, const PwValidation *validation, const char *schedule) 
     pw_table_bytes (table, predicted);
     pw_table_bytes (table, measured);
     if (measured > 0)
-      pw_table_printf (table, "%+.2f%%", 100 * ((double)predicted / (double)measured - 1));
+      pw_table_difference (table, (double)predicted / (double)measured - 1);
     else
       pw_table_text (table, NULL);
   }
@@ -109,8 +109,13 @@ add_rows (PwTable *table, const PwValidation *validation, const char *schedule) 
 
 static PwPlan *
 load_plan (const PwCall *call, const Options *options, const char *schedule, GError **error) {
-  PwPlan *plan = schedule ? pw_workload_plan_with (call->settings, call->argv[0], schedule, error)
-                          : pw_workload_plan (call->settings, call->argv[0], error);
+  PwPlan *plan = NULL;
+  if (schedule) {
+    g_autoptr (PwPlan) file = pw_plan_load (call->argv[0], error);
+    plan = file ? pw_workload_plan_with (call->settings, file, schedule, error) : NULL;
+  } else {
+    plan = pw_workload_plan (call->settings, call->argv[0], error);
+  }
   if (plan)
     pw_execution_set_data (plan, options->data);
   return plan;

@@ -47,46 +47,44 @@ is_override (const char *name) {
   return FALSE;
 }
 
-static PwPlan *
-load_plan (const PwSettings *settings, const char *file, const PwScheduleType *only_for,
-           GError **error) {
-  g_autoptr (PwPlan) plan = pw_plan_load (file, error);
-  if (!plan)
-    return NULL;
+static gboolean
+apply (const PwSettings *settings, PwPlan *plan, const PwScheduleType *only_for, GError **error) {
   const char *name;
   for (guint i = 0; (name = pw__settings_name (settings, i)); i++) {
     const PwSyntheticRow *row = pw__synthetic_row (name);
     const char *value = pw_settings_get (settings, name);
     if (is_override (name)) {
       if (is_taken (only_for, name) && !pw_plan_override (plan, name, value, error))
-        return NULL;
+        return FALSE;
     } else if (!row->for_plans) {
-      pw_usage_fail (error, "--%s is for synthetic costs, without a plan", name);
-      return NULL;
+      return pw_usage_fail (error, "--%s is for synthetic costs, without a plan", name);
     } else if (g_str_equal (name, "weight-memory")
                && !pw_number_parse (name, value, row->minimum, row->maximum,
                                     &plan->params.weight_memory, error)) {
-      return NULL;
+      return FALSE;
     }
   }
-  return g_steal_pointer (&plan);
+  return TRUE;
 }
 
 PwPlan *
 pw_workload_plan (const PwSettings *settings, const char *file, GError **error) {
-  return load_plan (settings, file, NULL, error);
+  g_autoptr (PwPlan) plan = pw_plan_load (file, error);
+  if (!plan || !apply (settings, plan, NULL, error))
+    return NULL;
+  return g_steal_pointer (&plan);
 }
 
 PwPlan *
-pw_workload_plan_with (const PwSettings *settings, const char *file, const char *schedule,
+pw_workload_plan_with (const PwSettings *settings, const PwPlan *plan, const char *schedule,
                        GError **error) {
   const PwScheduleType *type = pw_schedule_get (schedule);
-  g_autoptr (PwPlan) plan = load_plan (settings, file, type, error);
-  if (!plan || !pw_plan_override (plan, "schedule", schedule, error))
+  g_autoptr (PwPlan) copy = pw_plan_copy (plan);
+  if (!apply (settings, copy, type, error) || !pw_plan_override (copy, "schedule", schedule, error))
     return NULL;
   if (type)
-    pw_workload_drop_options (&plan->params, type);
-  return g_steal_pointer (&plan);
+    pw_workload_drop_options (&copy->params, type);
+  return g_steal_pointer (&copy);
 }
 
 gboolean

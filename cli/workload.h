@@ -15,8 +15,9 @@ void pw_settings_set (PwSettings *settings, const char *name, const char *value)
 
 /* The plan FILE with the overrides; options for synthetic costs are refused. */
 PwPlan *pw_workload_plan (const PwSettings *settings, const char *file, GError **error);
-/* As above for SCHEDULE, with those options left out that its type does not take. */
-PwPlan *pw_workload_plan_with (const PwSettings *settings, const char *file, const char *schedule,
+/* PLAN as its file has it, with the overrides and SCHEDULE, but without those options that the
+ * schedule's type does not take. PLAN is left alone. */
+PwPlan *pw_workload_plan_with (const PwSettings *settings, const PwPlan *plan, const char *schedule,
                                GError **error);
 gboolean pw_workload_iterations (const PwSettings *settings, int *iterations, GError **error);
 
