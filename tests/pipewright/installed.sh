@@ -7,9 +7,8 @@ trap 'rm -rf "$prefix"' EXIT
 
 cmake --install "$build" --prefix "$prefix" >/dev/null
 pc=$(find "$prefix" -name pipewright.pc)
-# The prefix is the one given to --prefix, not the one of the configuration.
 export PKG_CONFIG_PATH=$(dirname "$pc")
-flags=$(pkg-config --define-variable=prefix="$prefix" --cflags --libs pipewright)
+flags=$(pkg-config --cflags --libs pipewright)
 # shellcheck disable=SC2086
 "$cc" -std=gnu17 -Wall -Werror "$source/examples/c/train_loop.c" -o "$prefix/train_loop" $flags -lm
 library=$(dirname "$(find "$prefix" -name 'libpipewright.so')")
