@@ -63,13 +63,15 @@ read_examples (const char *path) {
   return examples;
 }
 
-/* Numbers with their units and what is drawn from them, and runs of spaces, become one mark. */
+/* Hashes, numbers with their units, and runs of spaces, become one mark. */
 static char *
 without_figures (const char *text) {
+  g_autoptr (GRegex) hashes = g_regex_new ("\\b[0-9a-f]{64}\\b", 0, 0, NULL);
+  g_autofree char *no_hashes = g_regex_replace_literal (hashes, text, -1, 0, "#", 0, NULL);
   g_autoptr (GRegex) figures =
       g_regex_new ("[-+]?[0-9][0-9.,]*(e[-+]?[0-9]+)?( ?(ns|us|ms|s|min|B|KiB|MiB|GiB|%))?\\b%?", 0,
                    0, NULL);
-  g_autofree char *marked = g_regex_replace_literal (figures, text, -1, 0, "#", 0, NULL);
+  g_autofree char *marked = g_regex_replace_literal (figures, no_hashes, -1, 0, "#", 0, NULL);
   g_autoptr (GRegex) spaces = g_regex_new ("[ \\-]+", 0, 0, NULL);
   g_autofree char *narrow = g_regex_replace_literal (spaces, marked, -1, 0, " ", 0, NULL);
   g_autoptr (GRegex) ends = g_regex_new (" *(\n|$) *", 0, 0, NULL);
