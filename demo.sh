@@ -33,7 +33,7 @@ else
   echo "Building"
   { cmake --preset release -DBUILD_TESTING=OFF && cmake --build --preset release; } >"$out/build.log" 2>&1 ||
     { tail -n 30 "$out/build.log" && exit 1; }
-  pipewright=$here/build/release/pipewright
+  pipewright=$here/build/release/bin/pipewright
 fi
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }

@@ -87,11 +87,6 @@ is_repeated (const Checks *checks, guint i, const PwCheckFinding *finding) {
   return FALSE;
 }
 
-static const char *
-batched_suffix (const PwCheckOptions *options) {
-  return options->batched ? ", batched" : "";
-}
-
 /* Calls FUNC for the syntax error or for each finding once, in order. */
 static void
 for_each_error (const Checks *checks, void (*func) (const PwCheckFinding *, gpointer),
@@ -111,9 +106,9 @@ for_each_error (const Checks *checks, void (*func) (const PwCheckFinding *, gpoi
       if (is_repeated (checks, i, &finding))
         continue;
       g_autofree char *message = NULL;
-      if (checks->all && finding.code == PW_SCHEDULE_ERROR_DEADLOCK)
-        finding.message = message = g_strdup_printf ("%s%s: %s", pw_policies[options->policy].name,
-                                                     batched_suffix (options), finding.message);
+      /* A deadlock's message begins with its policy. */
+      if (options->batched && finding.code == PW_SCHEDULE_ERROR_DEADLOCK)
+        finding.message = message = g_strconcat ("batched, ", finding.message, NULL);
       func (&finding, data);
     }
   }
@@ -163,7 +158,10 @@ print_json (const Checks *checks) {
 static void
 print_finding (const PwCheckFinding *finding, gpointer data) {
   (void)data;
-  printf ("%s: %s\n", pw_schedule_error_codes[finding->code], finding->message);
+  /* A deadlock's cycle: a line for each step. */
+  g_auto (GStrv) steps = g_strsplit (finding->message, "; ", -1);
+  g_autofree char *lines = g_strjoinv ("\n  ", steps);
+  printf ("%s: %s\n", pw_schedule_error_codes[finding->code], lines);
 }
 
 static void

@@ -24,6 +24,7 @@ print_json (void) {
     json_object_set_new (object, "name", json_string ((*type)->name));
     json_object_set_new (object, "summary", json_string ((*type)->summary));
     json_object_set_new (object, "bubble", pw_output_string ((*type)->bubble));
+    json_object_set_new (object, "span_bubble", pw_output_string ((*type)->span_bubble));
     json_object_set_new (object, "measure", pw_output_string ((*type)->measure));
     json_object_set_new (object, "peak", pw_output_string ((*type)->peak));
     json_object_set_new (object, "paper", pw_output_string ((*type)->paper));

@@ -23,6 +23,12 @@ closed_bubble (const Shown *shown) {
 }
 
 static double
+closed_span_bubble (const Shown *shown) {
+  const PwScheduleType *type = shown->type;
+  return type && type->span_bubble_time ? type->span_bubble_time (&shown->params) : NAN;
+}
+
+static double
 closed_peak (const Shown *shown, int rank) {
   const PwScheduleType *type = shown->type;
   return type && type->peak_activations ? type->peak_activations (&shown->params, rank) : NAN;
@@ -43,6 +49,9 @@ print_json (const Shown *shown, const char *text) {
   json_object_set_new (object, "bubble_time", pw_output_number (closed_bubble (shown)));
   json_object_set_new (object, "measure",
                        pw_output_string (shown->type ? shown->type->measure : NULL));
+  json_object_set_new (object, "span_bubble",
+                       pw_output_string (shown->type ? shown->type->span_bubble : NULL));
+  json_object_set_new (object, "span_bubble_time", pw_output_number (closed_span_bubble (shown)));
   json_object_set_new (object, "peak", pw_output_string (shown->type ? shown->type->peak : NULL));
   json_t *ranks = json_array ();
   for (int r = 0; r < schedule->ranks; r++) {
@@ -62,19 +71,23 @@ print_json (const Shown *shown, const char *text) {
 }
 
 static void
+print_bubble (const char *whole, const char *form, double bubble) {
+  char value[PW_TEXT_MAX];
+  if (isfinite (bubble))
+    pw_print_fact ("bubble", "%s of the %s: %s", pw_format_time (bubble, TRUE, value), whole, form);
+  else
+    pw_print_fact ("bubble", "of the %s: %s; not for these numbers", whole, form);
+}
+
+static void
 print_closed_forms (const Shown *shown) {
   if (!shown->type)
     return;
   const PwScheduleType *type = shown->type;
-  char value[PW_TEXT_MAX];
-  double bubble = closed_bubble (shown);
   gboolean is_span = type->measure && g_str_equal (type->measure, "span");
-  if (isfinite (bubble))
-    pw_print_fact ("bubble", "%s of the %s: %s", pw_format_time (bubble, TRUE, value),
-                   is_span ? "longest rank span" : "iteration", type->bubble);
-  else
-    pw_print_fact ("bubble", "of the %s: %s; not for these numbers",
-                   is_span ? "longest rank span" : "iteration", type->bubble);
+  print_bubble (is_span ? "longest rank span" : "iteration", type->bubble, closed_bubble (shown));
+  if (type->span_bubble)
+    print_bubble ("longest rank span", type->span_bubble, closed_span_bubble (shown));
   pw_print_fact ("peak activations", "%s", type->peak);
   if (type->paper)
     pw_print_fact ("source", "%s", type->paper);
