@@ -18,104 +18,6 @@
 #define SAMPLES_MAX 4096 /* times kept of each layer and phase: the last ones */
 #define ITERATIONS_MIN 4 /* the first is warm-up */
 
-/* ---- A neighbour that always has the message ---- */
-
-struct PwTransportState {
-  const float *pattern; /* what every message holds */
-};
-
-static PwTransportState *
-loopback_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy policy,
-               double timeout_s, GError **error) {
-  (void)edges;
-  (void)placement;
-  (void)policy;
-  (void)timeout_s;
-  (void)error;
-  return g_new0 (PwTransportState, 1);
-}
-
-static void
-loopback_close (PwTransportState *state) {
-  g_free (state);
-}
-
-static PwRequest *
-loopback_post_send (PwTransportState *state, int rank, PwChannel channel, const void *buffer,
-                    gsize bytes, PwEvent *event, GError **error) {
-  (void)rank;
-  (void)channel;
-  (void)buffer;
-  (void)bytes;
-  (void)event;
-  (void)error;
-  return (PwRequest *)(void *)state;
-}
-
-static PwRequest *
-loopback_post_recv (PwTransportState *state, int rank, PwChannel channel, void *buffer, gsize bytes,
-                    GError **error) {
-  (void)rank;
-  (void)channel;
-  (void)error;
-  memcpy (buffer, state->pattern, bytes);
-  return (PwRequest *)(void *)state;
-}
-
-static gboolean
-loopback_test (PwTransportState *state, int rank, PwRequest *request) {
-  (void)state;
-  (void)rank;
-  (void)request;
-  return TRUE;
-}
-
-static gboolean
-loopback_wait (PwTransportState *state, int rank, PwRequest *request, PwStream *stream,
-               GError **error) {
-  (void)state;
-  (void)rank;
-  (void)request;
-  (void)stream;
-  (void)error;
-  return TRUE;
-}
-
-static void
-loopback_nothing (PwTransportState *state, int rank) {
-  (void)state;
-  (void)rank;
-}
-
-static gboolean
-loopback_group_end (PwTransportState *state, int rank, GError **error) {
-  (void)state;
-  (void)rank;
-  (void)error;
-  return TRUE;
-}
-
-static void
-loopback_abort (PwTransportState *state, const char *reason) {
-  (void)state;
-  (void)reason;
-}
-
-static const PwTransport loopback = {
-  .name = "loopback",
-  .summary = "every message is there",
-  .open = loopback_open,
-  .close = loopback_close,
-  .post_send = loopback_post_send,
-  .post_recv = loopback_post_recv,
-  .test = loopback_test,
-  .wait = loopback_wait,
-  .group_begin = loopback_nothing,
-  .group_end = loopback_group_end,
-  .progress = loopback_nothing,
-  .abort = loopback_abort,
-};
-
 /* ---- Times ---- */
 
 typedef struct {
@@ -335,11 +237,12 @@ run_for (Profile *profile, PwExec *exec, int program, const PwExecBatch *batch, 
 static gboolean
 run_shift (Profile *profile, const PwResolvedPlan *resolved, const PwExecBatch *batch,
            double seconds, GError **error) {
-  PwExecOptions options = { .backend = profile->options->backend, .transport = &loopback };
+  PwExecOptions options
+      = { .backend = profile->options->backend, .transport = &pw__transport_loopback };
   g_autoptr (PwExec) exec = pw_exec_new (resolved, &options, error);
   if (!exec)
     return FALSE;
-  exec->transport_state->pattern = profile->pattern;
+  pw__loopback_set_pattern (exec->transport_state, profile->pattern);
   int program = pw_exec_add (exec, resolved->lowered, error);
   return program >= 0 && run_for (profile, exec, program, batch, seconds, error);
 }

@@ -1,0 +1,105 @@
+/* A neighbour that always has the message. */
+#include <string.h>
+
+#include "exec/profile_private.h"
+
+struct PwTransportState {
+  const float *pattern; /* what every message holds */
+};
+
+void
+pw__loopback_set_pattern (PwTransportState *state, const float *pattern) {
+  state->pattern = pattern;
+}
+
+static PwTransportState *
+loopback_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy policy,
+               double timeout_s, GError **error) {
+  (void)edges;
+  (void)placement;
+  (void)policy;
+  (void)timeout_s;
+  (void)error;
+  return g_new0 (PwTransportState, 1);
+}
+
+static void
+loopback_close (PwTransportState *state) {
+  g_free (state);
+}
+
+static PwRequest *
+loopback_post_send (PwTransportState *state, int rank, PwChannel channel, const void *buffer,
+                    gsize bytes, PwEvent *event, GError **error) {
+  (void)rank;
+  (void)channel;
+  (void)buffer;
+  (void)bytes;
+  (void)event;
+  (void)error;
+  return (PwRequest *)(void *)state;
+}
+
+static PwRequest *
+loopback_post_recv (PwTransportState *state, int rank, PwChannel channel, void *buffer, gsize bytes,
+                    GError **error) {
+  (void)rank;
+  (void)channel;
+  (void)error;
+  memcpy (buffer, state->pattern, bytes);
+  return (PwRequest *)(void *)state;
+}
+
+static gboolean
+loopback_test (PwTransportState *state, int rank, PwRequest *request) {
+  (void)state;
+  (void)rank;
+  (void)request;
+  return TRUE;
+}
+
+static gboolean
+loopback_wait (PwTransportState *state, int rank, PwRequest *request, PwStream *stream,
+               GError **error) {
+  (void)state;
+  (void)rank;
+  (void)request;
+  (void)stream;
+  (void)error;
+  return TRUE;
+}
+
+static void
+loopback_nothing (PwTransportState *state, int rank) {
+  (void)state;
+  (void)rank;
+}
+
+static gboolean
+loopback_group_end (PwTransportState *state, int rank, GError **error) {
+  (void)state;
+  (void)rank;
+  (void)error;
+  return TRUE;
+}
+
+static void
+loopback_abort (PwTransportState *state, const char *reason) {
+  (void)state;
+  (void)reason;
+}
+
+const PwTransport pw__transport_loopback = {
+  .name = "loopback",
+  .summary = "every message is there",
+  .open = loopback_open,
+  .close = loopback_close,
+  .post_send = loopback_post_send,
+  .post_recv = loopback_post_recv,
+  .test = loopback_test,
+  .wait = loopback_wait,
+  .group_begin = loopback_nothing,
+  .group_end = loopback_group_end,
+  .progress = loopback_nothing,
+  .abort = loopback_abort,
+};
