@@ -106,6 +106,10 @@ typedef struct {
   /* Closed forms for equal stages and no links: idle time of the iteration, and rank R's peak; NAN
    * where the form does not hold. */
   double (*bubble_time) (const PwScheduleParams *params);
+  /* Where `bubble` is of the iteration, the same of the longest rank span, the zero-bubble papers'
+   * measure; both NULL where no form is known. */
+  const char *span_bubble;
+  double (*span_bubble_time) (const PwScheduleParams *params);
   double (*peak_activations) (const PwScheduleParams *params, int rank);
 } PwScheduleType;
 const PwScheduleType *const *pw_schedule_list (void); /* NULL-terminated */

@@ -11,6 +11,7 @@ typedef struct {
   double duration[PW_ACTION_N];
   gsize *next;     /* of each rank: the program's place */
   double *now;     /* of each rank: the program's time */
+  double *first;   /* of each rank: when its first compute started */
   double **issued; /* of each rank's action: when a message's entry was issued */
   double **done;   /* of each rank's action: when it ended or was transferred */
 } Run;
@@ -198,6 +199,8 @@ try_step (Run *r, int rank) {
     }
     for (gsize k = i; k <= last; k++)
       r->done[rank][k] = time + duration;
+    if (r->first[rank] == UNKNOWN)
+      r->first[rank] = time;
     r->now[rank] = time + duration;
   }
   r->next[rank] = last + 1;
@@ -220,6 +223,7 @@ run (Run *r) {
   for (int rank = 0; rank < r->s->ranks; rank++) {
     result.finished &= r->next[rank] == length_of (r, rank);
     result.time = MAX (result.time, r->now[rank]);
+    result.span = MAX (result.span, r->now[rank] - r->first[rank]);
   }
   return result;
 }
@@ -238,10 +242,12 @@ reference_run_lowered (const PwSchedule *schedule, const PwStageEdges *edges, Pw
                           [PW_ACTION_WEIGHT_GRADIENT] = W },
             .next = g_new0 (gsize, (gsize)ranks),
             .now = g_new0 (double, (gsize)ranks),
+            .first = g_new (double, (gsize)ranks),
             .issued = g_new (double *, (gsize)ranks),
             .done = g_new (double *, (gsize)ranks) };
   for (int rank = 0; rank < ranks; rank++) {
     gsize n = length_of (&r, rank);
+    r.first[rank] = UNKNOWN;
     r.issued[rank] = g_new (double, (gsize)n);
     r.done[rank] = g_new (double, (gsize)n);
     for (gsize i = 0; i < n; i++)
@@ -256,6 +262,7 @@ reference_run_lowered (const PwSchedule *schedule, const PwStageEdges *edges, Pw
   g_free (r.done);
   g_free (r.next);
   g_free (r.now);
+  g_free (r.first);
   return result;
 }
 

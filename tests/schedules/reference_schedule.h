@@ -7,6 +7,7 @@
 typedef struct {
   gboolean finished; /* else it hangs */
   double time;       /* the last end */
+  double span;       /* the longest from a rank's first start to its last end */
 } ReferenceRun;
 
 /* A compute schedule: order and dependencies, messages take no time. */

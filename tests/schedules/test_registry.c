@@ -69,19 +69,23 @@ static void
 bubble_equals_form (const PwScheduleType *type, const PwScheduleParams *params,
                     const PwSchedule *schedule) {
   const double costs[][3] = { { 1, 1, 1 }, { 3, 2, 1 }, { 1, 4, 2 }, { 2, 1, 0 } };
-  if (!g_str_equal (type->measure, "iteration"))
-    return;
+  gboolean is_span = g_str_equal (type->measure, "span");
   for (gsize i = 0; i < G_N_ELEMENTS (costs); i++) {
     PwScheduleParams priced = *params;
     priced.F = costs[i][0];
     priced.I = costs[i][1];
     priced.W = costs[i][2];
-    double expected = type->bubble_time (&priced);
-    if (isnan (expected))
+    double bubble = type->bubble_time (&priced);
+    double span_bubble = type->span_bubble_time != NULL ? type->span_bubble_time (&priced) : NAN;
+    if (isnan (bubble) && isnan (span_bubble))
       continue;
     ReferenceRun run = reference_run_compute (schedule, NULL, priced.F, priced.I, priced.W);
+    double busy = busy_time (schedule, priced.F, priced.I, priced.W);
     g_assert_true (run.finished);
-    g_assert_cmpfloat (run.time - busy_time (schedule, priced.F, priced.I, priced.W), ==, expected);
+    if (!isnan (bubble))
+      g_assert_cmpfloat ((is_span ? run.span : run.time) - busy, ==, bubble);
+    if (!isnan (span_bubble))
+      g_assert_cmpfloat (run.span - busy, ==, span_bubble);
   }
 }
 
@@ -236,6 +240,7 @@ test_rows_are_complete (void) {
                    || g_str_equal ((*type)->measure, "span"));
     g_assert_nonnull ((*type)->generate);
     g_assert_nonnull ((*type)->bubble_time);
+    g_assert_true (((*type)->span_bubble == NULL) == ((*type)->span_bubble_time == NULL));
     g_assert_nonnull ((*type)->peak_activations);
   }
 }
