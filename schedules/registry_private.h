@@ -8,6 +8,8 @@
   X (naive)                                                                                        \
   X (gpipe)                                                                                        \
   X (one_f_one_b)                                                                                  \
+  X (zb_h1)                                                                                        \
+  X (zb_h2)                                                                                        \
   X (forward_only)
 
 #define PW_DECLARE_SCHEDULE_TYPE(name) extern const PwScheduleType pw__schedule_##name;
