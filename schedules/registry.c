@@ -108,8 +108,8 @@ check_options (const PwScheduleType *type, const PwScheduleParams *p, GError **e
     if (!options[i].is_set || (type->options & options[i].option) != 0)
       continue;
     if (options[i].option == PW_OPTION_CHUNKS)
-      return refuse (error, "%s has one stage per rank: chunks cannot be %d", type->name,
-                     p->chunks);
+      return refuse (error, "%s sets its own number of stages per rank: chunks cannot be %d",
+                     type->name, p->chunks);
     return refuse (error, "%s does not take %s", type->name, options[i].name);
   }
   return TRUE;

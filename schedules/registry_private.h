@@ -8,6 +8,7 @@
   X (naive)                                                                                        \
   X (gpipe)                                                                                        \
   X (one_f_one_b)                                                                                  \
+  X (hanayo)                                                                                       \
   X (zb_h1)                                                                                        \
   X (zb_h2)                                                                                        \
   X (forward_only)

@@ -1,0 +1,138 @@
+/* Schedules whose micro-batches go other ways than once down the ranks: in waves, from both ends,
+ * in pieces. What the walk through the registry leaves out: their options, and what is theirs
+ * alone. */
+#include "schedules/check.h"
+#include "tests/schedules/reference_schedule.h"
+
+#include <math.h>
+#include <string.h>
+
+static PwSchedule *
+generate (const char *name, const PwScheduleParams *params) {
+  g_autoptr (GError) error = NULL;
+  PwSchedule *schedule = pw_schedule_generate (name, params, &error);
+  if (schedule == NULL)
+    g_assert_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER);
+  return schedule;
+}
+
+static PwScheduleParams
+params_of (int ranks, int microbatches) {
+  PwScheduleParams params;
+  pw_schedule_params_init (&params);
+  params.ranks = ranks;
+  params.microbatches = microbatches;
+  return params;
+}
+
+/* The busiest rank's work, of the whole iteration. */
+static double
+busy_time (const PwSchedule *schedule, double F, double I, double W) {
+  const double duration[PW_ACTION_N] = { [PW_ACTION_FORWARD] = F,
+                                         [PW_ACTION_BACKWARD] = I + W,
+                                         [PW_ACTION_INPUT_GRADIENT] = I,
+                                         [PW_ACTION_WEIGHT_GRADIENT] = W };
+  double most = 0;
+  for (int rank = 0; rank < schedule->ranks; rank++) {
+    double busy = 0;
+    for (int64_t i = 0; i < schedule->programs[rank].n_prologue; i++)
+      busy += duration[schedule->programs[rank].actions[i].kind];
+    most = MAX (most, busy);
+  }
+  return most;
+}
+
+/* Returns whether the closed form holds there at all. */
+static gboolean
+assert_bubble (const PwScheduleType *type, PwScheduleParams params, const PwSchedule *schedule,
+               double F, double I, double W) {
+  params.F = F;
+  params.I = I;
+  params.W = W;
+  double expected = type->bubble_time (&params);
+  if (isnan (expected))
+    return FALSE;
+  F /= schedule->pieces;
+  I /= schedule->pieces;
+  W /= schedule->pieces;
+  ReferenceRun run = reference_run_compute (schedule, NULL, F, I, W);
+  g_assert_true (run.finished);
+  double bubble = run.time - busy_time (schedule, F, I, W);
+  if (fabs (bubble - expected) > 1e-9 * run.time)
+    g_error ("%s, %d x %d, costs %g %g %g: %g, not %g", type->name, params.ranks,
+             params.microbatches, F, I, W, bubble, expected);
+  return TRUE;
+}
+
+static void
+assert_peaks (const PwScheduleType *type, const PwScheduleParams *params,
+              const PwSchedule *schedule) {
+  g_autofree double *peaks = g_new (double, (gsize)schedule->ranks);
+  pw_schedule_peak_activations (schedule, 0.5, peaks);
+  for (int rank = 0; rank < schedule->ranks; rank++) {
+    double expected = type->peak_activations (params, rank);
+    if (!isnan (expected))
+      g_assert_cmpfloat (peaks[rank], ==, expected);
+  }
+}
+
+static void
+assert_passes (const PwSchedule *schedule) {
+  for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++)
+    for (int batched = 0; batched <= 1; batched++) {
+      PwCheckOptions options = { .policy = policy, .batched = batched };
+      g_autoptr (PwCheckReport) report = pw_schedule_check (schedule, NULL, &options);
+      if (!report->valid)
+        g_error ("%s: %s", schedule->name, report->findings[0].message);
+      g_assert_cmpint (report->accumulation, ==, PW_ACCUMULATION_ASCENDING);
+    }
+}
+
+static void
+assert_is_sound (const char *name, const PwScheduleParams *params, const PwSchedule *schedule) {
+  static const double costs[][3]
+      = { { 1, 1, 1 }, { 1, 1, 0.5 }, { 3, 2, 1 }, { 1, 4, 2 }, { 2, 1, 0 }, { 7, 0.5, 0.25 } };
+  const PwScheduleType *type = pw_schedule_get (name);
+  for (gsize i = 0; i < G_N_ELEMENTS (costs); i++)
+    assert_bubble (type, *params, schedule, costs[i][0], costs[i][1], costs[i][2]);
+  assert_peaks (type, params, schedule);
+  assert_passes (schedule);
+}
+
+static void
+test_hanayo_waves (void) {
+  for (int waves = 1; waves <= 3; waves++)
+    for (int P = 1; P <= 5; P++)
+      for (int M = 1; M <= 3 * P; M++) {
+        PwScheduleParams params = params_of (P, M);
+        params.waves = waves;
+        g_autoptr (PwSchedule) schedule = generate ("hanayo", &params);
+        g_assert_cmpint (schedule->stages, ==, 2 * waves * P);
+        g_assert_cmpint (schedule->chunks, ==, 2 * waves);
+        assert_is_sound ("hanayo", &params, schedule);
+      }
+}
+
+/* The bubble of the first P micro-batches is that of one wave whatever w is: with stages 1/w as
+ * long, w waves have 1/w of it. */
+static void
+test_hanayo_more_waves_less_bubble (void) {
+  for (int waves = 1; waves <= 4; waves++) {
+    PwScheduleParams params = params_of (4, 4);
+    params.waves = waves;
+    params.F = 12.0 / waves;
+    params.I = params.W = 12.0 / waves;
+    g_autoptr (PwSchedule) schedule = generate ("hanayo", &params);
+    double time = reference_run_compute (schedule, NULL, params.F, params.I, params.W).time;
+    g_assert_cmpfloat (time, ==, 4 * 2 * 36 + 2 * 3 * 24.0 / waves);
+  }
+}
+
+int
+main (int argc, char **argv) {
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/schedules/hanayo/any-number-of-waves-is-sound", test_hanayo_waves);
+  g_test_add_func ("/schedules/hanayo/more-waves-have-less-bubble",
+                   test_hanayo_more_waves_less_bubble);
+  return g_test_run ();
+}
