@@ -72,8 +72,8 @@ draw (const PwSchedule *schedule, const char *path, GError **error) {
   g_autoptr (PwSchedule) lowered = pw_schedule_lower (schedule, edges, &lower, error);
   if (!lowered)
     return FALSE;
-  g_autofree double *forward = g_new (double, schedule->stages);
-  g_autofree double *backward = g_new (double, schedule->stages);
+  g_autofree double *forward = g_new (double, (gsize)schedule->stages);
+  g_autofree double *backward = g_new (double, (gsize)schedule->stages);
   for (int s = 0; s < schedule->stages; s++) {
     forward[s] = 1;
     backward[s] = 2;

@@ -123,7 +123,7 @@ show (const PwCall *call, const PwSynthetic *synthetic, const PwSchedule *schedu
   Shown shown = { .schedule = schedule,
                   .type = pw_schedule_get (synthetic->schedule),
                   .params = synthetic->params,
-                  .peaks = g_new0 (double, schedule->ranks) };
+                  .peaks = g_new0 (double, (gsize)schedule->ranks) };
   PwScheduleParams *params = &shown.params;
   if (params->chunks == 0)
     params->chunks = schedule->chunks;

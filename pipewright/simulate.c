@@ -99,7 +99,7 @@ expand (const char *option, const double *values, int n, double otherwise,
           synthetic->per_rank ? "ranks" : "stages");
     return NULL;
   }
-  double *expanded = g_new (double, stages);
+  double *expanded = g_new (double, (gsize)stages);
   for (int s = 0; s < stages; s++) {
     int rank = pw_placement_rank (schedule->placement, 0, s);
     int i = n <= 1 ? 0 : synthetic->per_rank ? rank : s;

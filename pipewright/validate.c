@@ -97,8 +97,8 @@ compare (PwValidation *validation, const PwSimResult *predicted) {
   validation->predicted_bubble_fraction = diff->a_bubble_fraction;
   validation->measured_bubble_fraction = diff->b_bubble_fraction;
   validation->n_ranks = predicted->ranks;
-  validation->predicted_peak_memory_bytes = g_new (int64_t, predicted->ranks);
-  validation->measured_peak_memory_bytes = g_new (int64_t, predicted->ranks);
+  validation->predicted_peak_memory_bytes = g_new (int64_t, (gsize)predicted->ranks);
+  validation->measured_peak_memory_bytes = g_new (int64_t, (gsize)predicted->ranks);
   for (int r = 0; r < predicted->ranks; r++) {
     validation->predicted_peak_memory_bytes[r] = predicted->rank[r].peak_memory_bytes;
     validation->measured_peak_memory_bytes[r] = measured->rank[r].peak_memory_bytes;
