@@ -35,8 +35,9 @@ put_microbatch (PwSlots *slots, const PwPlacement *placement, int rank, int m) {
 
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
-  (void)error;
   int P = params->ranks, M = params->microbatches, passes = 2 * waves_of (params);
+  if (!pw__schedule_fits ((int64_t)passes * P, M, error))
+    return NULL;
   PwPlacement *placement = pw_placement_new (PW_PLACEMENT_WAVE, P, passes * P);
   PwSchedule *schedule = pw_schedule_new ("hanayo", placement, M);
   g_autofree int64_t *lengths = g_new (int64_t, (gsize)P);

@@ -56,6 +56,21 @@ check_costs (const PwScheduleParams *p, GError **error) {
   return TRUE;
 }
 
+gboolean
+pw__schedule_fits (int64_t stages, int64_t slots, GError **error) {
+  if (slots > PW_MICROBATCHES_MAX)
+    return refuse (error, "%" G_GINT64_FORMAT " pieces of micro-batches: more than %d", slots,
+                   PW_MICROBATCHES_MAX);
+  if (stages > PW_STAGES_MAX)
+    return refuse (error, "%" G_GINT64_FORMAT " stages: more than %d", stages, PW_STAGES_MAX);
+  if (stages * slots > SLOTS_MAX)
+    return refuse (error,
+                   "%" G_GINT64_FORMAT " stages times %" G_GINT64_FORMAT
+                   " micro-batches: too large to be listed",
+                   stages, slots);
+  return TRUE;
+}
+
 static gboolean
 check_sizes (const PwScheduleParams *p, GError **error) {
   if (p->ranks < 1 || p->ranks > PW_STAGES_MAX)
@@ -77,17 +92,7 @@ check_sizes (const PwScheduleParams *p, GError **error) {
                      PW_MICROBATCHES_MAX);
   int64_t slots = (int64_t)p->microbatches * MAX (p->pieces, 1);
   int64_t stages = (int64_t)p->ranks * MAX (p->chunks, 1) * MAX (2 * p->waves, 1);
-  if (slots > PW_MICROBATCHES_MAX)
-    return refuse (error, "%d micro-batches in %d pieces: more than %d", p->microbatches, p->pieces,
-                   PW_MICROBATCHES_MAX);
-  if (stages > PW_STAGES_MAX)
-    return refuse (error, "%" G_GINT64_FORMAT " stages: more than %d", stages, PW_STAGES_MAX);
-  if (stages * slots > SLOTS_MAX)
-    return refuse (error,
-                   "%" G_GINT64_FORMAT " stages times %" G_GINT64_FORMAT
-                   " micro-batches: too large to be listed",
-                   stages, slots);
-  return TRUE;
+  return pw__schedule_fits (stages, slots, error);
 }
 
 static gboolean

@@ -20,3 +20,6 @@ PW_SCHEDULE_TYPES (PW_DECLARE_SCHEDULE_TYPE)
 /* One stage per rank, stage r on rank r; a list of LENGTH actions for each rank, to be written. */
 PwSchedule *pw__schedule_new_straight (const char *name, const PwScheduleParams *params,
                                        int64_t length);
+/* Can as many stages, and micro-batches times pieces, be numbered and listed? Asked of PARAMS
+ * before a generator is called; one whose own default has several stages or pieces asks again. */
+gboolean pw__schedule_fits (int64_t stages, int64_t slots, GError **error);

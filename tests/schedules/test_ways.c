@@ -128,11 +128,33 @@ test_hanayo_more_waves_less_bubble (void) {
   }
 }
 
+static void
+test_refusals (void) {
+  const struct {
+    const char *name;
+    PwScheduleParams params;
+    const char *says;
+  } rows[] = {
+    { "hanayo", { .ranks = 40000, .microbatches = 1 }, "80000 stages" },
+    { "hanayo", { .ranks = 4, .microbatches = 4, .waves = -1 }, "waves: -1" },
+    { "hanayo", { .ranks = 4, .microbatches = 4, .waves = 16777215 }, "stages" },
+    { "hanayo", { .ranks = 4, .microbatches = 4, .chunks = 2 }, "chunks cannot be 2" },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+    g_assert_null (pw_schedule_generate (rows[i].name, &rows[i].params, &error));
+    g_assert_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER);
+    g_assert_nonnull (strstr (error->message, rows[i].says));
+    g_assert_null (strchr (error->message, '\n'));
+  }
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/schedules/hanayo/any-number-of-waves-is-sound", test_hanayo_waves);
   g_test_add_func ("/schedules/hanayo/more-waves-have-less-bubble",
                    test_hanayo_more_waves_less_bubble);
+  g_test_add_func ("/schedules/ways/what-cannot-be-is-refused-in-one-line", test_refusals);
   return g_test_run ();
 }
