@@ -221,6 +221,7 @@ struct PwExec {
   const PwTransport *transport;
   PwTransportState *transport_state;
   gboolean is_sequential;
+  gboolean has_shared;     /* parameters used by several layers */
   gboolean is_training;    /* there are gradients and optimiser states */
   gboolean is_host_memory; /* the backend computes where the caller's data is */
   PwPlacement *placement;
@@ -283,7 +284,7 @@ PwLayerCall *pw__stage_calls (PwWorker *worker, PwExecStage *stage, int64_t samp
 /* parameters.c */
 PwExecStage *pw__exec_stage_of_layer (PwExec *exec, int layer);
 /* Shared parameters must be on one rank. */
-gboolean pw__check_shared (const PwExec *exec, GError **error);
+gboolean pw__check_shared (PwExec *exec, GError **error);
 /* Stages of a rank in ascending order: sharers find their owners. */
 gboolean pw__stage_allocate (PwWorker *worker, PwExecStage *stage, GError **error);
 /* Adds the accumulators of the layers that share parameter P of layer I, in layer order. */

@@ -24,13 +24,14 @@ parameter_of (PwExec *exec, int layer, int index) {
 }
 
 gboolean
-pw__check_shared (const PwExec *exec, GError **error) {
+pw__check_shared (PwExec *exec, GError **error) {
   for (int i = 0; i < exec->resolved->graph->n_layers; i++) {
     int owner = layer_of (exec, i)->shares_with;
     if (owner < 0)
       continue;
-    int a = pw__exec_stage_of_layer ((PwExec *)exec, owner)->rank;
-    int b = pw__exec_stage_of_layer ((PwExec *)exec, i)->rank;
+    exec->has_shared = TRUE;
+    int a = pw__exec_stage_of_layer (exec, owner)->rank;
+    int b = pw__exec_stage_of_layer (exec, i)->rank;
     if (a == b)
       continue;
     g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
@@ -121,7 +122,7 @@ pw__sum_shared (PwWorker *worker, PwExecStage *stage, int i, int p, GError **err
   PwExec *exec = worker->exec;
   PwTensor *sum = &stage->parameters[i][p].gradient;
   int owner = stage->first_layer + i;
-  for (int l = owner + 1; p == 0 && l < exec->resolved->graph->n_layers; l++)
+  for (int l = owner + 1; exec->has_shared && p == 0 && l < exec->resolved->graph->n_layers; l++)
     if (layer_of (exec, l)->shares_with == owner
         && !exec->backend->ops.add (&worker->context, sum, &parameter_of (exec, l, 0)->gradient,
                                     sum, error))
@@ -139,7 +140,7 @@ gboolean
 pw__zero_gradient (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
   PwExec *exec = worker->exec;
   int owner = stage->first_layer + i;
-  for (int l = owner + 1; p == 0 && l < exec->resolved->graph->n_layers; l++)
+  for (int l = owner + 1; exec->has_shared && p == 0 && l < exec->resolved->graph->n_layers; l++)
     if (layer_of (exec, l)->shares_with == owner
         && !zero (worker, &parameter_of (exec, l, 0)->gradient, error))
       return FALSE;
