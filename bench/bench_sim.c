@@ -8,13 +8,16 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "schedules/lower.h"
 #include "sim/sim.h"
 
 static double
 now_s (void) {
-  return (double)g_get_monotonic_time () * 1e-6;
+  struct timespec time;
+  clock_gettime (CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 static int
@@ -77,30 +80,38 @@ later (double x, double y) {
 }
 
 /* In round k rank r runs F of micro-batch k + P-1-r, which needs what the round before computed
- * only, then B of micro-batch k, from the last rank to the first. The warm-up is rounds below 0. */
+ * only, then B of micro-batch k, from the last rank to the first. The warm-up is rounds below 0.
+ * Both arrays have a row of P ranks per round (F's first round is 1 - P), so all goes forward in
+ * memory and the forwards of a round fill the lanes. */
 static double
 by_hand (int P, int M, double forward, double backward, double *restrict F, double *restrict B) {
   for (int k = 1 - P; k < M; k++) {
     int lowest = MAX (0, k + P - M), highest = MIN (P - 1, k + P - 1);
-    for (int r = lowest; r <= highest; r++) {
-      int m = k + P - 1 - r;
-      double arrived = r > 0 ? F[(gsize)(r - 1) * (gsize)M + (gsize)m] : 0;
-      double free_at = k > 0   ? B[(gsize)r * (gsize)M + (gsize)k - 1]
-                       : m > 0 ? F[(gsize)r * (gsize)M + (gsize)m - 1]
-                               : 0;
-      F[(gsize)r * (gsize)M + (gsize)m] = later (arrived, free_at) + forward;
-    }
-    for (int r = P - 1; r >= 0 && k >= 0; r--) {
-      int m = k + P - 1 - r;
-      double arrived
-          = r < P - 1 ? B[(gsize)(r + 1) * (gsize)M + (gsize)k] : F[(gsize)r * (gsize)M + (gsize)k];
-      double free_at = m < M   ? F[(gsize)r * (gsize)M + (gsize)m]
-                       : k > 0 ? B[(gsize)r * (gsize)M + (gsize)k - 1]
-                               : F[(gsize)r * (gsize)M + (gsize)M - 1];
-      B[(gsize)r * (gsize)M + (gsize)k] = later (arrived, free_at) + backward;
+    double *row = F + (gsize)(k + P - 1) * (gsize)P;
+    const double *arrived = row - P - 1, *before = k > 0 ? B + (gsize)(k - 1) * (gsize)P : NULL;
+    if (before != NULL) {
+      if (lowest == 0)
+        row[0] = before[0] + forward;
+      for (int r = MAX (lowest, 1); r <= highest; r++)
+        row[r] = later (arrived[r], before[r]) + forward;
+    } else
+      for (int r = lowest; r <= highest; r++) {
+        gboolean is_first = k + P - 1 - r == 0;
+        row[r] = later (r > 0 ? arrived[r] : 0, is_first ? 0 : row[r - P]) + forward;
+      }
+    if (k < 0)
+      continue;
+    /* Ranks below `lowest` have had their last forward. */
+    double *back = B + (gsize)k * (gsize)P;
+    double end = 0;
+    for (int r = P - 1; r >= lowest; r--)
+      back[r] = end = later (end, row[r]) + backward;
+    for (int r = lowest - 1; r >= 0; r--) {
+      double last = k > 0 ? before[r] : F[(gsize)(M - 1 + r) * (gsize)P + (gsize)r];
+      back[r] = end = later (end, last) + backward;
     }
   }
-  return B[M - 1];
+  return B[(gsize)(M - 1) * (gsize)P];
 }
 
 static void
@@ -138,7 +149,7 @@ bench_first (int ranks, int microbatches, int repeats, const PwStageEdges *edges
 static void
 bench_retime (PwSimInput *input, int repeats, double latency, double actions) {
   int P = input->schedule->ranks, M = input->schedule->microbatches;
-  g_autofree double *F = g_new0 (double, (gsize)P *(gsize)M);
+  g_autofree double *F = g_new0 (double, (gsize)P *(gsize)(M + P));
   g_autofree double *B = g_new0 (double, (gsize)P *(gsize)M);
   g_autofree double *retime = g_new (double, (gsize)repeats),
                     *hand = g_new (double, (gsize)repeats);
