@@ -11,6 +11,9 @@
   X (hanayo)                                                                                       \
   X (zb_h1)                                                                                        \
   X (zb_h2)                                                                                        \
+  X (zb_v)                                                                                         \
+  X (v_half)                                                                                       \
+  X (v_min)                                                                                        \
   X (forward_only)
 
 #define PW_DECLARE_SCHEDULE_TYPE(name) extern const PwScheduleType pw__schedule_##name;

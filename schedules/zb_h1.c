@@ -3,9 +3,9 @@
  * and fills what would be idle at the end.
  *
  *   F = I = W = 1, P = 3, M = 4
- *   rank 0 | F0 F1 F2 .  .  I0 W0 F3 I1 W1 I2 W2 .  I3 W3     warm-up 2, W lags 0
- *   rank 1 | .  F0 F1 .  I0 F2 .  I1 W0 F3 I2 W1 I3 W2 W3     warm-up 1, W lags 1
- *   rank 2 | .  .  F0 I0 F1 I1 F2 I2 W0 F3 I3 W1 W2 W3 .      warm-up 0, W lags 2
+ *   rank 0 | F0 F1 F2 .  .  I0 W0 F3 I1 W1 I2 W2 I3 W3     warm-up 2, W lags 0
+ *   rank 1 | .  F0 F1 .  I0 F2 I1 W0 F3 I2 W1 I3 W2 W3     warm-up 1, W lags 1
+ *   rank 2 | .  .  F0 I0 F1 I1 F2 I2 W0 F3 I3 W1 W2 W3     warm-up 0, W lags 2
  */
 #include "schedules/registry_private.h"
 #include "schedules/zero_bubble_private.h"
