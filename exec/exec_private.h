@@ -284,6 +284,11 @@ PwLayerCall *pw__stage_calls (PwWorker *worker, PwExecStage *stage, int64_t samp
 /* parameters.c */
 PwExecStage *pw__exec_stage_of_layer (PwExec *exec, int layer);
 /* Shared parameters must be on one rank. */
+/* Optimiser state SLOT (below pw__optimizer_slots) of a parameter that is not borrowed. */
+gboolean pw__exec_get_state (PwExec *exec, int layer, int index, int slot, float *to,
+                             GError **error);
+gboolean pw__exec_set_state (PwExec *exec, int layer, int index, int slot, const float *from,
+                             GError **error);
 gboolean pw__check_shared (PwExec *exec, GError **error);
 /* Stages of a rank in ascending order: sharers find their owners. */
 gboolean pw__stage_allocate (PwWorker *worker, PwExecStage *stage, GError **error);

@@ -199,10 +199,11 @@ pw_exec_update (PwExec *exec, GError **error) {
 
 /* ---- Host copies ---- */
 
-typedef enum { GET_PARAMETER, SET_PARAMETER, GET_GRADIENT } Access;
+typedef enum { GET_PARAMETER, SET_PARAMETER, GET_GRADIENT, GET_STATE, SET_STATE } Access;
 typedef struct {
   Access access;
   int layer, index;
+  int slot; /* of the optimiser's state */
   float *to;
   const float *from;
 } Copy;
@@ -237,14 +238,19 @@ static gboolean
 copy_task (PwWorker *worker, gpointer data, GError **error) {
   const Copy *copy = data;
   const PwBackend *backend = worker->context.backend;
-  PwTensor *value = &parameter_of (worker->exec, copy->layer, copy->index)->value;
+  PwParameter *parameter = parameter_of (worker->exec, copy->layer, copy->index);
+  PwTensor *value = copy->access == GET_STATE || copy->access == SET_STATE
+                        ? &parameter->state[copy->slot]
+                        : &parameter->value;
   gsize bytes = (gsize)pw_tensor_bytes (value);
   gboolean good = FALSE;
   switch (copy->access) {
   case GET_PARAMETER:
+  case GET_STATE:
     good = backend->copy_to_host (worker->context.stream, copy->to, value->data, bytes, error);
     break;
   case SET_PARAMETER:
+  case SET_STATE:
     good = backend->copy_from_host (worker->context.stream, value->data, copy->from, bytes, error);
     break;
   case GET_GRADIENT:
@@ -280,6 +286,22 @@ pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GError **er
          && do_copy (exec,
                      (Copy){ .access = GET_GRADIENT, .layer = layer, .index = index, .to = to },
                      error);
+}
+
+gboolean
+pw__exec_get_state (PwExec *exec, int layer, int index, int slot, float *to, GError **error) {
+  return do_copy (
+      exec, (Copy){ .access = GET_STATE, .layer = layer, .index = index, .slot = slot, .to = to },
+      error);
+}
+
+gboolean
+pw__exec_set_state (PwExec *exec, int layer, int index, int slot, const float *from,
+                    GError **error) {
+  return do_copy (
+      exec,
+      (Copy){ .access = SET_STATE, .layer = layer, .index = index, .slot = slot, .from = from },
+      error);
 }
 
 char *

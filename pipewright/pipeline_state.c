@@ -1,4 +1,5 @@
 /* A pipeline's parameters, and what the simulator predicts for it. */
+#include "exec/checkpoint.h"
 #include "exec/profile.h"
 #include "pipewright/pipeline_private.h"
 #include "pipewright/simulate.h"
@@ -44,6 +45,16 @@ pw_pipeline_get_gradients (PwPipeline *pipeline, float *gradients, GError **erro
 char *
 pw_pipeline_parameters_sha256 (PwPipeline *pipeline, GError **error) {
   return pw_exec_parameters_sha256 (pipeline->exec, error);
+}
+
+gboolean
+pw_pipeline_state_save (PwPipeline *pipeline, const char *path, GError **error) {
+  return pw_checkpoint_save (pipeline->exec, path, error);
+}
+
+gboolean
+pw_pipeline_state_load (PwPipeline *pipeline, const char *path, GError **error) {
+  return pw_checkpoint_load (pipeline->exec, path, error);
 }
 
 gboolean

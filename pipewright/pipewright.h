@@ -97,6 +97,12 @@ gboolean pw_pipeline_get_gradients (PwPipeline *pipeline, float *gradients, GErr
 /* SHA-256 of the parameters in hexadecimal; equal bits give equal text. */
 char *pw_pipeline_parameters_sha256 (PwPipeline *pipeline, GError **error);
 
+/* Parameters and optimiser state in one safetensors file, keyed by layer: a state loads into a
+ * pipeline of any cut, chunks and schedule, and training goes on bit for bit. Saving is atomic; a
+ * file that is damaged or of another model is refused and changes nothing. */
+gboolean pw_pipeline_state_save (PwPipeline *pipeline, const char *path, GError **error);
+gboolean pw_pipeline_state_load (PwPipeline *pipeline, const char *path, GError **error);
+
 /* ---- Prediction: the simulator on the same object ---- */
 
 typedef struct {

@@ -1,6 +1,7 @@
 /* The public library: equal bits for every cut, one step equal to another way of doing it, and
  * arguments that cannot be. */
 #include "pipewright/pipewright.h"
+#include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
 
@@ -209,6 +210,27 @@ test_parameters_round_trip (void) {
 }
 
 static void
+test_state_goes_on (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PwSequential) model = new_model (2);
+  PwPipelineOptions options = { .optimizer = PW_PIPELINE_ADAM };
+  g_autoptr (PwPipeline) a = new_pipeline (model, NULL, 2, 2, options);
+  g_autoptr (PwPipeline) b = new_pipeline (model, NULL, 4, 2, options);
+  g_autofree char *folder = g_dir_make_tmp ("state.XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "a.safetensors", NULL);
+  double loss_a, loss_b;
+  g_autofree char *first = train (a, 3, &loss_a);
+  g_assert_true (pw_pipeline_state_save (a, path, &error));
+  g_assert_true (pw_pipeline_state_load (b, path, &error));
+  g_autofree char *hash_a = train (a, 3, &loss_a), *hash_b = train (b, 3, &loss_b);
+  g_assert_cmpstr (hash_a, ==, hash_b);
+  g_assert_cmpfloat (loss_a, ==, loss_b);
+  g_assert_cmpstr (first, !=, hash_a);
+  g_unlink (path);
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
+}
+
+static void
 test_prediction (void) {
   g_autoptr (GError) error = NULL;
   g_autoptr (PwSequential) model = new_model (4);
@@ -273,6 +295,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/pipewright/pipeline/mini-batches-may-change-size", test_changing_sizes);
   g_test_add_func ("/pipewright/pipeline/cross-entropy-is-learned", test_cross_entropy_learns);
   g_test_add_func ("/pipewright/pipeline/parameters-move-to-another-cut", test_parameters_round_trip);
+  g_test_add_func ("/pipewright/pipeline/a-saved-state-goes-on-bit-for-bit", test_state_goes_on);
   g_test_add_func ("/pipewright/pipeline/prediction-is-plausible", test_prediction);
   g_test_add_func ("/pipewright/pipeline/impossible-arguments-are-refused", test_refusals);
   g_test_add_func ("/pipewright/pipeline/backward-needs-a-forward", test_backward_needs_a_forward);
