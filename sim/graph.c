@@ -364,7 +364,6 @@ pw__sim_graph_free (PwSimGraph *graph) {
   g_free (graph);
 }
 
-/* Whether the ids in OF (by slot) of every channel's messages rise in the order of its SENDs. */
 gboolean
 pw__sim_graph_allows_instant (const PwSimLayout *layout, const PwSimIndex *index) {
   const PwSchedule *schedule = layout->schedule;

@@ -26,7 +26,6 @@ struct PwSimLinks {
   double *start, *end;
   GArray *links;        /* Link */
   int *link_of_channel; /* -1: its own */
-  int *channel_of_flow; /* by the number in FLOW events */
   GArray *latent;       /* Flow, those whose latency has not passed; by number */
 };
 

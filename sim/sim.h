@@ -4,7 +4,20 @@
  * Two engines, one meaning. What the schedule orders itself (ranks, queues, groups) is a system of
  * max and +: compile.c makes flat arrays in topological order, retime.c evaluates them. What time
  * decides (transfers that share a link) needs the event queue of engine.c. Where both apply they
- * agree to the last bit. */
+ * agree to the last bit.
+ *
+ * When things start:
+ *   compute    after the compute before it in its rank's list and all it takes from other stages
+ *   pair       as one compute, both inputs there, both outputs at its end
+ *   transfer   after its producer and, at both ends, what stands before it in its queue (under
+ *              rendezvous: in the program); a RECV waits for nothing and has the transfer's times
+ *   group      each member by itself; what stands behind it waits for all members
+ * Sequence pieces cost their share of the micro-batch. NORM, REDUCE_GRAD and the like take no time.
+ *
+ * Why a rank idles before a compute, looking at the message that came last: `dependency` until its
+ * producer had ended, `queue_head` until the transfer began, `transfer` until it had ended. This
+ * holds for the warm-up, too. Under rendezvous each message the program stops at is such a cause.
+ * Idle time after a rank's last compute is `barrier`. */
 #pragma once
 #include "plans/costs.h"
 #include "schedules/schedule.h"
@@ -23,14 +36,15 @@ typedef enum { PW_SIM_ENGINE_AUTO, PW_SIM_ENGINE_COMPILED, PW_SIM_ENGINE_EVENTS 
 
 typedef struct {
   const PwSchedule *schedule; /* lowered; one iteration */
-  const PwStageEdges *edges;
+  const PwStageEdges *edges; /* NULL: a chain */
   const PwStageCosts *costs;
   int iterations;         /* run back to back without a barrier; 0: 1 */
   double weight_memory;   /* share of activations that W frees; default 0.5 */
-  PwSimEngine engine;     /* AUTO: events only where a link is shared */
+  PwSimEngine engine;     /* AUTO: events only where a link is shared; COMPILED: none is */
 } PwSimInput;
 void pw_sim_input_init (PwSimInput *input);
 
+/* Of all iterations together: busy_time + idle_time is the result's total_time. */
 typedef struct {
   int rank;
   double busy_time, recompute_time, idle_time;
@@ -45,7 +59,7 @@ typedef struct {
 
 typedef struct {
   int ranks;
-  double iteration_time, ideal_time;
+  double iteration_time, ideal_time; /* of one iteration, as are the bubbles */
   double total_time; /* first start to last end of all iterations */
   double bubble_fraction, bubble_ratio;
   double longest_rank_span;
@@ -66,7 +80,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimResult, pw_sim_result_free)
 /* The result as a trace; MODEL may be NULL. */
 PwTrace *pw_sim_trace (const PwSimInput *input, const PwSimResult *result, const char *model);
 
-/* Compiled once, evaluated often. */
+/* Compiled once, evaluated often. Schedule, edges and the costs of the last evaluation must outlive
+ * the program; links are taken as unshared. */
 typedef struct PwSimProgram PwSimProgram;
 PwSimProgram *pw_sim_compile (const PwSimInput *input, GError **error);
 /* Evaluates with COSTS (same stages and edges as compiled for) and returns the end of the last

@@ -1,7 +1,7 @@
-/* The first evaluation, for policies whose queues hold one channel each: every rank's list is walked
- * as far as its inputs have been sent, and each action's times are written where the result keeps
- * them. A compute whose input is missing holds up the walk, though not its time: lists that are in
- * no order in which they could be carried out the walk leaves to compile.c. */
+/* The first evaluation, for policies whose queues hold one channel each: every rank's list is
+ * walked as far as its inputs have been sent, and each action's times are written where the result
+ * keeps them. A compute whose input is missing holds up the walk, though not its time: lists that
+ * are in no order in which they could be carried out the walk leaves to compile.c. */
 #pragma once
 #include "sim/summary_private.h"
 

@@ -6,19 +6,64 @@
 #include "schedules/check.h"
 
 typedef struct {
-  double forward, backward;
+  double F, I, W;
 } Costs;
-static const Costs costs[] = { { 1, 2 }, { 1, 1 }, { 2, 1 }, { 3, 5 }, { 0.5, 0.25 } };
+static const Costs costs[]
+    = { { 1, 1, 1 }, { 1, 0.5, 0.5 }, { 2, 0.5, 0.5 }, { 3, 2, 1 }, { 1, 2, 0.75 } };
 
 static void
 assert_near (double a, double b) {
   g_assert_cmpfloat_with_epsilon (a, b, 1e-9 * (1 + fabs (a) + fabs (b)));
 }
 
-/* SCHEDULES: the bubble is the iteration's time beyond one rank's busy time. */
+/* NULL: this schedule does not take these numbers. */
+static Case *
+case_of_type (const PwScheduleType *type, const PwScheduleParams *params) {
+  g_autoptr (PwSchedule) compute = pw_schedule_generate (type->name, params, NULL);
+  if (compute == NULL)
+    return NULL;
+  Case *c = g_new0 (Case, 1);
+  PwLowerOptions options = { .policy = PW_POLICY_PER_EDGE };
+  c->edges = pw_stage_edges_new_chain (compute->stages);
+  c->lowered = pw_schedule_lower (compute, c->edges, &options, NULL);
+  c->costs = pw_stage_costs_new (compute->stages, c->edges);
+  for (int s = 0; s < compute->stages; s++) {
+    PwStageCost *cost = &c->costs->stage[s];
+    cost->forward = params->F;
+    cost->input = params->I;
+    cost->weight = params->W;
+    cost->backward = params->I + params->W;
+  }
+  pw_sim_input_init (&c->input);
+  c->input.schedule = c->lowered;
+  c->input.edges = c->edges;
+  c->input.costs = c->costs;
+  return c;
+}
+
+/* The bubble is the iteration's time, or the longest span of a rank, beyond one rank's busy time.
+ */
+static void
+assert_closed_forms (const PwScheduleType *type, const PwScheduleParams *params) {
+  g_autoptr (Case) c = case_of_type (type, params);
+  if (c == NULL)
+    return;
+  g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+  double whole
+      = g_str_equal (type->measure, "span") ? result->longest_rank_span : result->iteration_time;
+  double bubble = type->bubble_time (params);
+  if (!isnan (bubble))
+    assert_near (whole - result->rank[0].busy_time, bubble);
+  for (int rank = 0; rank < params->ranks; rank++) {
+    double peak = type->peak_activations (params, rank);
+    if (!isnan (peak))
+      assert_near (result->rank[rank].peak_activations, peak);
+  }
+  g_assert_cmpint (result->actions, ==, pw_schedule_count_actions (c->lowered));
+}
+
 static void
 test_closed_forms (gconstpointer data) {
-  const PwScheduleType *type = pw_schedule_get (data);
   for (int P = 1; P <= 8; P++)
     for (int M = 1; M <= 5 * P; M++)
       for (gsize i = 0; i < G_N_ELEMENTS (costs); i++) {
@@ -26,18 +71,34 @@ test_closed_forms (gconstpointer data) {
         pw_schedule_params_init (&params);
         params.ranks = P;
         params.microbatches = M;
-        params.F = costs[i].forward;
-        params.I = params.W = costs[i].backward / 2;
-        g_autoptr (Case) c
-            = case_named (data, P, M, costs[i].forward, costs[i].backward, 0, PW_POLICY_PER_EDGE);
-        g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
-        g_assert_cmpfloat (result->iteration_time - result->rank[0].busy_time, ==,
-                           type->bubble_time (&params));
-        for (int rank = 0; rank < P; rank++)
-          g_assert_cmpfloat (result->rank[rank].peak_activations, ==,
-                             type->peak_activations (&params, rank));
-        g_assert_cmpint (result->actions, ==, pw_schedule_count_actions (c->lowered));
+        params.F = costs[i].F;
+        params.I = costs[i].I;
+        params.W = costs[i].W;
+        assert_closed_forms (data, &params);
       }
+}
+
+/* Whatever the registry has, each engine makes the same of it. */
+static void
+test_engines_agree (gconstpointer data) {
+  const PwScheduleType *type = data;
+  for (int P = 1; P <= 6; P++)
+    for (int M = 1; M <= 3 * P; M += P == 1 ? 1 : P - 1) {
+      PwScheduleParams params;
+      pw_schedule_params_init (&params);
+      params.ranks = P;
+      params.microbatches = M;
+      g_autoptr (Case) c = case_of_type (type, &params);
+      if (c == NULL)
+        continue;
+      costs_randomise (c->costs, FALSE);
+      g_autoptr (PwSimResult) walked = run_with (c, PW_SIM_ENGINE_COMPILED);
+      g_autoptr (PwSimResult) events = run_with (c, PW_SIM_ENGINE_EVENTS);
+      g_autoptr (PwSimProgram) program = pw_sim_compile (&c->input, NULL);
+      g_autoptr (PwSimResult) compiled = pw_sim_program_result (program);
+      assert_same_results (walked, events);
+      assert_same_results (walked, compiled);
+    }
 }
 
 /* With links that are faster than any compute: every micro-batch of `naive` crosses all of them
@@ -183,11 +244,13 @@ test_recomputation (void) {
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
-  static const char *const names[] = { "naive", "gpipe", "1f1b", "forward-only" };
-  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
-    g_autofree char *path
-        = g_strdup_printf ("/sim/figures/%s/bubble-and-peak-equal-the-closed-forms", names[i]);
-    g_test_add_data_func (path, names[i], test_closed_forms);
+  for (const PwScheduleType *const *type = pw_schedule_list (); *type != NULL; type++) {
+    g_autofree char *forms
+        = g_strdup_printf ("/sim/figures/%s/bubble-and-peak-equal-the-closed-forms", (*type)->name);
+    g_test_add_data_func (forms, *type, test_closed_forms);
+    g_autofree char *engines
+        = g_strdup_printf ("/sim/figures/%s/engines-agree-to-the-last-bit", (*type)->name);
+    g_test_add_data_func (engines, *type, test_engines_agree);
   }
   g_test_add_func ("/sim/figures/links-add-what-the-closed-forms-say", test_links);
   g_test_add_func ("/sim/figures/links-slow-1f1b-by-a-round-trip-per-round", test_links_1f1b);
