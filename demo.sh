@@ -2,7 +2,7 @@
 # The whole loop on one machine: profile a small GPT, simulate it under three schedules, train it with
 # two of them on real text, and hold the predictions against what was measured.
 #
-#   ./demo.sh                 about three minutes on two cores, after the packages are there
+#   ./demo.sh                 a minute or two on two cores, after the packages are there
 #   ./demo.sh --quick         the same with a tiny model, in seconds
 #   ./demo.sh --data FILE     your own text instead of the licence texts of every Debian system
 #   ./demo.sh --out FOLDER    where traces and pictures go; default demo-out
