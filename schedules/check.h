@@ -1,5 +1,5 @@
-/* Proves a schedule: complete, nothing twice, dependencies kept, placement consistent, memory within
- * the limit, and free of deadlock under a policy. Linear in the number of actions. */
+/* Proves a schedule: complete, nothing twice, dependencies kept, placement consistent, memory
+ * within the limit, and free of deadlock under a policy. Linear in the number of actions. */
 #pragma once
 #include "schedules/schedule.h"
 #include "schedules/stages.h"
@@ -33,5 +33,6 @@ PwCheckReport *pw_schedule_check (const PwSchedule *schedule, const PwStageEdges
 void pw_check_report_free (PwCheckReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwCheckReport, pw_check_report_free)
 
-/* Peak of F adds 1/V, B removes 1/V, I (1-w)/V, W w/V, per rank, by list order. */
+/* Peak of F adds 1/V, B removes 1/V, I (1-w)/V, W w/V, per rank, by list order; a piece of k 1/k of
+ * that. */
 void pw_schedule_peak_activations (const PwSchedule *schedule, double weight_memory, double *peaks);

@@ -1,11 +1,11 @@
 #include "schedules/check_private.h"
 #include "schedules/schedule_private.h"
 
-/* What a rank holds, counted in chunks so that no rounding builds up: `full` ones, and those whose
- * input gradient is done and which keep only what W needs. */
+/* What a rank holds, counted in pieces of chunks so that no rounding builds up: `full` ones, and
+ * those whose input gradient is done and which keep only what W needs. */
 typedef struct {
   int64_t full, half;
-  int chunks;
+  int parts; /* of a micro-batch's activations on the rank: chunks times pieces */
   double weight_memory;
   gboolean keeps; /* inference frees at the end of F */
   double peak;
@@ -13,7 +13,7 @@ typedef struct {
 
 static double
 held (const Holdings *h) {
-  return ((double)h->full + h->weight_memory * (double)h->half) / h->chunks;
+  return ((double)h->full + h->weight_memory * (double)h->half) / h->parts;
 }
 
 static void
@@ -59,7 +59,8 @@ walk (Holdings *h, const PwAction *actions, int64_t n, double limit) {
 
 static Holdings
 holdings_of (const PwSchedule *schedule, int rank, double weight_memory) {
-  return (Holdings){ .chunks = MAX (pw_placement_chunks (schedule->placement, rank), 1),
+  return (Holdings){ .parts
+                     = MAX (pw_placement_chunks (schedule->placement, rank), 1) * schedule->pieces,
                      .weight_memory = weight_memory,
                      .keeps = schedule->mode == PW_MODE_TRAINING };
 }

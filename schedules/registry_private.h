@@ -9,6 +9,7 @@
   X (gpipe)                                                                                        \
   X (one_f_one_b)                                                                                  \
   X (hanayo)                                                                                       \
+  X (seq1f1b)                                                                                      \
   X (zb_h1)                                                                                        \
   X (zb_h2)                                                                                        \
   X (zb_v)                                                                                         \

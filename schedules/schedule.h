@@ -50,7 +50,7 @@ typedef struct {
   int ranks, stages;
   int chunks;       /* stages per rank and direction */
   int microbatches; /* of one iteration */
-  int pieces;       /* sequence pieces per micro-batch, 1 unless seq1f1b */
+  int pieces;       /* equal sequence pieces per micro-batch, 1 unless seq1f1b */
   PwMode mode;
   PwPromise promise;
   PwPlacement *placement;

@@ -175,6 +175,8 @@ draw_legend (Canvas *c) {
     if (used[kind] && looks[kind].legend != NULL)
       g_string_append_printf (c->text, "%s, ", looks[kind].legend);
   g_string_append (c->text, ". idle; the number is the micro-batch");
+  if (c->schedule->pieces > 1)
+    g_string_append_printf (c->text, " times %d plus the piece", c->schedule->pieces);
   if (c->schedule->chunks > 1)
     g_string_append (c->text, ", a b ... the chunk");
   if (c->schedule->placement->directions > 1)

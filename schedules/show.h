@@ -8,7 +8,7 @@
 #include "schedules/schedule.h"
 
 typedef struct {
-  double F, I, W; /* time of a chunk */
+  double F, I, W; /* time of a chunk and whole micro-batch */
   int width;      /* columns at most; 0: 100. A wider schedule is cut, and the text says so. */
   gboolean color;
 } PwShowOptions;

@@ -116,6 +116,9 @@ pw__timeline_new (const PwSchedule *schedule, double F, double I, double W) {
   timeline->start = new_unknown (timeline->base[schedule->ranks]);
   timeline->end = new_unknown (timeline->base[schedule->ranks]);
   int64_t slots = pw__schedule_slots (schedule);
+  F /= schedule->pieces;
+  I /= schedule->pieces;
+  W /= schedule->pieces;
   Play p = { .schedule = schedule,
              .timeline = timeline,
              .duration = { [PW_ACTION_FORWARD] = F,

@@ -10,7 +10,7 @@ typedef struct {
   double busy; /* summed over ranks */
 } PwTimeline;
 
-/* F, I, W of a stage. NULL where the schedule lacks so much that it cannot be drawn. Takes plain
+/* F, I, W of a stage and whole micro-batch. NULL where the schedule lacks so much that it cannot be drawn. Takes plain
  * lists; messages and updates take no time. */
 PwTimeline *pw__timeline_new (const PwSchedule *schedule, double F, double I, double W);
 void pw__timeline_free (PwTimeline *timeline);

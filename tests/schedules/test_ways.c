@@ -2,6 +2,8 @@
  * in pieces. What the walk through the registry leaves out: their options, and what is theirs
  * alone. */
 #include "schedules/check.h"
+#include "schedules/csv.h"
+#include "schedules/show.h"
 #include "tests/schedules/reference_schedule.h"
 
 #include <math.h>
@@ -129,6 +131,99 @@ test_hanayo_more_waves_less_bubble (void) {
 }
 
 static void
+test_seq1f1b_pieces (void) {
+  for (int pieces = 1; pieces <= 5; pieces++)
+    for (int P = 1; P <= 6; P++)
+      for (int M = 1; M <= 3 * P; M++) {
+        PwScheduleParams params = params_of (P, M);
+        params.pieces = pieces;
+        g_autoptr (PwSchedule) schedule = generate ("seq1f1b", &params);
+        g_assert_cmpint (schedule->pieces, ==, pieces);
+        g_assert_cmpint (schedule->microbatches, ==, M);
+        assert_is_sound ("seq1f1b", &params, schedule);
+      }
+}
+
+static void
+test_seq1f1b_of_one_piece_is_1f1b (void) {
+  for (int P = 1; P <= 6; P++)
+    for (int M = 1; M <= 3 * P; M++) {
+      PwScheduleParams params = params_of (P, M), plain = params;
+      params.pieces = 1;
+      g_autoptr (PwSchedule) schedule = generate ("seq1f1b", &params);
+      g_autoptr (PwSchedule) expected = generate ("1f1b", &plain);
+      g_assert_true (reference_same_lists (schedule, expected));
+    }
+}
+
+/* Reads TEXT with micro-batch numbers that are pieces. */
+static PwSchedule *
+read_pieces (const char *text, int pieces) {
+  g_autoptr (GError) error = NULL;
+  PwSchedule *schedule = pw_schedule_from_csv ("pieces.csv", text, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (schedule->microbatches % pieces, ==, 0);
+  schedule->microbatches /= pieces;
+  schedule->pieces = pieces;
+  return schedule;
+}
+
+static void
+test_pieces_out_of_order (void) {
+  const struct {
+    const char *text, *says; /* NULL: valid */
+  } rows[] = {
+    { "0F0,0F1,0B1,0B0,0F2,0F3,0B3,0B2", NULL },
+    { "0F0,0F1,0I1,0I0,0W0,0W1,0F2,0F3,0I3,0I2,0W2,0W3", NULL },
+    { "0F2,0F3,0B3,0B2,0F0,0F1,0B1,0B0", NULL },
+    { "0F1,0F0,0B1,0B0,0F2,0F3,0B3,0B2", "0F1 stands before the piece it follows" },
+    { "0F0,0F1,0B1,0B0,0F3,0F2,0B3,0B2", "0F3 stands before the piece it follows" },
+    { "0F0,0F1,0B0,0B1,0F2,0F3,0B3,0B2", "0B0 stands before the backward of the piece after it" },
+    { "0F0,0F1,0B1,0B0,0F2,0F3,0I2,0I3,0W2,0W3",
+      "0I2 stands before the backward of the piece after it" },
+    { "0F0,0F1,0B1,0B0,0F2,0B2,0F3", "0B3 is missing" },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    PwCheckOptions options = { .policy = PW_POLICY_PER_EDGE };
+    g_autoptr (PwSchedule) schedule = read_pieces (rows[i].text, 2);
+    g_autoptr (PwCheckReport) report = pw_schedule_check (schedule, NULL, &options);
+    g_assert_cmpint (report->valid, ==, rows[i].says == NULL);
+    if (rows[i].says != NULL)
+      g_assert_nonnull (strstr (report->findings[0].message, rows[i].says));
+  }
+}
+
+/* Pieces of one micro-batch count as one in the order of sums. */
+static void
+test_accumulation_of_pieces (void) {
+  const struct {
+    const char *text;
+    PwAccumulation accumulation;
+  } rows[] = {
+    { "0F0,0F1,0B1,0B0,0F2,0F3,0B3,0B2", PW_ACCUMULATION_ASCENDING },
+    { "0F0,0F1,0F2,0F3,0B3,0B2,0B1,0B0", PW_ACCUMULATION_DESCENDING },
+    { "0F0,0F1,0F2,0F3,0B3,0B1,0B0,0B2", PW_ACCUMULATION_OTHER },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    PwCheckOptions options = { .policy = PW_POLICY_PER_EDGE };
+    g_autoptr (PwSchedule) schedule = read_pieces (rows[i].text, 2);
+    g_autoptr (PwCheckReport) report = pw_schedule_check (schedule, NULL, &options);
+    g_assert_cmpint (report->accumulation, ==, rows[i].accumulation);
+  }
+}
+
+static void
+test_pieces_are_drawn_short (void) {
+  PwScheduleParams params = params_of (2, 2);
+  PwShowOptions options = { .F = 2, .I = 2, .W = 2 };
+  g_autoptr (PwSchedule) schedule = generate ("seq1f1b", &params);
+  g_autofree char *text = pw_schedule_show (schedule, &options);
+  g_assert_nonnull (strstr (text, "rank 0 | F0 F1 F2 .  .  B1--- F3 B0--- .  B3--- B2---\n"));
+  g_assert_nonnull (strstr (text, "\n15 time units"));
+  g_assert_nonnull (strstr (text, "the number is the micro-batch times 2 plus the piece\n"));
+}
+
+static void
 test_refusals (void) {
   const struct {
     const char *name;
@@ -139,6 +234,9 @@ test_refusals (void) {
     { "hanayo", { .ranks = 4, .microbatches = 4, .waves = -1 }, "waves: -1" },
     { "hanayo", { .ranks = 4, .microbatches = 4, .waves = 16777215 }, "stages" },
     { "hanayo", { .ranks = 4, .microbatches = 4, .chunks = 2 }, "chunks cannot be 2" },
+    { "seq1f1b", { .ranks = 1, .microbatches = 16777215 }, "33554430 pieces" },
+    { "seq1f1b", { .ranks = 4, .microbatches = 4, .pieces = -1 }, "pieces: -1" },
+    { "seq1f1b", { .ranks = 4, .microbatches = 4, .waves = 2 }, "does not take waves" },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
     g_autoptr (GError) error = NULL;
@@ -155,6 +253,12 @@ main (int argc, char **argv) {
   g_test_add_func ("/schedules/hanayo/any-number-of-waves-is-sound", test_hanayo_waves);
   g_test_add_func ("/schedules/hanayo/more-waves-have-less-bubble",
                    test_hanayo_more_waves_less_bubble);
+  g_test_add_func ("/schedules/seq1f1b/any-number-of-pieces-is-sound", test_seq1f1b_pieces);
+  g_test_add_func ("/schedules/seq1f1b/one-piece-is-1f1b", test_seq1f1b_of_one_piece_is_1f1b);
+  g_test_add_func ("/schedules/seq1f1b/pieces-out-of-order-are-found", test_pieces_out_of_order);
+  g_test_add_func ("/schedules/seq1f1b/pieces-sum-as-their-micro-batch",
+                   test_accumulation_of_pieces);
+  g_test_add_func ("/schedules/seq1f1b/pieces-are-drawn-short", test_pieces_are_drawn_short);
   g_test_add_func ("/schedules/ways/what-cannot-be-is-refused-in-one-line", test_refusals);
   return g_test_run ();
 }
