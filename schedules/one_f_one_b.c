@@ -7,25 +7,29 @@
  *   rank 1 | .  F0 F1 .  .  B0--- F2 B1--- F3 B2--- .  B3--- .      warm-up 1
  *   rank 2 | .  .  F0 B0--- F1 B1--- F2 B2--- F3 B3--- .  .  .      warm-up 0
  */
-#include "schedules/registry_private.h"
+#include "schedules/one_f_one_b_private.h"
+
+PwAction *
+pw__write_one_f_one_b (PwAction *out, int stage, int microbatches, int warmup) {
+  for (int m = 0; m < warmup; m++)
+    *out++ = pw_action (PW_ACTION_FORWARD, stage, m);
+  for (int m = 0; m < microbatches - warmup; m++) {
+    *out++ = pw_action (PW_ACTION_FORWARD, stage, warmup + m);
+    *out++ = pw_action (PW_ACTION_BACKWARD, stage, m);
+  }
+  for (int m = microbatches - warmup; m < microbatches; m++)
+    *out++ = pw_action (PW_ACTION_BACKWARD, stage, m);
+  return out;
+}
 
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
   (void)error;
   int M = params->microbatches;
   PwSchedule *schedule = pw__schedule_new_straight ("1f1b", params, 2 * (int64_t)M);
-  for (int rank = 0; rank < params->ranks; rank++) {
-    int warmup = MIN (M, params->ranks - 1 - rank);
-    PwAction *out = schedule->programs[rank].actions;
-    for (int m = 0; m < warmup; m++)
-      *out++ = pw_action (PW_ACTION_FORWARD, rank, m);
-    for (int m = 0; m < M - warmup; m++) {
-      *out++ = pw_action (PW_ACTION_FORWARD, rank, warmup + m);
-      *out++ = pw_action (PW_ACTION_BACKWARD, rank, m);
-    }
-    for (int m = M - warmup; m < M; m++)
-      *out++ = pw_action (PW_ACTION_BACKWARD, rank, m);
-  }
+  for (int rank = 0; rank < params->ranks; rank++)
+    pw__write_one_f_one_b (schedule->programs[rank].actions, rank, M,
+                           MIN (M, params->ranks - 1 - rank));
   return schedule;
 }
 

@@ -136,7 +136,14 @@ pw_schedule_generate (const char *name, const PwScheduleParams *params, GError *
 
 PwSchedule *
 pw__schedule_new_straight (const char *name, const PwScheduleParams *params, int64_t length) {
-  PwPlacement *placement = pw_placement_new (PW_PLACEMENT_LOOP, params->ranks, params->ranks);
+  return pw__schedule_new_loop (name, params, 1, length);
+}
+
+PwSchedule *
+pw__schedule_new_loop (const char *name, const PwScheduleParams *params, int chunks,
+                       int64_t length) {
+  PwPlacement *placement
+      = pw_placement_new (PW_PLACEMENT_LOOP, params->ranks, params->ranks * chunks);
   PwSchedule *schedule = pw_schedule_new (name, placement, params->microbatches);
   g_autofree int64_t *lengths = g_new (int64_t, (gsize)params->ranks);
   for (int rank = 0; rank < params->ranks; rank++)
