@@ -8,7 +8,8 @@ static const char *const models[] = {
   "{'name': 'mlp', 'input': 9, 'width': 12, 'depth': 9, 'output': 7}",
   "{'name': 'gpt', 'blocks': 8, 'width': 16, 'heads': 2, 'tokens': 8, 'vocabulary': 32}",
 };
-static const char *const schedules[] = { "zb-h1", "zb-h2", "zb-v", "v-half", "v-min" };
+static const char *const schedules[]
+    = { "zb-h1", "zb-h2", "zb-interleaved", "zb-v", "v-half", "v-min" };
 
 static ExecCase *
 make_case (int model, const char *schedule, const char *more, int ranks, int microbatches) {

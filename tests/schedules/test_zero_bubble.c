@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const names[] = { "zb-h1", "zb-h2", "zb-v", "v-half", "v-min" };
+static const char *const names[]
+    = { "zb-h1", "zb-h2", "zb-interleaved", "zb-v", "v-half", "v-min" };
 static const char *const on_a_v[] = { "zb-v", "v-half", "v-min" };
 
 static PwSchedule *
@@ -147,6 +148,18 @@ test_few_microbatches (void) {
     }
 }
 
+static void
+test_one_chunk (void) {
+  for (int P = 1; P <= 6; P++)
+    for (int M = 1; M <= 2 * P; M++) {
+      PwScheduleParams p = sizes (P, M);
+      g_autoptr (PwSchedule) straight = generate ("zb-h1", &p);
+      p.chunks = 1;
+      g_autoptr (PwSchedule) loop = generate ("zb-interleaved", &p);
+      g_assert_true (reference_same_lists (straight, loop));
+    }
+}
+
 /* The turn of the V is on the last rank, which sends itself nothing. */
 static void
 test_turn_needs_no_message (void) {
@@ -182,7 +195,7 @@ test_lists (void) {
     { "zb-h2", 2, 3,
       "0F0,0F1,0F2,0I0,0W0,0I1,0W1,0I2,0W2\n"
       "1F0,1I0,1F1,1I1,1F2,1I2,1W0,1W1,1W2\n" },
-    { 2, 2,
+    { "zb-interleaved", 2, 2,
       "0F0,0F1,2F0,2F1,2I0,2W0,2I1,2W1,0I0,0W0,0I1,0W1\n"
       "1F0,1F1,3F0,3I0,3F1,3I1,3W0,1I0,3W1,1I1,1W0,1W1\n" },
     { "zb-v", 2, 3,
@@ -226,8 +239,8 @@ test_refusals (void) {
     { "v-min", { .reverse = TRUE } },
     { "v-min", { .ranks = 40000 } },
     { "zb-v", { .ranks = 2000, .microbatches = 200000 } },
-    { { .ranks = 40000 } },
-    { { .group_rule = "torch" } },
+    { "zb-interleaved", { .ranks = 40000 } },
+    { "zb-interleaved", { .group_rule = "torch" } },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
     g_autoptr (GError) error = NULL;
@@ -250,6 +263,7 @@ main (int argc, char **argv) {
   ADD ("no-rank-waits-between-its-first-and-last-action", test_no_idle_within);
   ADD ("half-and-a-third-of-the-memory", test_v_memory);
   ADD ("few-micro-batches-do-not-wait", test_few_microbatches);
+  ADD ("one-chunk-interleaved-is-zb-h1", test_one_chunk);
   ADD ("the-turn-of-a-v-needs-no-message", test_turn_needs_no_message);
   ADD ("small-lists-are-these", test_lists);
   ADD ("large-schedules-are-valid", test_large_ones);
