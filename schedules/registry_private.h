@@ -13,6 +13,9 @@
   X (looped_bfs)                                                                                   \
   X (hanayo)                                                                                       \
   X (seq1f1b)                                                                                      \
+  X (chimera)                                                                                      \
+  X (dualpipe)                                                                                     \
+  X (dualpipe_v)                                                                                   \
   X (zb_h1)                                                                                        \
   X (zb_h2)                                                                                        \
   X (zb_interleaved)                                                                               \

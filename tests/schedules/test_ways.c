@@ -224,6 +224,109 @@ test_pieces_are_drawn_short (void) {
 }
 
 static void
+assert_both_directions (const PwSchedule *schedule) {
+  int n[2] = { 0, 0 };
+  g_assert_cmpint (schedule->placement->directions, ==, 2);
+  g_assert_cmpint (schedule->chunks, ==, 1);
+  for (int m = 0; m < schedule->microbatches; m++)
+    n[schedule->direction[m]]++;
+  g_assert_cmpint (n[0], ==, n[1]);
+}
+
+static void
+test_two_pipes (void) {
+  static const char *const names[] = { "chimera", "dualpipe" };
+  for (int i = 0; i < 2; i++)
+    for (int P = 1; P <= 8; P++)
+      for (int M = 1; M <= 5 * P; M++) {
+        PwScheduleParams params = params_of (P, M);
+        g_autoptr (PwSchedule) schedule = generate (names[i], &params);
+        gboolean fits = i == 0 ? M % P == 0 : M % 2 == 0 && M >= 2 * P;
+        g_assert_cmpint (schedule != NULL, ==, P % 2 == 0 && fits);
+        if (schedule == NULL)
+          continue;
+        assert_both_directions (schedule);
+        assert_is_sound (names[i], &params, schedule);
+      }
+}
+
+/* Seen from the other end, each rank does the same. */
+static void
+test_dualpipe_is_symmetric (void) {
+  for (int P = 2; P <= 8; P += 2)
+    for (int M = 2 * P; M <= 4 * P; M += 2) {
+      PwScheduleParams params = params_of (P, M);
+      g_autoptr (PwSchedule) schedule = generate ("dualpipe", &params);
+      for (int rank = 0; rank < P; rank++) {
+        const PwProgram *here = &schedule->programs[rank];
+        const PwProgram *there = &schedule->programs[P - 1 - rank];
+        g_assert_cmpint (here->n_prologue, ==, there->n_prologue);
+        for (int64_t i = 0; i < here->n_prologue; i++) {
+          PwAction turned = there->actions[i];
+          turned.microbatch = (turned.microbatch + (unsigned)M / 2) % (unsigned)M & 0xffffffu;
+          turned.direction ^= 1u;
+          g_assert_true (pw_action_equal (here->actions[i], turned));
+        }
+      }
+    }
+}
+
+static void
+test_dualpipe_v_is_half_of_dualpipe (void) {
+  for (int P = 1; P <= 5; P++)
+    for (int M = 2 * P; M <= 4 * P; M++) {
+      PwScheduleParams params = params_of (P, M), doubled = params_of (2 * P, 2 * M);
+      g_autoptr (PwSchedule) half = generate ("dualpipe-v", &params);
+      g_autoptr (PwSchedule) whole = generate ("dualpipe", &doubled);
+      for (int rank = 0; rank < P; rank++) {
+        const PwProgram *a = &half->programs[rank], *b = &whole->programs[rank];
+        g_assert_cmpint (a->n_prologue, ==, b->n_prologue);
+        for (int64_t i = 0; i < a->n_prologue; i++) {
+          PwAction action = b->actions[i];
+          action.microbatch = action.microbatch % (unsigned)M & 0xffffffu;
+          action.direction = 0;
+          g_assert_true (pw_action_equal (a->actions[i], action));
+        }
+      }
+    }
+}
+
+static void
+test_dualpipe_v (void) {
+  for (int P = 1; P <= 6; P++)
+    for (int M = 1; M <= 5 * P; M++) {
+      PwScheduleParams params = params_of (P, M);
+      g_autoptr (PwSchedule) schedule = generate ("dualpipe-v", &params);
+      g_assert_cmpint (schedule != NULL, ==, M >= 2 * P);
+      if (schedule == NULL)
+        continue;
+      g_assert_cmpint (schedule->chunks, ==, 2);
+      assert_is_sound ("dualpipe-v", &params, schedule);
+    }
+}
+
+/* Pairs are of a forward and a backward of the rank's two stages; the fold has one less. */
+static void
+test_dualpipe_pairs (void) {
+  const int P = 4, M = 10;
+  PwScheduleParams params = params_of (P, M);
+  g_autoptr (PwSchedule) schedule = generate ("dualpipe-v", &params);
+  for (int rank = 0; rank < P; rank++) {
+    const PwProgram *program = &schedule->programs[rank];
+    int n = 0;
+    for (int64_t i = 0; i < program->n_prologue; i++) {
+      if (!program->actions[i].paired)
+        continue;
+      g_assert_cmpint (program->actions[i].kind, ==, PW_ACTION_FORWARD);
+      g_assert_cmpint (program->actions[i + 1].kind, ==, PW_ACTION_BACKWARD);
+      g_assert_cmpint (program->actions[i].stage + program->actions[i + 1].stage, ==, 2 * P - 1);
+      n++;
+    }
+    g_assert_cmpint (n, ==, 2 * (M - 2 * P + rank + 1) + P - 1 - rank - (rank == P - 1));
+  }
+}
+
+static void
 test_refusals (void) {
   const struct {
     const char *name;
@@ -234,6 +337,14 @@ test_refusals (void) {
     { "hanayo", { .ranks = 4, .microbatches = 4, .waves = -1 }, "waves: -1" },
     { "hanayo", { .ranks = 4, .microbatches = 4, .waves = 16777215 }, "stages" },
     { "hanayo", { .ranks = 4, .microbatches = 4, .chunks = 2 }, "chunks cannot be 2" },
+    { "chimera", { .ranks = 3, .microbatches = 6 }, "ranks cannot be odd (3)" },
+    { "chimera", { .ranks = 1, .microbatches = 6 }, "ranks cannot be odd (1)" },
+    { "chimera", { .ranks = 4, .microbatches = 6 }, "6 is no multiple of 4" },
+    { "dualpipe", { .ranks = 3, .microbatches = 6 }, "ranks cannot be odd (3)" },
+    { "dualpipe", { .ranks = 4, .microbatches = 6 }, "at least 8, not 6" },
+    { "dualpipe", { .ranks = 4, .microbatches = 9 }, "even and at least 8, not 9" },
+    { "dualpipe-v", { .ranks = 4, .microbatches = 7 }, "at least 8, not 7" },
+    { "dualpipe-v", { .ranks = 5000, .microbatches = 80000 }, "too large to be listed" },
     { "seq1f1b", { .ranks = 1, .microbatches = 16777215 }, "33554430 pieces" },
     { "seq1f1b", { .ranks = 4, .microbatches = 4, .pieces = -1 }, "pieces: -1" },
     { "seq1f1b", { .ranks = 4, .microbatches = 4, .waves = 2 }, "does not take waves" },
@@ -259,6 +370,13 @@ main (int argc, char **argv) {
   g_test_add_func ("/schedules/seq1f1b/pieces-sum-as-their-micro-batch",
                    test_accumulation_of_pieces);
   g_test_add_func ("/schedules/seq1f1b/pieces-are-drawn-short", test_pieces_are_drawn_short);
+  g_test_add_func ("/schedules/ways/two-pipes-are-sound", test_two_pipes);
+  g_test_add_func ("/schedules/dualpipe/both-halves-are-alike", test_dualpipe_is_symmetric);
+  g_test_add_func ("/schedules/dualpipe-v/is-half-of-dualpipe",
+                   test_dualpipe_v_is_half_of_dualpipe);
+  g_test_add_func ("/schedules/dualpipe-v/any-ranks-with-two-micro-batches-each-are-sound",
+                   test_dualpipe_v);
+  g_test_add_func ("/schedules/dualpipe-v/pairs-are-of-both-stages", test_dualpipe_pairs);
   g_test_add_func ("/schedules/ways/what-cannot-be-is-refused-in-one-line", test_refusals);
   return g_test_run ();
 }
