@@ -4,7 +4,10 @@
 #include "exec/exec.h"
 #include <string.h>
 
-G_DEFINE_QUARK (pw - cli - error - quark, pw_cli_error)
+GQuark
+pw_cli_error_quark (void) {
+  return g_quark_from_static_string ("pw-cli-error-quark");
+}
 
 gboolean
 pw_usage_fail (GError **error, const char *format, ...) {

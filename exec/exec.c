@@ -2,7 +2,10 @@
 
 #include "exec/exec_private.h"
 
-G_DEFINE_QUARK (pw - exec - error - quark, pw_exec_error)
+GQuark
+pw_exec_error_quark (void) {
+  return g_quark_from_static_string ("pw-exec-error-quark");
+}
 
 #define POLL_S 0.05 /* how often a waiting caller looks whether it was interrupted */
 

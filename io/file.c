@@ -11,7 +11,10 @@
 
 #define BLOCK_BYTES (1 << 16)
 
-G_DEFINE_QUARK (pw - file - error - quark, pw_file_error)
+GQuark
+pw_file_error_quark (void) {
+  return g_quark_from_static_string ("pw-file-error-quark");
+}
 
 static int
 system_open (const char *path, int flags, int mode) {

@@ -6,7 +6,10 @@
 
 #include "io/file.h"
 
-G_DEFINE_QUARK (pw - json - error - quark, pw_json_error)
+GQuark
+pw_json_error_quark (void) {
+  return g_quark_from_static_string ("pw-json-error-quark");
+}
 
 /* jansson skips a zero byte behind a number. */
 static gboolean

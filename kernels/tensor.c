@@ -1,6 +1,9 @@
 #include "kernels/kernels.h"
 
-G_DEFINE_QUARK (pw - kernel - error - quark, pw_kernel_error)
+GQuark
+pw_kernel_error_quark (void) {
+  return g_quark_from_static_string ("pw-kernel-error-quark");
+}
 
 static const int element_bytes[] = {
   [PW_ELEMENT_F32] = 4,

@@ -7,7 +7,10 @@
 
 #define TYPES_MAX 256
 
-G_DEFINE_QUARK (pw - model - error - quark, pw_model_error)
+GQuark
+pw_model_error_quark (void) {
+  return g_quark_from_static_string ("pw-model-error-quark");
+}
 
 /* A fixed table, so that a list handed out stays valid while types are added. */
 static const PwLayerType *types[TYPES_MAX + 1];

@@ -3,7 +3,10 @@
 #include "pipewright/pipeline_private.h"
 #include "schedules/lower.h"
 
-G_DEFINE_QUARK (pw-pipeline-error-quark, pw_pipeline_error)
+GQuark
+pw_pipeline_error_quark (void) {
+  return g_quark_from_static_string ("pw-pipeline-error-quark");
+}
 
 static gboolean
 refuse (GError **error, const char *message) {

@@ -4,7 +4,10 @@
 #include "schedules/csv.h"
 #include "schedules/lower.h"
 
-G_DEFINE_QUARK (pw - simulate - error - quark, pw_simulate_error)
+GQuark
+pw_simulate_error_quark (void) {
+  return g_quark_from_static_string ("pw-simulate-error-quark");
+}
 
 static gboolean fail (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 

@@ -1,3 +1,6 @@
 #include "plots/plot.h"
 
-G_DEFINE_QUARK (pw - plot - error - quark, pw_plot_error)
+GQuark
+pw_plot_error_quark (void) {
+  return g_quark_from_static_string ("pw-plot-error-quark");
+}

@@ -7,7 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
-G_DEFINE_QUARK (pw - partition - error - quark, pw_partition_error)
+GQuark
+pw_partition_error_quark (void) {
+  return g_quark_from_static_string ("pw-partition-error-quark");
+}
 
 static PwPartition *
 partition_new (int stages) {

@@ -5,7 +5,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-G_DEFINE_QUARK (pw - schedule - error - quark, pw_schedule_error)
+GQuark
+pw_schedule_error_quark (void) {
+  return g_quark_from_static_string ("pw-schedule-error-quark");
+}
 
 const char *const pw_schedule_error_codes[PW_SCHEDULE_ERROR_N + 1] = {
   [PW_SCHEDULE_ERROR_MISSING] = "missing",       [PW_SCHEDULE_ERROR_DUPLICATE] = "duplicate",

@@ -4,7 +4,10 @@
 #include "sim/memory_private.h"
 #include "sim/walk_private.h"
 
-G_DEFINE_QUARK (pw - sim - error - quark, pw_sim_error)
+GQuark
+pw_sim_error_quark (void) {
+  return g_quark_from_static_string ("pw-sim-error-quark");
+}
 
 void
 pw_sim_input_init (PwSimInput *input) {

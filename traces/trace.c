@@ -4,7 +4,10 @@
 
 #include "traces/chrome.h"
 
-G_DEFINE_QUARK (pw - trace - error - quark, pw_trace_error)
+GQuark
+pw_trace_error_quark (void) {
+  return g_quark_from_static_string ("pw-trace-error-quark");
+}
 
 PwTrace *
 pw_trace_new (void) {
