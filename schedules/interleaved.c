@@ -12,20 +12,11 @@ refuse (GError **error, const char *format, ...) {
   return FALSE;
 }
 
-/* Before the last rank's backward of micro-batch 0 through the chunk before the last, it goes
- * forward (V+1)G+1 times; rank 0's backward that it waits for comes behind 2(P-1)+(V-1)G+1
- * forwards, of which those of later chunks come from the last rank, G steps before. With G < P-1
- * the two wait for each other, unless there are no more forwards. */
-static gboolean
-group_evenly (const PwScheduleParams *params, PwGroups *groups, GError **error) {
+static void
+group_evenly (const PwScheduleParams *params, PwGroups *groups) {
   int M = params->microbatches, G = params->group != 0 ? params->group : params->ranks;
-  int64_t V = pw__interleaved_chunks (params);
   int n = MAX (M / G, 1);
   *groups = (PwGroups){ .n = n, .size = M / n, .larger = M % n };
-  if (n == 1 || V == 1 || groups->size >= params->ranks - 1 || M * V <= (V + 1) * G + 1)
-    return TRUE;
-  return refuse (error, "group: %d micro-batches on %d ranks deadlock, at least %d are needed", G,
-                 params->ranks, params->ranks - 1);
 }
 
 /* microbatch_group_size_per_vp_stage. */
@@ -65,8 +56,10 @@ group_by_pytorch (const PwScheduleParams *params, PwGroups *groups, GError **err
 
 gboolean
 pw__interleaved_groups (const PwScheduleParams *params, PwGroups *groups, GError **error) {
-  if (params->group_rule == NULL)
-    return group_evenly (params, groups, error);
+  if (params->group_rule == NULL) {
+    group_evenly (params, groups);
+    return TRUE;
+  }
   if (strcmp (params->group_rule, "megatron") == 0)
     return group_by_megatron (params, groups, error);
   if (strcmp (params->group_rule, "pytorch") == 0)

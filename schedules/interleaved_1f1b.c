@@ -34,12 +34,30 @@ write_list (PwAction *out, const PwScheduleParams *params, const PwVisit *visits
   }
 }
 
+/* Before the last rank's backward of micro-batch 0 through the chunk before the last, it goes
+ * forward (V+1)G+1 times; rank 0's backward that it waits for comes behind 2(P-1)+(V-1)G+1
+ * forwards, of which those of later chunks come from the last rank, G steps before. With G < P-1
+ * the two wait for each other, unless there are no more forwards. The rules of others take no such
+ * groups. */
+static gboolean
+check_groups (const PwScheduleParams *params, const PwGroups *groups, GError **error) {
+  int G = params->group != 0 ? params->group : params->ranks;
+  int64_t V = pw__interleaved_chunks (params);
+  if (params->group_rule != NULL || groups->n == 1 || V == 1 || groups->size >= params->ranks - 1
+      || params->microbatches * V <= (V + 1) * G + 1)
+    return TRUE;
+  g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER,
+               "group: %d micro-batches on %d ranks deadlock, at least %d are needed", G,
+               params->ranks, params->ranks - 1);
+  return FALSE;
+}
+
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
   int V = pw__interleaved_chunks (params);
   PwGroups groups;
   if (!pw__schedule_fits ((int64_t)params->ranks * V, params->microbatches, error)
-      || !pw__interleaved_groups (params, &groups, error))
+      || !pw__interleaved_groups (params, &groups, error) || !check_groups (params, &groups, error))
     return NULL;
   PwSchedule *schedule = pw__schedule_new_loop ("interleaved-1f1b", params, V,
                                                 2 * (int64_t)params->microbatches * V);

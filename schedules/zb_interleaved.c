@@ -8,6 +8,7 @@
  *   rank 1 | .   F0a F1a F0b I0b F1b I1b W0b I0a W1b I1a W0a W1a
  */
 #include "schedules/interleaved_private.h"
+#include "schedules/lower.h"
 #include "schedules/zero_bubble_private.h"
 
 #include <math.h>
@@ -41,6 +42,23 @@ write_list (PwAction *out, const PwScheduleParams *params, const PwVisit *visits
   }
 }
 
+/* With a warm-up this short, ranks may wait for each other in a circle where groups are smaller
+ * than half the ranks; which of them do has no simple form, so these few are tried. */
+static gboolean
+check_groups (const PwScheduleParams *params, const PwGroups *groups, const PwSchedule *schedule,
+              GError **error) {
+  PwLowerOptions options = { .policy = PW_POLICY_DEFAULT };
+  if (groups->n == 1 || groups->size >= params->ranks / 2)
+    return TRUE;
+  g_autoptr (PwSchedule) lowered = pw_schedule_lower (schedule, NULL, &options, NULL);
+  if (lowered != NULL)
+    return TRUE;
+  g_set_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER,
+               "group: %d micro-batches on %d ranks deadlock, %d or more never do", params->group,
+               params->ranks, params->ranks / 2);
+  return FALSE;
+}
+
 static PwSchedule *
 generate (const PwScheduleParams *params, GError **error) {
   int V = pw__interleaved_chunks (params), M = params->microbatches;
@@ -48,12 +66,13 @@ generate (const PwScheduleParams *params, GError **error) {
   if (!pw__schedule_fits ((int64_t)V * params->ranks, M, error)
       || !pw__interleaved_groups (params, &groups, error))
     return NULL;
-  PwSchedule *schedule = pw__schedule_new_loop ("zb-interleaved", params, V, 3 * (int64_t)M * V);
+  g_autoptr (PwSchedule) schedule
+      = pw__schedule_new_loop ("zb-interleaved", params, V, 3 * (int64_t)M * V);
   g_autofree PwVisit *visits = pw__interleaved_visits (&groups, M, V);
   for (int rank = 0; rank < params->ranks; rank++)
     write_list (schedule->programs[rank].actions, params, visits, rank,
                 rank_of (params, &groups, rank));
-  return schedule;
+  return check_groups (params, &groups, schedule, error) ? g_steal_pointer (&schedule) : NULL;
 }
 
 static double

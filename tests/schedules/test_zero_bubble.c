@@ -148,6 +148,24 @@ test_few_microbatches (void) {
     }
 }
 
+/* Groups too small for interleaved 1f1b's longer warm-up; half the ranks are enough. */
+static void
+test_any_group (void) {
+  for (int P = 1; P <= 6; P++)
+    for (int M = 1; M <= 3 * P; M++)
+      for (int G = 1; G <= P + 1; G++) {
+        PwScheduleParams p = sizes (P, M);
+        p.group = G;
+        p.chunks = g_test_rand_int_range (1, 5);
+        g_autoptr (GError) error = NULL;
+        g_autoptr (PwSchedule) schedule = pw_schedule_generate ("zb-interleaved", &p, &error);
+        if (schedule != NULL || G >= P / 2)
+          check_forms (pw_schedule_get ("zb-interleaved"), &p);
+        else
+          g_assert_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER);
+      }
+}
+
 static void
 test_one_chunk (void) {
   for (int P = 1; P <= 6; P++)
@@ -241,6 +259,7 @@ test_refusals (void) {
     { "zb-v", { .ranks = 2000, .microbatches = 200000 } },
     { "zb-interleaved", { .ranks = 40000 } },
     { "zb-interleaved", { .group_rule = "torch" } },
+    { "zb-interleaved", { .ranks = 4, .microbatches = 8, .chunks = 3, .group = 1 } },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
     g_autoptr (GError) error = NULL;
@@ -263,6 +282,7 @@ main (int argc, char **argv) {
   ADD ("no-rank-waits-between-its-first-and-last-action", test_no_idle_within);
   ADD ("half-and-a-third-of-the-memory", test_v_memory);
   ADD ("few-micro-batches-do-not-wait", test_few_microbatches);
+  ADD ("interleaved-groups-below-half-the-ranks-may-be-refused", test_any_group);
   ADD ("one-chunk-interleaved-is-zb-h1", test_one_chunk);
   ADD ("the-turn-of-a-v-needs-no-message", test_turn_needs_no_message);
   ADD ("small-lists-are-these", test_lists);
