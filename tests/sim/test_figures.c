@@ -117,6 +117,20 @@ test_links (void) {
     }
 }
 
+/* Twice the warm-up leaves every message the time of half an F and B. */
+static void
+test_links_eager_1f1b (void) {
+  for (int P = 1; P <= 6; P++)
+    for (int M = 1; M <= 5 * P; M++)
+      for (double L = 0.25; L <= 1.5; L += 0.25) {
+        double F = 1, B = 2;
+        g_autoptr (Case) c = case_named ("eager-1f1b", P, M, F, B, L, PW_POLICY_PER_EDGE);
+        g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+        g_assert_cmpfloat (result->iteration_time, ==,
+                           M * (F + B) + (P - 1) * (F + B + 2 * L));
+      }
+}
+
 /* In the steady state of 1f1b rank 0 starts its next P micro-batches when those of the round before
  * are back, each message of the round trip included. */
 static void
@@ -253,6 +267,7 @@ main (int argc, char **argv) {
     g_test_add_data_func (engines, *type, test_engines_agree);
   }
   g_test_add_func ("/sim/figures/links-add-what-the-closed-forms-say", test_links);
+  g_test_add_func ("/sim/figures/links-cost-eager-1f1b-one-round-trip", test_links_eager_1f1b);
   g_test_add_func ("/sim/figures/links-slow-1f1b-by-a-round-trip-per-round", test_links_1f1b);
   g_test_add_func ("/sim/figures/parts-add-up-to-their-wholes", test_identities);
   g_test_add_func ("/sim/figures/peaks-are-the-checker-s", test_peaks);
