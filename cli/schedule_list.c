@@ -59,7 +59,7 @@ print_tables (void) {
   printf (
       "\nIdle time of an iteration and peak activations, for equal stages and no links. P ranks,\n"
       "M micro-batches, V chunks per rank; F, B, I, W: time of a chunk's forward, backward,\n"
-      "input gradient and weight gradient.\n\n");
+      "input gradient and weight gradient; F&B of a pair; w waves, k pieces of a sequence.\n\n");
   pw_table_print (forms);
 }
 

@@ -41,7 +41,8 @@ generate (const PwScheduleParams *params, GError **error) {
   return schedule;
 }
 
-/* A pair here takes F + B. */
+/* A pair here takes F + B. Where it takes less, ranks differ in busy time, and the form with F&B is
+ * the idle time of the last one. */
 static double
 bubble_time (const PwScheduleParams *p) {
   if (p->F != p->I || p->W > p->F)

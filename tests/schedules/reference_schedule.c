@@ -5,15 +5,23 @@
 #define UNKNOWN (-1.0)
 
 typedef struct {
+  int rank; /* -1: not there */
+  gsize index;
+} Place;
+
+typedef struct {
   const PwSchedule *s;
   const PwStageEdges *edges;
   PwPolicy policy;
   double duration[PW_ACTION_N];
-  gsize *next;     /* of each rank: the program's place */
-  double *now;     /* of each rank: the program's time */
-  double *first;   /* of each rank: when its first compute started */
-  double **issued; /* of each rank's action: when a message's entry was issued */
-  double **done;   /* of each rank's action: when it ended or was transferred */
+  gsize slots;
+  Place *compute[2]; /* [is F, else B or I], [stages][slots] */
+  Place *end[2][2];  /* [receives][is gradient], [edges][slots] */
+  gsize *next;       /* of each rank: the program's place */
+  double *now;       /* of each rank: the program's time */
+  double *first;     /* of each rank: when its first compute started */
+  double **issued;   /* of each rank's action: when a message's entry was issued */
+  double **done;     /* of each rank's action: when it ended or was transferred */
 } Run;
 
 static const PwAction *
@@ -36,30 +44,61 @@ is_gradient (PwAction a) {
   return a.kind == PW_ACTION_SEND_BACKWARD || a.kind == PW_ACTION_RECV_BACKWARD;
 }
 
-/* When F (or B or I) of a stage and micro-batch ended, wherever it stands. */
-static double
-end_of (const Run *r, gboolean forward, int stage, unsigned microbatch) {
+static gboolean
+is_backward (PwAction a) {
+  return a.kind == PW_ACTION_BACKWARD || a.kind == PW_ACTION_INPUT_GRADIENT;
+}
+
+static Place *
+new_places (gsize n) {
+  Place *places = g_new (Place, n + 1);
+  for (gsize i = 0; i < n; i++)
+    places[i].rank = -1;
+  return places;
+}
+
+/* Where everything stands, so that nothing has to be searched for. */
+static void
+find_places (Run *r) {
+  r->slots = (gsize)(r->s->microbatches * r->s->pieces);
+  for (int i = 0; i < 2; i++) {
+    r->compute[i] = new_places ((gsize)r->s->stages * r->slots);
+    for (int k = 0; k < 2; k++)
+      r->end[i][k] = new_places ((gsize)r->edges->n_edges * r->slots);
+  }
   for (int rank = 0; rank < r->s->ranks; rank++)
     for (gsize i = 0; i < length_of (r, rank); i++) {
       PwAction a = list_of (r, rank)[i];
-      gboolean kind = forward ? a.kind == PW_ACTION_FORWARD
-                              : a.kind == PW_ACTION_BACKWARD || a.kind == PW_ACTION_INPUT_GRADIENT;
-      if (kind && (int)a.stage == stage && a.microbatch == microbatch)
-        return r->done[rank][i];
+      Place place = { .rank = rank, .index = i };
+      if (is_message (a))
+        r->end[pw_action_kinds[a.kind].is_recv][is_gradient (a)][a.edge * r->slots + a.microbatch]
+            = place;
+      else if (a.kind == PW_ACTION_FORWARD || is_backward (a))
+        r->compute[a.kind == PW_ACTION_FORWARD][a.stage * r->slots + a.microbatch] = place;
     }
-  return UNKNOWN;
 }
 
-/* When the message into ACTION over EDGE has arrived on RANK. */
-static double
-arrival_of (const Run *r, int rank, PwAction action, int edge, gboolean forward) {
-  for (gsize i = 0; i < length_of (r, rank); i++) {
-    PwAction a = list_of (r, rank)[i];
-    if (pw_action_kinds[a.kind].is_recv && (int)a.edge == edge && a.microbatch == action.microbatch
-        && is_gradient (a) == !forward)
-      return r->done[rank][i];
+static void
+free_places (Run *r) {
+  for (int i = 0; i < 2; i++) {
+    g_free (r->compute[i]);
+    for (int k = 0; k < 2; k++)
+      g_free (r->end[i][k]);
   }
-  return UNKNOWN;
+}
+
+/* When F (or B or I) of a stage and micro-batch ended, wherever it stands. */
+static double
+end_of (const Run *r, gboolean forward, int stage, unsigned microbatch) {
+  Place place = r->compute[forward][(gsize)stage * r->slots + microbatch];
+  return place.rank < 0 ? UNKNOWN : r->done[place.rank][place.index];
+}
+
+/* When the message into ACTION over EDGE has arrived. */
+static double
+arrival_of (const Run *r, PwAction action, int edge, gboolean forward) {
+  Place place = r->end[1][!forward][(gsize)edge * r->slots + action.microbatch];
+  return place.rank < 0 ? UNKNOWN : r->done[place.rank][place.index];
 }
 
 /* When all inputs of a compute are there. */
@@ -76,7 +115,7 @@ ready (const Run *r, int rank, PwAction a) {
     if (here != (int)a.stage)
       continue;
     gboolean crosses = pw_placement_rank (r->s->placement, a.direction, other) != rank;
-    double t = crosses && r->s->is_lowered ? arrival_of (r, rank, a, e, forward)
+    double t = crosses && r->s->is_lowered ? arrival_of (r, a, e, forward)
                                            : end_of (r, forward, other, a.microbatch);
     if (t == UNKNOWN)
       return UNKNOWN;
@@ -137,36 +176,25 @@ head_time (const Run *r, int rank, gsize i) {
   return time;
 }
 
-static gboolean
-is_other_end (PwAction a, PwAction b) {
-  return is_message (b) && a.edge == b.edge && a.microbatch == b.microbatch
-         && is_gradient (a) == is_gradient (b)
-         && pw_action_kinds[a.kind].is_send != pw_action_kinds[b.kind].is_send;
-}
-
-/* Transfers the message whose one end is I of RANK if it can be. */
+/* Transfers the message that I of RANK sends if it can be. */
 static gboolean
 try_transfer (Run *r, int rank, gsize i) {
   PwAction a = list_of (r, rank)[i];
-  if (!pw_action_kinds[a.kind].is_send || r->done[rank][i] != UNKNOWN)
+  Place other = r->end[1][is_gradient (a)][a.edge * r->slots + a.microbatch];
+  if (!pw_action_kinds[a.kind].is_send || r->done[rank][i] != UNKNOWN || other.rank < 0)
     return FALSE;
-  for (int other = 0; other < r->s->ranks; other++)
-    for (gsize k = 0; k < length_of (r, other); k++) {
-      if (other == rank || !is_other_end (a, list_of (r, other)[k]))
-        continue;
-      double time;
-      if (r->policy == PW_POLICY_BUFFERED) {
-        time = r->issued[rank][i];
-      } else {
-        double mine = head_time (r, rank, i), theirs = head_time (r, other, k);
-        time = mine == UNKNOWN || theirs == UNKNOWN ? UNKNOWN : MAX (mine, theirs);
-      }
-      if (time == UNKNOWN)
-        return FALSE;
-      r->done[rank][i] = r->done[other][k] = time;
-      return TRUE;
-    }
-  return FALSE;
+  double time = UNKNOWN;
+  if (r->policy == PW_POLICY_BUFFERED) {
+    time = r->issued[rank][i];
+  } else {
+    double mine = head_time (r, rank, i);
+    double theirs = mine == UNKNOWN ? UNKNOWN : head_time (r, other.rank, other.index);
+    time = theirs == UNKNOWN ? UNKNOWN : MAX (mine, theirs);
+  }
+  if (time == UNKNOWN)
+    return FALSE;
+  r->done[rank][i] = r->done[other.rank][other.index] = time;
+  return TRUE;
 }
 
 /* Moves RANK's program on by one action, pair or entry. */
@@ -253,7 +281,9 @@ reference_run_lowered (const PwSchedule *schedule, const PwStageEdges *edges, Pw
     for (gsize i = 0; i < n; i++)
       r.issued[rank][i] = r.done[rank][i] = UNKNOWN;
   }
+  find_places (&r);
   ReferenceRun result = run (&r);
+  free_places (&r);
   for (int rank = 0; rank < ranks; rank++) {
     g_free (r.issued[rank]);
     g_free (r.done[rank]);

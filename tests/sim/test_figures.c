@@ -255,6 +255,35 @@ test_recomputation (void) {
   g_assert_cmpint (result->actions, ==, 2 * 4 * 8);
 }
 
+/* Pairs that take less than their parts leave ranks with different busy times, since towards the
+ * fold each runs one pair more, the fold itself one less: the form is the fold's idle time. */
+static void
+test_overlap (void) {
+  const double W = 0.5, overlapped[] = { 2.5, 2.25 };
+  for (int P = 2; P <= 8; P++)
+    for (int M = 2 * P; M <= 4 * P; M += 2)
+      for (gsize k = 0; k < 2 * G_N_ELEMENTS (overlapped); k++) {
+        gboolean folded = k % 2;
+        PwScheduleParams params;
+        pw_schedule_params_init (&params);
+        params.ranks = P;
+        params.microbatches = M;
+        params.F = params.I = 1;
+        params.W = W;
+        g_autoptr (Case) c
+            = case_of_type (pw_schedule_get (folded ? "dualpipe-v" : "dualpipe"), &params);
+        g_assert_cmpint (c != NULL, ==, folded || P % 2 == 0);
+        if (c == NULL)
+          continue;
+        for (int s = 0; s < c->costs->stages; s++)
+          c->costs->stage[s].overlapped = overlapped[k / 2];
+        g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+        double step = overlapped[k / 2] + 1 + W - 3 * W;
+        int fold = folded ? P - 1 : P / 2 - 1;
+        assert_near (result->iteration_time - result->rank[fold].busy_time, fold * step);
+      }
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
@@ -274,5 +303,6 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/figures/iterations-follow-without-a-barrier", test_iterations);
   g_test_add_func ("/sim/figures/the-slowest-stage-decides", test_unequal_stages);
   g_test_add_func ("/sim/figures/recomputation-is-busy-time-of-its-own", test_recomputation);
+  g_test_add_func ("/sim/figures/overlapping-pairs-shorten-the-bubble", test_overlap);
   return g_test_run ();
 }
