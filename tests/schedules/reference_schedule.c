@@ -180,8 +180,10 @@ head_time (const Run *r, int rank, gsize i) {
 static gboolean
 try_transfer (Run *r, int rank, gsize i) {
   PwAction a = list_of (r, rank)[i];
+  if (!pw_action_kinds[a.kind].is_send || r->done[rank][i] != UNKNOWN)
+    return FALSE;
   Place other = r->end[1][is_gradient (a)][a.edge * r->slots + a.microbatch];
-  if (!pw_action_kinds[a.kind].is_send || r->done[rank][i] != UNKNOWN || other.rank < 0)
+  if (other.rank < 0)
     return FALSE;
   double time = UNKNOWN;
   if (r->policy == PW_POLICY_BUFFERED) {
