@@ -40,6 +40,16 @@ add_box (PwPlotPanel *panel, const PwTraceRecord *record, int shade, uint32_t lo
   g_array_append_val (panel->boxes, box);
 }
 
+/* LAST and the one before it on the rank: an overlapped pair has one start and one end. */
+static void
+share_height (PwPlotBox *before, PwPlotBox *last) {
+  if (before->rank != last->rank || before->start != last->start || before->end != last->end
+      || before->half != PW__WHOLE || last->end <= last->start)
+    return;
+  before->half = PW__UPPER_HALF;
+  last->half = PW__LOWER_HALF;
+}
+
 /* Origin and span; returns the lowest micro-batch, from which one iteration's are counted. */
 static uint32_t
 measure (PwPlotPanel *panel) {
@@ -64,6 +74,7 @@ static void
 collect (PwPlotPanel *panel, uint32_t lowest, gboolean messages) {
   g_autoptr (GArray) stages = g_array_new (FALSE, FALSE, sizeof (int));
   int rank = -1;
+  int64_t compute = -1; /* the box of the last compute */
   for (guint i = 0; i < panel->trace->records->len; i++) {
     const PwTraceRecord *record = &g_array_index (panel->trace->records, PwTraceRecord, i);
     if (!is_shown (panel, record) || (is_message (record) && !messages))
@@ -74,6 +85,12 @@ collect (PwPlotPanel *panel, uint32_t lowest, gboolean messages) {
     int shade = is_message (record) ? 0 : shade_of (stages, record->action.stage);
     panel->n_shades = MAX (panel->n_shades, (int)stages->len);
     add_box (panel, record, shade, lowest);
+    if (!pw_action_kinds[record->action.kind].is_counted)
+      continue;
+    PwPlotBox *boxes = (PwPlotBox *)(void *)panel->boxes->data;
+    if (compute >= 0)
+      share_height (&boxes[compute], &boxes[panel->boxes->len - 1]);
+    compute = panel->boxes->len - 1;
   }
 }
 
@@ -152,4 +169,15 @@ pw__class_band (PwPlotClass class, gboolean messages) {
   default:
     return (PwPlotBand){ .low = floor, .high = 0.92 };
   }
+}
+
+PwPlotBand
+pw__box_band (const PwPlotBox *box, gboolean messages) {
+  PwPlotBand band = pw__class_band (box->class, messages);
+  double middle = (band.low + band.high) / 2;
+  if (box->half == PW__UPPER_HALF)
+    band.low = middle;
+  else if (box->half == PW__LOWER_HALF)
+    band.high = middle;
+  return band;
 }

@@ -135,8 +135,7 @@ add_fields (GString *to, const double *fields, int n) {
 /* What fits into a box of PIXELS, for the longest number of the panel, so that a row is not
  * numbered up to 9 only; 0: none. */
 static int
-number_size (const Page *page, const PwPlotPanel *panel, double pixels) {
-  PwPlotBand band = pw__class_band (PW__CLASS_FORWARD, page->messages);
+number_size (const Page *page, const PwPlotPanel *panel, PwPlotBand band, double pixels) {
   int height = (int)((band.high - band.low) * page->row_height * 0.8);
   int digits = panel->largest_number < 10 ? 1 : 1 + (int)log10 (panel->largest_number);
   int width = (int)((pixels - 2) / (0.64 * digits));
@@ -152,7 +151,7 @@ sort_box (Blocks *blocks, const Page *page, const PwPlotPanel *panel, const PwPl
     start = rint (start / pixel) * pixel;
     end = (rint (end / pixel) - 1) * pixel;
   }
-  PwPlotBand band = pw__class_band (box->class, page->messages);
+  PwPlotBand band = pw__box_band (box, page->messages);
   double row = panel->ranks - 1 - box->rank, f = page->unit.factor;
   GString **block = &blocks->boxes[box->class][MIN (box->shade, 255)];
   if (*block == NULL)
@@ -163,7 +162,7 @@ sort_box (Blocks *blocks, const Page *page, const PwPlotPanel *panel, const PwPl
   };
   add_fields (*block, fields, G_N_ELEMENTS (fields));
   g_string_append_c (*block, '\n');
-  int size = number_size (page, panel, pixels);
+  int size = number_size (page, panel, band, pixels);
   if (!box->has_number || size == 0)
     return;
   PwColour colour = pw__plot_shade (box->class, box->shade, panel->n_shades);

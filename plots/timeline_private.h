@@ -2,6 +2,9 @@
 #pragma once
 #include "plots/gnuplot_private.h"
 
+/* The two actions of an overlapped pair share their time, so each gets half of the row's height. */
+typedef enum { PW__WHOLE, PW__UPPER_HALF, PW__LOWER_HALF } PwPlotHalf;
+
 typedef struct {
   double start, end; /* from the panel's origin */
   uint32_t microbatch;
@@ -9,6 +12,7 @@ typedef struct {
   PwPlotClass class;
   int shade;
   gboolean has_number;
+  PwPlotHalf half;
 } PwPlotBox;
 
 /* One trace's share of the page. */
@@ -38,6 +42,7 @@ typedef struct {
   double low, high;
 } PwPlotBand;
 PwPlotBand pw__class_band (PwPlotClass class, gboolean messages);
+PwPlotBand pw__box_band (const PwPlotBox *box, gboolean messages);
 
 /* The panel as RGB pixels, top row first: PIXELS_PER_ROW rows for each rank, and WIDTH columns for
  * a time of SPAN. A pixel has the mean of the colours that share its time. */
