@@ -1,7 +1,6 @@
 # Outside libraries. Required ones stop the configuration; an optional one that is missing gets one line.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(GLIB REQUIRED IMPORTED_TARGET glib-2.0>=2.74)
-pkg_check_modules(GMODULE REQUIRED IMPORTED_TARGET gmodule-2.0)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
 pkg_check_modules(SMARTCOLS REQUIRED IMPORTED_TARGET smartcols)
