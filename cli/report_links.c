@@ -23,8 +23,8 @@ sum_links (const PwSimulation *simulation) {
   const PwSimResult *result = simulation->result;
   int ranks = result->ranks;
   Link *links = g_new0 (Link, (gsize)ranks * (gsize)ranks);
-  g_autoptr (PwSchedule) unrolled
-      = pw_schedule_unroll (simulation->lowered, simulation->input.iterations, NULL);
+  int repeats = simulation->input.is_unrolled ? 1 : simulation->input.iterations;
+  g_autoptr (PwSchedule) unrolled = pw_schedule_unroll (simulation->lowered, repeats, NULL);
   g_assert (unrolled); /* it was simulated */
   for (int r = 0; r < ranks; r++) {
     for (int64_t i = result->offset[r]; i < result->offset[r + 1]; i++) {

@@ -175,15 +175,27 @@ check_file (const PwSynthetic *synthetic, const PwSchedule *schedule, const PwSt
   return FALSE;
 }
 
+/* One iteration; all ITERATIONS of an endless schedule, which goes on where others drain. */
+static PwSchedule *
+lower (const PwSchedule *compute, int iterations, const PwStageEdges *edges,
+       const PwLowerOptions *options, GError **error) {
+  if (iterations <= 1 || !pw_schedule_is_endless (compute))
+    return pw_schedule_lower (compute, edges, options, error);
+  g_autoptr (PwSchedule) unrolled = pw_schedule_unroll (compute, iterations, error);
+  return unrolled ? pw_schedule_lower (unrolled, edges, options, error) : NULL;
+}
+
 static PwSimulation *
 simulate (PwSimulation *simulation, int iterations, double weight_memory, gint64 begin_us,
           GError **error) {
+  const PwSchedule *compute = simulation->compute;
   PwSimInput *input = &simulation->input;
   pw_sim_input_init (input);
   input->schedule = simulation->lowered;
   input->edges = simulation->edges;
   input->costs = simulation->costs;
   input->iterations = MAX (iterations, 1);
+  input->is_unrolled = simulation->lowered->microbatches > compute->microbatches;
   input->weight_memory = weight_memory;
   simulation->result = pw_sim_run (input, error);
   simulation->wall_seconds = (double)(g_get_monotonic_time () - begin_us) * 1e-6;
@@ -204,7 +216,7 @@ pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error) {
   if (!simulation->costs)
     return NULL;
   PwLowerOptions options = { .policy = synthetic->policy, .batched = synthetic->batched };
-  simulation->lowered = pw_schedule_lower (compute, edges, &options, error);
+  simulation->lowered = lower (compute, synthetic->iterations, edges, &options, error);
   if (!simulation->lowered
       || !simulate (simulation, synthetic->iterations, synthetic->params.weight_memory, begin_us,
                     error))
@@ -229,10 +241,20 @@ simulate_resolved (PwResolvedPlan *resolved, int iterations, double weight_memor
 PwSimulation *
 pw_simulate_plan (const PwPlan *plan, int iterations, GError **error) {
   gint64 begin_us = g_get_monotonic_time ();
-  PwResolvedPlan *resolved = pw_plan_resolve (plan, NULL, error);
+  g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, NULL, error);
   if (!resolved)
     return NULL;
-  return simulate_resolved (resolved, iterations, plan->params.weight_memory, begin_us, error);
+  if (iterations > 1 && pw_schedule_is_endless (resolved->compute)) {
+    PwLowerOptions options
+        = { .policy = plan->policy, .batched = plan->batched, .recompute = plan->recompute };
+    PwSchedule *lowered = lower (resolved->compute, iterations, resolved->edges, &options, error);
+    if (!lowered)
+      return NULL;
+    pw_schedule_free (resolved->lowered);
+    resolved->lowered = lowered;
+  }
+  return simulate_resolved (g_steal_pointer (&resolved), iterations, plan->params.weight_memory,
+                            begin_us, error);
 }
 
 PwSimulation *

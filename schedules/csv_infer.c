@@ -27,8 +27,9 @@ measure (PwCsvTable *table) {
       PwAction action = *action_at (table, rank, i);
       sizes.stages = MAX (sizes.stages, (int)action.stage + 1);
       sizes.is_batched |= action.grouped;
-      sizes.is_lowered |= pw__action_is_message (action) || action.kind == PW_ACTION_UPDATE
-                          || action.kind == PW_ACTION_RECOMPUTE;
+      /* Asynchronous schedules have U at the compute level, too. */
+      sizes.is_lowered |= pw__action_is_message (action) || action.kind == PW_ACTION_RECOMPUTE
+                          || (action.kind == PW_ACTION_UPDATE && sizes.ranks == 1);
       sizes.trains |= pw__action_is_backward (action) || action.kind == PW_ACTION_WEIGHT_GRADIENT;
       if (pw_action_kinds[action.kind].has_microbatch)
         sizes.microbatches = MAX (sizes.microbatches, (int)action.microbatch + 1);
@@ -225,6 +226,16 @@ is_synchronous (const PwSchedule *schedule) {
   return TRUE;
 }
 
+static int
+most_weight_versions (const PwSchedule *schedule) {
+  int places = schedule->placement->directions * schedule->stages, most = 1;
+  g_autofree int *versions = g_new (int, (gsize)places);
+  pw_schedule_weight_versions (schedule, versions);
+  for (int place = 0; place < places; place++)
+    most = MAX (most, versions[place]);
+  return most;
+}
+
 /* An update has no micro-batch to tell its direction: the one whose replica is on its rank. */
 static int
 direction_of (const PwSchedule *schedule, PwAction action, int rank) {
@@ -260,6 +271,7 @@ make_schedule (const Sizes *sizes) {
   schedule->is_lowered = sizes->is_lowered;
   schedule->batched = sizes->is_batched;
   schedule->promise.synchronous = is_synchronous (schedule);
+  schedule->promise.weight_versions = most_weight_versions (schedule);
   schedule->promise.accumulation = pw__check_accumulation (schedule);
   return schedule;
 }

@@ -614,7 +614,7 @@ pw_schedule_raise (const PwSchedule *lowered) {
       PwAction *start_of_part = out;
       for (int64_t i = 0; i < *lengths[part]; i++, from++)
         if (!pw__action_is_message (*from) && from->kind != PW_ACTION_RECOMPUTE
-            && from->kind != PW_ACTION_UPDATE)
+            && (from->kind != PW_ACTION_UPDATE || !lowered->promise.synchronous))
           *out++ = *from;
       *lengths[part] = out - start_of_part;
     }

@@ -22,6 +22,8 @@
   X (zb_v)                                                                                         \
   X (v_half)                                                                                       \
   X (v_min)                                                                                        \
+  X (pipedream)                                                                                    \
+  X (pipedream_2bw)                                                                                \
   X (forward_only)
 
 #define PW_DECLARE_SCHEDULE_TYPE(name) extern const PwScheduleType pw__schedule_##name;

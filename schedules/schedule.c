@@ -138,8 +138,8 @@ pw_schedule_copy (const PwSchedule *schedule) {
   return copy;
 }
 
-static gboolean
-has_bodies (const PwSchedule *schedule) {
+gboolean
+pw_schedule_is_endless (const PwSchedule *schedule) {
   for (int rank = 0; rank < schedule->ranks; rank++)
     if (schedule->programs[rank].n_body > 0)
       return TRUE;
@@ -189,7 +189,7 @@ extra_repeats (const PwProgram *program, int64_t more) {
 static gboolean
 measure (const PwSchedule *schedule, int64_t iterations, int64_t *lengths, int64_t *extra,
          GError **error) {
-  gboolean bodies = has_bodies (schedule);
+  gboolean bodies = pw_schedule_is_endless (schedule);
   int64_t more = (iterations - 1) * pw__schedule_slots (schedule);
   for (int rank = 0; rank < schedule->ranks; rank++) {
     const PwProgram *program = &schedule->programs[rank];
@@ -221,7 +221,7 @@ pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **err
   g_autofree int64_t *extra = g_new (int64_t, (gsize)schedule->ranks);
   if (!measure (schedule, iterations, lengths, extra, error))
     return NULL;
-  gboolean bodies = has_bodies (schedule);
+  gboolean bodies = pw_schedule_is_endless (schedule);
   PwSchedule *unrolled = pw__schedule_copy_head (schedule);
   pw_schedule_new_lists (unrolled, lengths);
   for (int rank = 0; rank < schedule->ranks; rank++) {
@@ -242,8 +242,8 @@ pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **err
 
 const PwSchedule *
 pw__schedule_plain (const PwSchedule *schedule, PwSchedule **owned, GError **error) {
-  *owned = has_bodies (schedule) ? pw_schedule_unroll (schedule, 1, error) : NULL;
-  return *owned != NULL || has_bodies (schedule) ? *owned : schedule;
+  *owned = pw_schedule_is_endless (schedule) ? pw_schedule_unroll (schedule, 1, error) : NULL;
+  return *owned != NULL || pw_schedule_is_endless (schedule) ? *owned : schedule;
 }
 
 static int64_t

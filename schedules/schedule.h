@@ -38,10 +38,18 @@ typedef enum { PW_MODE_TRAINING, PW_MODE_INFERENCE } PwMode;
 typedef enum { PW_ACCUMULATION_ASCENDING, PW_ACCUMULATION_DESCENDING, PW_ACCUMULATION_OTHER }
     PwAccumulation;
 
+/* Which of an asynchronous schedule's weights a forward uses; its backward uses the same. */
+typedef enum {
+  PW_VERSIONS_NEWEST,  /* PipeDream: of as many updates as stand before it in its rank's list */
+  PW_VERSIONS_PREVIOUS /* 2BW: of micro-batches between the same two updates all the same, on every
+                          rank, one update late: batch b (from 0) that of max(0, b-1) updates */
+} PwVersionRule;
+
 /* What the order guarantees about the numbers it computes. */
 typedef struct {
   gboolean synchronous; /* equal to sequential training of the mini-batch */
   int weight_versions;  /* kept at most; 1 where synchronous */
+  PwVersionRule version_rule; /* where not synchronous */
   PwAccumulation accumulation; /* order of weight-gradient sums per stage and direction */
 } PwPromise;
 
@@ -80,6 +88,10 @@ PwSchedule *pw_schedule_copy (const PwSchedule *schedule);
  * where there are bodies (fails where `shift` does not divide), else the whole iteration again and
  * again, its micro-batch numbers growing by `microbatches` each time. 1 only flattens. */
 PwSchedule *pw_schedule_unroll (const PwSchedule *schedule, int64_t iterations, GError **error);
+/* Has bodies: the programs go on for as many micro-batches as one likes. */
+gboolean pw_schedule_is_endless (const PwSchedule *schedule);
+/* VERSIONS[directions][stages]: of a stage's weights, kept at once at most in one iteration. */
+void pw_schedule_weight_versions (const PwSchedule *schedule, int *versions);
 /* F, B, I, W in all ranks' lists (a pair counts 2), unrolled. */
 int64_t pw_schedule_count_actions (const PwSchedule *schedule);
 

@@ -87,11 +87,12 @@ pw__sim_layout_new (const PwSimInput *input, GError **error) {
   g_assert (input->costs->stages == schedule->stages);
   g_autoptr (PwSimLayout) layout = g_new0 (PwSimLayout, 1);
   layout->iterations = MAX (input->iterations, 1);
-  layout->iteration_microbatches = (int64_t)schedule->microbatches * MAX (schedule->pieces, 1);
-  layout->microbatches = layout->iteration_microbatches * layout->iterations;
+  int repeats = input->is_unrolled ? 1 : layout->iterations;
+  layout->microbatches = (int64_t)schedule->microbatches * MAX (schedule->pieces, 1) * repeats;
+  layout->iteration_microbatches = layout->microbatches / layout->iterations;
   layout->stride = odd_lines (layout->microbatches);
-  if (layout->iterations > 1 || !is_plain (schedule)) {
-    layout->unrolled = pw_schedule_unroll (schedule, layout->iterations, error);
+  if (repeats > 1 || !is_plain (schedule)) {
+    layout->unrolled = pw_schedule_unroll (schedule, repeats, error);
     if (layout->unrolled == NULL)
       return NULL;
     schedule = layout->unrolled;

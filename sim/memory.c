@@ -19,6 +19,7 @@ typedef struct {
   const PwStageCosts *costs;
   PwSimResult *result;
   int pieces;
+  int *versions;       /* [directions][stages] of weights */
   int64_t *share;      /* [n_channels] bytes that arrive with a channel's message */
   uint8_t *recomputed; /* [directions * stages * stride], NULL: none */
   /* Of the rank at hand. */
@@ -228,8 +229,7 @@ add_fixed (Memory *memory, int r) {
     bytes[PW_MEMORY_GRADIENTS] += cost->gradient_bytes;
     bytes[PW_MEMORY_OPTIMIZER] += cost->optimizer_bytes;
     bytes[PW_MEMORY_WORKSPACE] = MAX (bytes[PW_MEMORY_WORKSPACE], cost->workspace_bytes);
-    bytes[PW_MEMORY_VERSIONS]
-        += MAX (layout->schedule->promise.weight_versions - 1, 0) * cost->parameter_bytes;
+    bytes[PW_MEMORY_VERSIONS] += (memory->versions[i] - 1) * cost->parameter_bytes;
   }
   memory->total = 0;
   for (int category = 0; category < PW_MEMORY_N; category++)
@@ -317,13 +317,16 @@ pw__sim_memory_add (const PwSimInput *input, const PwSimLayout *layout, const Pw
                     .costs = input->costs,
                     .result = result,
                     .pieces = MAX (layout->schedule->pieces, 1),
+                    .versions = g_new (int, (gsize)layout->n_ports),
                     .share = g_new0 (int64_t, (gsize)(layout->n_channels + 1)) };
+  pw_schedule_weight_versions (layout->schedule, memory.versions);
   share_inputs (&memory);
   find_recomputed (&memory);
   for (int r = 0; r < layout->ranks; r++) {
     add_rank (&memory, r);
     result->peak_memory_bytes = MAX (result->peak_memory_bytes, result->rank[r].peak_memory_bytes);
   }
+  g_free (memory.versions);
   g_free (memory.share);
   g_free (memory.recomputed);
   g_free (memory.held);

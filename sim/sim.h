@@ -35,10 +35,12 @@ typedef enum {
 typedef enum { PW_SIM_ENGINE_AUTO, PW_SIM_ENGINE_COMPILED, PW_SIM_ENGINE_EVENTS } PwSimEngine;
 
 typedef struct {
-  const PwSchedule *schedule; /* lowered; one iteration */
+  const PwSchedule *schedule; /* lowered; one iteration unless is_unrolled */
   const PwStageEdges *edges; /* NULL: a chain */
   const PwStageCosts *costs;
   int iterations;         /* run back to back without a barrier; 0: 1 */
+  gboolean is_unrolled;   /* `schedule` has the lists of all iterations already; an endless schedule
+                             does not repeat its start and end */
   double weight_memory;   /* share of activations that W frees; default 0.5 */
   PwSimEngine engine;     /* AUTO: events only where a link is shared; COMPILED: none is */
 } PwSimInput;

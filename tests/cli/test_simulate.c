@@ -17,6 +17,30 @@ make (const char *schedule, int ranks, int microbatches) {
   return synthetic;
 }
 
+/* An endless schedule goes on where the others drain: after the first iteration no rank waits. */
+static void
+test_endless (void) {
+  const struct {
+    const char *name;
+    double bubble_fraction;
+  } rows[] = { { "pipedream", 0 }, { "pipedream-2bw", 0 }, { "gpipe", 3.0 / 11 } };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+    PwSynthetic synthetic = make (rows[i].name, 4, 8);
+    synthetic.iterations = 5;
+    g_autoptr (PwSimulation) simulation = pw_simulate_synthetic (&synthetic, &error);
+    g_assert_no_error (error);
+    const PwSimResult *result = simulation->result;
+    g_assert_cmpfloat (result->ideal_time, ==, 24);
+    if (i < 2)
+      g_assert_cmpfloat (result->total_time, ==, 5 * 24 + 9);
+    g_assert_cmpfloat_with_epsilon (result->bubble_fraction, rows[i].bubble_fraction, 1e-9);
+    g_autoptr (PwTrace) trace = pw_simulation_trace (simulation);
+    g_assert_true (pw_trace_check (trace, &error));
+    g_assert_cmpint (trace->info.iterations, ==, 5);
+  }
+}
+
 /* One rank's share: the same work whatever the number of chunks. */
 static void
 test_share (void) {
@@ -84,6 +108,7 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/simulate/a-rank-share-is-the-same-work-for-every-schedule", test_share);
+  g_test_add_func ("/cli/simulate/endless-schedules-fill-their-pipeline-once", test_endless);
   g_test_add_func ("/cli/simulate/synthetic-costs-have-no-unit", test_own);
   g_test_add_func ("/cli/simulate/refuses-costs-that-do-not-fit", test_refuses);
   g_test_add_func ("/cli/simulate/a-resolved-plan-is-the-plan", test_plan);

@@ -30,8 +30,9 @@ walk (int ranks, int factor, Property property) {
             g_assert_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER);
             continue;
           }
+          g_autoptr (PwSchedule) plain = pw_schedule_unroll (schedule, 1, NULL);
           accepted++;
-          property (*type, &params, schedule);
+          property (*type, &params, plain);
         }
     g_assert_cmpint (accepted, >, 0);
   }
@@ -133,6 +134,18 @@ accumulates_ascending (const PwScheduleType *type, const PwScheduleParams *param
     g_assert_cmpint (report->accumulation, ==, PW_ACCUMULATION_DESCENDING);
 }
 
+/* An asynchronous schedule so short that its iteration looks like one with a flush. */
+static gboolean
+ends_with_its_only_update (const PwSchedule *schedule) {
+  for (int rank = 0; rank < schedule->ranks; rank++) {
+    const PwProgram *program = &schedule->programs[rank];
+    for (int64_t i = 0; i < program->n_prologue - 1; i++)
+      if (program->actions[i].kind == PW_ACTION_UPDATE)
+        return FALSE;
+  }
+  return TRUE;
+}
+
 /* All but the name and what a text cannot say, such as that micro-batches are pieces of others. */
 static void
 assert_round_trips (const PwSchedule *schedule) {
@@ -148,7 +161,10 @@ assert_round_trips (const PwSchedule *schedule) {
   g_assert_cmpint (read->placement->directions, ==, schedule->placement->directions);
   if (schedule->pieces == 1)
     g_assert_cmpint (read->promise.accumulation, ==, schedule->promise.accumulation);
-  g_assert_cmpint (read->promise.synchronous, ==, schedule->promise.synchronous);
+  if (!schedule->promise.synchronous && ends_with_its_only_update (schedule))
+    g_assert_true (read->promise.synchronous);
+  else
+    g_assert_cmpint (read->promise.synchronous, ==, schedule->promise.synchronous);
   for (int s = 0; s < schedule->placement->directions * schedule->stages; s++)
     g_assert_cmpint (read->placement->rank_of_stage[s], ==, schedule->placement->rank_of_stage[s]);
 }

@@ -301,6 +301,21 @@ test_versions (void) {
   g_assert_cmpint (result->peak_memory_bytes, ==, 22);
 }
 
+/* PipeDream's rank r keeps P-r of them, each but the newest beside the parameters; 2BW's two. */
+static void
+test_versions_of_pipedream (void) {
+  const char *const names[] = { "pipedream", "pipedream-2bw" };
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autoptr (Case) c = case_named (names[i], 4, 12, 1, 2, 0, PW_POLICY_PER_EDGE);
+    for (int s = 0; s < 4; s++)
+      c->costs->stage[s].parameter_bytes = 10 + s;
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    for (int rank = 0; rank < 4; rank++)
+      g_assert_cmpint (result->rank[rank].peak_by_category[PW_MEMORY_VERSIONS], ==,
+                       (i == 0 ? 3 - rank : 1) * (10 + rank));
+  }
+}
+
 static void
 test_synthetic (void) {
   g_autoptr (Case) c = case_named ("1f1b", 3, 6, 1, 2, 0, PW_POLICY_PER_EDGE);
@@ -316,6 +331,8 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/memory/what-comes-goes", test_nothing_stays);
   g_test_add_func ("/sim/memory/1f1b-holds-a-stash-per-micro-batch-in-flight", test_stash_of_1f1b);
   g_test_add_func ("/sim/memory/versions-are-copies-of-the-parameters", test_versions);
+  g_test_add_func ("/sim/memory/pipedream-keeps-a-version-per-micro-batch-in-flight",
+                   test_versions_of_pipedream);
   g_test_add_func ("/sim/memory/synthetic-costs-have-none", test_synthetic);
   return g_test_run ();
 }
