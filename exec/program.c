@@ -196,6 +196,8 @@ check_schedule (const PwExec *exec, const PwSchedule *schedule, GError **error) 
     what = "bidirectional pipes are not supported by the executor";
   else if (schedule->pieces > 1)
     what = "sequence pieces are not supported by the executor";
+  else if (!schedule->promise.synchronous)
+    what = "asynchronous updates need weight versions, which the executor does not keep";
   else if (schedule->mode == PW_MODE_TRAINING && !exec->is_training)
     what = "the executor was made for inference";
   for (int s = 0; !what && s < exec->n_stages; s++)

@@ -152,7 +152,8 @@ losing_wait (PwTransportState *state, int rank, PwRequest *request, PwStream *st
          || pw_transport_threads.wait (state, rank, request, stream, error);
 }
 
-/* With two micro-batches rank 0 has sent all it ever will before it waits, so only it can time out. */
+/* With two micro-batches rank 0 has sent all it ever will before it waits, so only it can time out.
+ */
 static void
 lost_messages_time_out (void) {
   g_autoptr (ExecCase) c
@@ -282,6 +283,26 @@ wrong_lists (void) {
   }
 }
 
+/* Refused as such: one of a single rank, or of one update an iteration, looks like any other. */
+static void
+asynchronous_schedules (void) {
+  static const char *const cases[]
+      = { "'ranks': 1, 'schedule': {'name': 'pipedream', 'microbatches': 3}",
+          "'ranks': 2, 'schedule': {'name': 'pipedream', 'microbatches': 3}",
+          "'ranks': 2, 'schedule': {'name': 'pipedream-2bw', 'microbatches': 3}" };
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autofree char *members
+        = g_strdup_printf ("'model': %s, %s, 'batch': 6, 'data': 'random'", PW_TEST_MLP, cases[i]);
+    g_autoptr (ExecCase) c = exec_case_new (members, NULL);
+    g_autoptr (PwExec) exec = pw_exec_new (c->resolved, NULL, &error);
+    g_assert_no_error (error);
+    g_assert_cmpint (pw_exec_add (exec, c->resolved->lowered, &error), ==, -1);
+    g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
+    g_assert_nonnull (strstr (error->message, "weight versions"));
+  }
+}
+
 /* A backward whose forward is missing is told where it stands. */
 static void
 incomplete_lists (void) {
@@ -317,6 +338,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/exec/failures/interrupts-stop-all-ranks", interrupts_stop_all_ranks);
   g_test_add_func ("/exec/failures/wrong-data-is-refused", wrong_data);
   g_test_add_func ("/exec/failures/wrong-lists-are-refused", wrong_lists);
+  g_test_add_func ("/exec/failures/asynchronous-schedules-are-refused", asynchronous_schedules);
   g_test_add_func ("/exec/failures/incomplete-lists-end-with-an-error", incomplete_lists);
   return g_test_run ();
 }
