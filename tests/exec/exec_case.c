@@ -140,3 +140,37 @@ exec_case_train (ExecCase *c, PwExec *exec, int steps, double *losses) {
   g_assert_no_error (error);
   return sha;
 }
+
+ExecCase *
+exec_case_new_scheduled (const char *model, const char *schedule, const char *more, int ranks,
+                         int microbatches) {
+  g_autofree char *text = g_strdup_printf (
+      "'model': %s, 'ranks': %d, 'partition': {'method': 'flops'}, "
+      "'schedule': {%s, 'microbatches': %d}, 'batch': %d, 'seed': 7, "
+      "'optimizer': {'name': 'adamw', 'learning_rate': 0.003, 'weight_decay': 0.1}, "
+      "'data': 'random'%s",
+      model, ranks, schedule, microbatches, 2 * microbatches - 1, more);
+  return exec_case_new (text, NULL);
+}
+
+char *
+exec_case_train_new (ExecCase *c, gboolean sequential, const PwTransport *transport, int steps,
+                     double *losses) {
+  g_autoptr (GError) error = NULL;
+  PwExecOptions options = { .transport = transport, .timeout_s = 60 };
+  g_autoptr (PwExec) exec = sequential ? pw_exec_new_sequential (c->resolved, &options, &error)
+                                       : pw_exec_new (c->resolved, &options, &error);
+  g_assert_no_error (error);
+  return exec_case_train (c, exec, steps, losses);
+}
+
+void
+exec_case_compare_with_sequential (ExecCase *c, const PwTransport *transport, int steps) {
+  g_autofree double *expected = g_new (double, (gsize)steps);
+  g_autofree double *losses = g_new (double, (gsize)steps);
+  g_autofree char *reference = exec_case_train_new (c, TRUE, NULL, steps, expected);
+  g_autofree char *sha = exec_case_train_new (c, FALSE, transport, steps, losses);
+  g_assert_cmpstr (sha, ==, reference);
+  for (int s = 0; s < steps; s++)
+    g_assert_cmpfloat (losses[s], ==, expected[s]);
+}

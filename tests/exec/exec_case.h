@@ -25,6 +25,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ExecCase, exec_case_free)
 
 /* STEPS mini-batches of EXEC on program 0; returns the SHA-256 of the parameters, fills LOSSES. */
 char *exec_case_train (ExecCase *c, PwExec *exec, int steps, double *losses);
+/* MODEL (JSON) under SCHEDULE (members of the plan's "schedule"), balanced by FLOPs, with a
+ * mini-batch that the micro-batches do not divide; MORE: further members, ", ..." or "". */
+ExecCase *exec_case_new_scheduled (const char *model, const char *schedule, const char *more,
+                                   int ranks, int microbatches);
+/* A new executor, trained as above. TRANSPORT NULL: threads. */
+char *exec_case_train_new (ExecCase *c, gboolean sequential, const PwTransport *transport,
+                           int steps, double *losses);
+/* Losses and parameters after STEPS are those of sequential training, to the last bit. */
+void exec_case_compare_with_sequential (ExecCase *c, const PwTransport *transport, int steps);
 /* Mini-batch STEP as a batch; points into C. */
 PwExecBatch exec_case_batch (ExecCase *c, int64_t step);
 

@@ -21,33 +21,7 @@ static const char *const schedules[] = {
 
 static ExecCase *
 make_case (int model, const char *schedule, const char *more, int ranks, int microbatches) {
-  g_autofree char *text = g_strdup_printf (
-      "'model': %s, 'ranks': %d, 'partition': {'method': 'flops'}, "
-      "'schedule': {%s, 'microbatches': %d}, 'batch': %d, 'seed': 7, "
-      "'optimizer': {'name': 'adamw', 'learning_rate': 0.003, 'weight_decay': 0.1}, "
-      "'data': 'random'%s",
-      models[model], ranks, schedule, microbatches, 2 * microbatches - 1, more);
-  return exec_case_new (text, NULL);
-}
-
-static char *
-train (ExecCase *c, gboolean sequential, const PwTransport *transport, double *losses) {
-  g_autoptr (GError) error = NULL;
-  PwExecOptions options = { .transport = transport, .timeout_s = 60 };
-  g_autoptr (PwExec) exec = sequential ? pw_exec_new_sequential (c->resolved, &options, &error)
-                                       : pw_exec_new (c->resolved, &options, &error);
-  g_assert_no_error (error);
-  return exec_case_train (c, exec, STEPS, losses);
-}
-
-static void
-compare_with_sequential (ExecCase *c, const PwTransport *transport) {
-  double expected[STEPS], losses[STEPS];
-  g_autofree char *reference = train (c, TRUE, NULL, expected);
-  g_autofree char *sha = train (c, FALSE, transport, losses);
-  g_assert_cmpstr (sha, ==, reference);
-  for (int s = 0; s < STEPS; s++)
-    g_assert_cmpfloat (losses[s], ==, expected[s]);
+  return exec_case_new_scheduled (models[model], schedule, more, ranks, microbatches);
 }
 
 static void
@@ -59,7 +33,7 @@ every_rank_count (void) {
         for (gsize i = 0; i < G_N_ELEMENTS (microbatches); i++) {
           g_test_message ("%s on %d ranks, %d micro-batches", schedules[s], ranks, microbatches[i]);
           g_autoptr (ExecCase) c = make_case ((int)m, schedules[s], "", ranks, microbatches[i]);
-          compare_with_sequential (c, NULL);
+          exec_case_compare_with_sequential (c, NULL, STEPS);
         }
 }
 
@@ -67,10 +41,10 @@ every_rank_count (void) {
 static void
 same_as_1f1b (void) {
   g_autoptr (ExecCase) plain = make_case (1, "'name': '1f1b'", "", 1, 4);
-  g_autofree char *reference = train (plain, FALSE, NULL, NULL);
+  g_autofree char *reference = exec_case_train_new (plain, FALSE, NULL, STEPS, NULL);
   for (int s = 0; s < ASCENDING; s++) {
     g_autoptr (ExecCase) c = make_case (1, schedules[s], "", 3, 4);
-    g_autofree char *sha = train (c, FALSE, NULL, NULL);
+    g_autofree char *sha = exec_case_train_new (c, FALSE, NULL, STEPS, NULL);
     g_assert_cmpstr (sha, ==, reference);
   }
 }
@@ -84,7 +58,7 @@ policies (void) {
             = g_strdup_printf (", 'p2p_policy': '%s', 'p2p_batched': %s", pw_policies[policy].name,
                                batched ? "true" : "false");
         g_autoptr (ExecCase) c = make_case ((int)policy % 2, schedules[s], more, 3, 5);
-        compare_with_sequential (c, &exec_case_delayed);
+        exec_case_compare_with_sequential (c, &exec_case_delayed, STEPS);
       }
 }
 
@@ -92,7 +66,7 @@ static void
 recomputation (void) {
   for (gsize s = 0; s < G_N_ELEMENTS (schedules); s++) {
     g_autoptr (ExecCase) c = make_case (1, schedules[s], ", 'recompute': 'stage'", 2, 4);
-    compare_with_sequential (c, NULL);
+    exec_case_compare_with_sequential (c, NULL, STEPS);
   }
 }
 

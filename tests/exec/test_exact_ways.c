@@ -14,33 +14,8 @@ static const char *const models[] = {
 
 static ExecCase *
 make_case (int model, const char *schedule, const char *more, int ranks, int microbatches) {
-  g_autofree char *text = g_strdup_printf (
-      "'model': %s, 'ranks': %d, 'partition': {'method': 'flops'}, "
-      "'schedule': {'name': %s, 'microbatches': %d}, 'batch': %d, 'seed': 7, "
-      "'optimizer': {'name': 'adamw', 'learning_rate': 0.003, 'weight_decay': 0.1}, "
-      "'data': 'random'%s",
-      models[model], ranks, schedule, microbatches, 2 * microbatches - 1, more);
-  return exec_case_new (text, NULL);
-}
-
-static char *
-train (ExecCase *c, gboolean sequential, const PwTransport *transport, double *losses) {
-  g_autoptr (GError) error = NULL;
-  PwExecOptions options = { .transport = transport, .timeout_s = 60 };
-  g_autoptr (PwExec) exec = sequential ? pw_exec_new_sequential (c->resolved, &options, &error)
-                                       : pw_exec_new (c->resolved, &options, &error);
-  g_assert_no_error (error);
-  return exec_case_train (c, exec, STEPS, losses);
-}
-
-static void
-compare_with_sequential (ExecCase *c, const PwTransport *transport) {
-  double expected[STEPS], losses[STEPS];
-  g_autofree char *reference = train (c, TRUE, NULL, expected);
-  g_autofree char *sha = train (c, FALSE, transport, losses);
-  g_assert_cmpstr (sha, ==, reference);
-  for (int s = 0; s < STEPS; s++)
-    g_assert_cmpfloat (losses[s], ==, expected[s]);
+  g_autofree char *members = g_strdup_printf ("'name': %s", schedule);
+  return exec_case_new_scheduled (models[model], members, more, ranks, microbatches);
 }
 
 static void
@@ -55,7 +30,7 @@ hanayo (void) {
           g_autofree char *name = g_strdup_printf ("'hanayo', 'waves': %d", waves);
           g_test_message ("%s on %d ranks, %d micro-batches", name, ranks, microbatches[i]);
           g_autoptr (ExecCase) c = make_case (m, name, "", ranks, microbatches[i]);
-          compare_with_sequential (c, NULL);
+          exec_case_compare_with_sequential (c, NULL, STEPS);
         }
 }
 
@@ -66,7 +41,7 @@ dualpipe_v (void) {
       for (int more = 0; more <= 3; more += 3) {
         g_test_message ("%d ranks, %d micro-batches", ranks, 2 * ranks + more);
         g_autoptr (ExecCase) c = make_case (m, "'dualpipe-v'", "", ranks, 2 * ranks + more);
-        compare_with_sequential (c, NULL);
+        exec_case_compare_with_sequential (c, NULL, STEPS);
       }
 }
 
@@ -80,7 +55,7 @@ policies (void) {
             = g_strdup_printf (", 'p2p_policy': '%s', 'p2p_batched': %s", pw_policies[policy].name,
                                batched ? "true" : "false");
         g_autoptr (ExecCase) c = make_case ((int)policy % 2, names[s], more, 3, 7);
-        compare_with_sequential (c, &exec_case_delayed);
+        exec_case_compare_with_sequential (c, &exec_case_delayed, STEPS);
       }
 }
 
@@ -90,8 +65,8 @@ recomputation (void) {
   for (gsize s = 0; s < G_N_ELEMENTS (names); s++) {
     g_autoptr (ExecCase) c = make_case (1, names[s], ", 'recompute': 'stage'", 3, 6);
     g_autoptr (ExecCase) plain = make_case (1, "'1f1b'", "", 3, 6);
-    g_autofree char *reference = train (plain, FALSE, NULL, NULL);
-    g_autofree char *sha = train (c, FALSE, NULL, NULL);
+    g_autofree char *reference = exec_case_train_new (plain, FALSE, NULL, STEPS, NULL);
+    g_autofree char *sha = exec_case_train_new (c, FALSE, NULL, STEPS, NULL);
     g_assert_cmpstr (sha, ==, reference);
   }
 }
