@@ -16,9 +16,26 @@ write_csv (const PwSchedule *schedule, const char *path, GError **error) {
   return pw_output_text (path, text, error);
 }
 
+/* What PyTorch's _load_csv would refuse, or take for something else. */
+static const char *
+torch_lacks (const PwSchedule *schedule) {
+  if (schedule->placement->directions > 1)
+    return "keeps each stage on one rank, here each is on two";
+  if (schedule->mode == PW_MODE_INFERENCE)
+    return "loads no schedule without backwards";
+  if (!schedule->promise.synchronous)
+    return "has no word for the updates in between that make this schedule asynchronous";
+  return NULL;
+}
+
 static gboolean
 write_torch (const PwSchedule *schedule, const char *path, GError **error) {
-  g_autofree char *text = pw_schedule_to_csv (schedule, PW_CSV_TORCH);
+  const char *lack = torch_lacks (schedule);
+  if (lack)
+    return pw_usage_fail (error, "torch-csv: %s: PyTorch %s", schedule->name, lack);
+  g_autoptr (PwSchedule) reduced
+      = schedule->is_lowered ? pw_schedule_add_reductions (schedule) : NULL;
+  g_autofree char *text = pw_schedule_to_csv (reduced ? reduced : schedule, PW_CSV_TORCH);
   return pw_output_text (path, text, error);
 }
 
