@@ -113,9 +113,9 @@ expand (const char *option, const double *values, int n, double otherwise,
   return expanded;
 }
 
-static PwStageCosts *
-make_costs (const PwSynthetic *synthetic, const PwSchedule *schedule, const PwStageEdges *edges,
-            GError **error) {
+PwStageCosts *
+pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
+                   const PwStageEdges *edges, GError **error) {
   g_autofree double *forward = NULL, *backward = NULL, *input = NULL, *weight = NULL;
   if ((synthetic->n_input > 0) != (synthetic->n_weight > 0)) {
     fail (error, "--%s is missing", synthetic->n_input > 0 ? "backward-weight" : "backward-input");
@@ -212,7 +212,7 @@ pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error) {
   PwStageEdges *edges = simulation->edges = pw_stage_edges_new_chain (compute->stages);
   if (!check_file (synthetic, compute, edges, error))
     return NULL;
-  simulation->costs = make_costs (synthetic, compute, edges, error);
+  simulation->costs = pw_simulate_costs (synthetic, compute, edges, error);
   if (!simulation->costs)
     return NULL;
   PwLowerOptions options = { .policy = synthetic->policy, .batched = synthetic->batched };

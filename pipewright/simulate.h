@@ -37,6 +37,9 @@ typedef struct {
 } PwSimulation;
 /* The compute schedule alone (lowered already if the file is); a file is read, not checked. */
 PwSchedule *pw_simulate_schedule (const PwSynthetic *synthetic, GError **error);
+/* What each of SCHEDULE's stages costs. */
+PwStageCosts *pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
+                                 const PwStageEdges *edges, GError **error);
 /* A file's schedule is checked before it is simulated. */
 PwSimulation *pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error);
 PwSimulation *pw_simulate_plan (const PwPlan *plan, int iterations, GError **error);
