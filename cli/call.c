@@ -63,10 +63,18 @@ new_context (PwCall *call, const PwOptionList lists[N_LISTS]) {
 
 /* "Unknown option --foo" becomes a sentence like all others. */
 static gboolean
-fail_option (GError *found, const PwOptionList lists[N_LISTS], GError **error) {
+fail_option (const PwCommand *command, GError *found, const PwOptionList lists[N_LISTS],
+             GError **error) {
   const char *nearest = NULL;
-  if (g_error_matches (found, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION))
-    nearest = pw_help_nearest (strrchr (found->message, ' ') + 1, lists, N_LISTS);
+  if (g_error_matches (found, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION)) {
+    const char *option = strrchr (found->message, ' ') + 1;
+    g_autofree char *name = g_strndup (option, strcspn (option, "="));
+    if (command->without && g_strv_contains (command->without, name + strspn (name, "-"))) {
+      g_error_free (found);
+      return pw_usage_fail (error, "%s does not take %s", command->name, name);
+    }
+    nearest = pw_help_nearest (option, lists, N_LISTS);
+  }
   found->message[0] = g_ascii_tolower (found->message[0]);
   pw_usage_fail (error, "%s%s%s%s", found->message, nearest ? ", did you mean --" : "",
                  nearest ? nearest : "", nearest ? "?" : "");
@@ -123,13 +131,13 @@ pw_call_parse (PwCall *call, const GOptionEntry *entries, GError **error) {
   PwOptionList lists[N_LISTS] = { [OWN] = { "Options:", entries }, [COMMON] = { NULL, common } };
   if (command->takes != PW_TAKES_NONE) {
     call->settings = pw_settings_new ();
-    lists[SHARED] = pw_settings_options (call->settings, command->takes);
+    lists[SHARED] = pw_settings_options (call->settings, command);
   }
   g_autoptr (GOptionContext) context = new_context (call, lists);
   prepend_program (call);
   GError *found = NULL;
   if (!g_option_context_parse_strv (context, &call->argv, &found))
-    return fail_option (found, lists, error);
+    return fail_option (command, found, lists, error);
   if (help) {
     pw_help_print (command, lists, N_LISTS);
     return FALSE;

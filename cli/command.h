@@ -38,6 +38,7 @@ typedef struct {
   const char *arguments; /* "PLAN", "[NAME|FILE]"; NULL: none */
   int min_arguments, max_arguments;
   PwTakes takes;
+  const char *const *without; /* shared options that it does not take, NULL-terminated; NULL: all */
   gboolean has_json, has_no_timing;
   const char *summary; /* one line for the list of commands */
   const char *details; /* what it answers, before the options; NULL: the summary alone */

@@ -76,7 +76,10 @@ collector (void) {
 }
 
 static void
-add_entry (PwSettings *settings, const char *name, const char *argument, const char *help) {
+add_entry (PwSettings *settings, const PwCommand *command, const char *name, const char *argument,
+           const char *help) {
+  if (command->without && g_strv_contains (command->without, name))
+    return;
   GOptionEntry entry = { .long_name = name,
                          .flags = argument ? 0 : G_OPTION_FLAG_NO_ARG,
                          .arg = G_OPTION_ARG_CALLBACK,
@@ -87,7 +90,8 @@ add_entry (PwSettings *settings, const char *name, const char *argument, const c
 }
 
 PwOptionList
-pw_settings_options (PwSettings *settings, PwTakes takes) {
+pw_settings_options (PwSettings *settings, const PwCommand *command) {
+  PwTakes takes = command->takes;
   gsize n_overrides, n_rows;
   const PwPlanOverride *overrides = pw_plan_overrides (&n_overrides);
   const PwSyntheticRow *rows = pw__synthetic_rows (&n_rows);
@@ -97,11 +101,11 @@ pw_settings_options (PwSettings *settings, PwTakes takes) {
       continue;
     const char *help
         = row && row->shared_help && takes != PW_TAKES_PLAN ? row->shared_help : overrides[i].help;
-    add_entry (settings, overrides[i].name, overrides[i].argument, help);
+    add_entry (settings, command, overrides[i].name, overrides[i].argument, help);
   }
   for (gsize i = 0; takes != PW_TAKES_PLAN && i < n_rows; i++)
     if (rows[i].help)
-      add_entry (settings, rows[i].name, rows[i].argument, rows[i].help);
+      add_entry (settings, command, rows[i].name, rows[i].argument, rows[i].help);
 
   return (PwOptionList){ takes == PW_TAKES_PLAN ? "Overrides of the plan:"
                          : takes == PW_TAKES_SCHEDULE

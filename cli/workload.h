@@ -8,8 +8,8 @@
 /* Options in the order given; an option that is given twice has its last value. */
 PwSettings *pw_settings_new (void);
 void pw_settings_free (PwSettings *settings);
-/* The options that add to SETTINGS, which must be their group's user data. */
-PwOptionList pw_settings_options (PwSettings *settings, PwTakes takes);
+/* The options that COMMAND takes, which add to SETTINGS; it must be their group's user data. */
+PwOptionList pw_settings_options (PwSettings *settings, const PwCommand *command);
 const char *pw_settings_get (const PwSettings *settings, const char *name); /* NULL: not given */
 void pw_settings_set (PwSettings *settings, const char *name, const char *value);
 
