@@ -5,12 +5,12 @@
 #include "pipewright/simulate.h"
 #include "sim/planner/search.h"
 
-#define PW_ORDER_ERROR (pw_order_error_quark ())
-GQuark pw_order_error_quark (void);
+#define PW_PLAN_ORDER_ERROR (pw_plan_order_error_quark ())
+GQuark pw_plan_order_error_quark (void);
 typedef enum {
-  PW_ORDER_ERROR_MEMORY,     /* no order fits; the message names a rank and what it needs */
-  PW_ORDER_ERROR_UNSUPPORTED /* a plan that orders are not searched for */
-} PwOrderError;
+  PW_PLAN_ORDER_ERROR_MEMORY,     /* no order fits; the message names a rank and what it needs */
+  PW_PLAN_ORDER_ERROR_UNSUPPORTED /* a plan that orders are not searched for */
+} PwPlanOrderError;
 
 extern const char *const pw_objective_names[]; /* "iteration", "span", NULL; in enum order */
 
@@ -24,14 +24,15 @@ typedef struct {
   char *builtin;       /* the best built-in schedule of this placement that fits; NULL: none */
   double builtin_value;
   double search_seconds; /* all of it */
-} PwOrder;
+} PwPlanOrder;
 
 /* A schedule whose placement can be searched: stage r on rank r, or for two chunks a V, stages r
  * and 2P-1-r. NULL for other numbers of chunks. */
-const char *pw_order_placement (int chunks);
+const char *pw_plan_order_placement (int chunks);
 /* SYNTHETIC and PLAN name that schedule, and no more of it than the placement counts. Their memory
  * limits are kept: of a rank's activations, or of all its bytes. */
-PwOrder *pw_order_synthetic (const PwSynthetic *synthetic, PwObjective objective, GError **error);
-PwOrder *pw_order_plan (const PwPlan *plan, PwObjective objective, GError **error);
-void pw_order_free (PwOrder *order);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwOrder, pw_order_free)
+PwPlanOrder *pw_plan_order_synthetic (const PwSynthetic *synthetic, PwObjective objective,
+                                      GError **error);
+PwPlanOrder *pw_plan_order_for_plan (const PwPlan *plan, PwObjective objective, GError **error);
+void pw_plan_order_free (PwPlanOrder *order);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwPlanOrder, pw_plan_order_free)

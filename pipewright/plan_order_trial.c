@@ -1,11 +1,11 @@
 /* What an order is worth, and orders that need no search. */
-#include "pipewright/order_private.h"
+#include "pipewright/plan_order_private.h"
 #include <string.h>
 
-PwOrderTrial *
-pw__order_try (const PwOrderProblem *problem, PwSchedule *compute, GError **error) {
+PwPlanOrderTrial *
+pw__plan_order_try (const PwPlanOrderProblem *problem, PwSchedule *compute, GError **error) {
   gint64 begin_us = g_get_monotonic_time ();
-  g_autoptr (PwOrderTrial) trial = g_new0 (PwOrderTrial, 1);
+  g_autoptr (PwPlanOrderTrial) trial = g_new0 (PwPlanOrderTrial, 1);
   trial->compute = compute;
   trial->lowered = pw_schedule_lower (compute, problem->edges, &problem->lower, error);
   if (!trial->lowered)
@@ -25,7 +25,7 @@ pw__order_try (const PwOrderProblem *problem, PwSchedule *compute, GError **erro
 }
 
 void
-pw__order_trial_free (PwOrderTrial *trial) {
+pw__plan_order_trial_free (PwPlanOrderTrial *trial) {
   if (!trial)
     return;
   pw_schedule_free (trial->compute);
@@ -35,28 +35,28 @@ pw__order_trial_free (PwOrderTrial *trial) {
 }
 
 double
-pw__order_need (const PwOrderProblem *problem, const PwOrderTrial *trial, int rank) {
+pw__plan_order_need (const PwPlanOrderProblem *problem, const PwPlanOrderTrial *trial, int rank) {
   const PwSimRank *figures = &trial->result->rank[rank];
   return problem->in_bytes ? (double)figures->peak_memory_bytes : figures->peak_activations;
 }
 
 int
-pw__order_misfit (const PwOrderProblem *problem, const PwOrderTrial *trial) {
+pw__plan_order_misfit (const PwPlanOrderProblem *problem, const PwPlanOrderTrial *trial) {
   double slack = problem->in_bytes ? 0 : 1e-9;
   for (int r = 0; r < trial->result->ranks; r++)
-    if (pw__order_need (problem, trial, r) > problem->limit + slack)
+    if (pw__plan_order_need (problem, trial, r) > problem->limit + slack)
       return r;
   return -1;
 }
 
 gboolean
-pw__order_is_shorter (double a, double b) {
+pw__plan_order_is_shorter (double a, double b) {
   return a < b - 1e-9 * b;
 }
 
 /* Generators find no fault in their own orders: NULL means that the name does not fit the sizes. */
 static PwSchedule *
-generate (const PwOrderProblem *problem, const PwScheduleType *type) {
+generate (const PwPlanOrderProblem *problem, const PwScheduleType *type) {
   PwScheduleParams params = problem->params;
   if (type->options & PW_OPTION_CHUNKS)
     params.chunks = problem->chunks;
@@ -68,7 +68,7 @@ generate (const PwOrderProblem *problem, const PwScheduleType *type) {
 }
 
 static gboolean
-is_eligible (const PwOrderProblem *problem, const PwSchedule *schedule) {
+is_eligible (const PwPlanOrderProblem *problem, const PwSchedule *schedule) {
   const PwPlacement *wanted = problem->placement, *placement = schedule->placement;
   return schedule->mode == PW_MODE_TRAINING && schedule->promise.synchronous
          && schedule->pieces <= 1 && placement->directions == 1
@@ -106,20 +106,21 @@ free_schedule (gpointer schedule) {
   pw_schedule_free (schedule);
 }
 
-PwOrderTrial *
-pw__order_best_builtin (const PwOrderProblem *problem) {
-  g_autoptr (PwOrderTrial) best = NULL;
+PwPlanOrderTrial *
+pw__plan_order_best_builtin (const PwPlanOrderProblem *problem) {
+  g_autoptr (PwPlanOrderTrial) best = NULL;
   g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func (free_schedule);
   for (const PwScheduleType *const *type = pw_schedule_list (); *type; type++) {
     g_autoptr (PwSchedule) schedule = generate (problem, *type);
     if (!schedule || !is_eligible (problem, schedule) || is_known (known, schedule))
       continue;
     g_ptr_array_add (known, pw_schedule_copy (schedule));
-    g_autoptr (PwOrderTrial) trial = pw__order_try (problem, g_steal_pointer (&schedule), NULL);
-    if (!trial || pw__order_misfit (problem, trial) >= 0)
+    g_autoptr (PwPlanOrderTrial) trial
+        = pw__plan_order_try (problem, g_steal_pointer (&schedule), NULL);
+    if (!trial || pw__plan_order_misfit (problem, trial) >= 0)
       continue;
-    if (!best || pw__order_is_shorter (trial->value, best->value)) {
-      pw__order_trial_free (best);
+    if (!best || pw__plan_order_is_shorter (trial->value, best->value)) {
+      pw__plan_order_trial_free (best);
       best = g_steal_pointer (&trial);
     }
   }
@@ -127,7 +128,7 @@ pw__order_best_builtin (const PwOrderProblem *problem) {
 }
 
 PwSchedule *
-pw__order_one_by_one (const PwOrderProblem *problem) {
+pw__plan_order_one_by_one (const PwPlanOrderProblem *problem) {
   const PwPlacement *placement = problem->placement;
   PwSchedule *schedule
       = pw_schedule_new ("one-by-one", pw_placement_copy (placement), problem->microbatches);
@@ -156,7 +157,7 @@ is_backward_pair (PwAction first, PwAction second) {
 }
 
 PwSchedule *
-pw__order_fuse (const PwSchedule *schedule) {
+pw__plan_order_fuse (const PwSchedule *schedule) {
   g_autoptr (PwSchedule) fused = pw_schedule_unroll (schedule, 1, NULL);
   int64_t n_fused = 0;
   for (int r = 0; r < fused->ranks; r++) {

@@ -1,4 +1,4 @@
-#include "pipewright/order_private.h"
+#include "pipewright/plan_order_private.h"
 #include <math.h>
 
 /* Searches with ever less memory until what is found fits, simulated, into all of it. */
@@ -8,17 +8,17 @@ const char *const pw_objective_names[]
     = { [PW_OBJECTIVE_ITERATION] = "iteration", [PW_OBJECTIVE_SPAN] = "span", NULL };
 
 GQuark
-pw_order_error_quark (void) {
-  return g_quark_from_static_string ("pw-order-error-quark");
+pw_plan_order_error_quark (void) {
+  return g_quark_from_static_string ("pw-plan-order-error-quark");
 }
 
 const char *
-pw_order_placement (int chunks) {
+pw_plan_order_placement (int chunks) {
   return chunks == 1 ? "zb-h1" : chunks == 2 ? "zb-v" : NULL;
 }
 
 static char *
-describe_need (const PwOrderProblem *problem, double need) {
+describe_need (const PwPlanOrderProblem *problem, double need) {
   static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB" };
   if (!problem->in_bytes)
     return g_strdup_printf ("%.6g micro-batch%s", need, need == 1 ? "" : "es");
@@ -30,39 +30,40 @@ describe_need (const PwOrderProblem *problem, double need) {
 }
 
 static void
-fail_memory (const PwOrderProblem *problem, int rank, double need, GError **error) {
+fail_memory (const PwPlanOrderProblem *problem, int rank, double need, GError **error) {
   g_autofree char *needed = describe_need (problem, need);
   g_autofree char *limit = describe_need (problem, problem->limit);
-  g_set_error (error, PW_ORDER_ERROR, PW_ORDER_ERROR_MEMORY,
+  g_set_error (error, PW_PLAN_ORDER_ERROR, PW_PLAN_ORDER_ERROR_MEMORY,
                "with one micro-batch at a time rank %d holds %s, the memory limit is %s", rank,
                needed, limit);
 }
 
 /* Of two trials the better one that fits stays in BEST, which TRIAL may replace. */
 static void
-keep_better (const PwOrderProblem *problem, PwOrderTrial **best, PwOrderTrial *trial) {
-  if (!trial || pw__order_misfit (problem, trial) >= 0
-      || (*best && !pw__order_is_shorter (trial->value, (*best)->value))) {
-    pw__order_trial_free (trial);
+keep_better (const PwPlanOrderProblem *problem, PwPlanOrderTrial **best, PwPlanOrderTrial *trial) {
+  if (!trial || pw__plan_order_misfit (problem, trial) >= 0
+      || (*best && !pw__plan_order_is_shorter (trial->value, (*best)->value))) {
+    pw__plan_order_trial_free (trial);
     return;
   }
-  pw__order_trial_free (*best);
+  pw__plan_order_trial_free (*best);
   *best = trial;
 }
 
 /* What a round of the search gave, and its variant with full backwards. */
 static gboolean
-try_found (const PwOrderProblem *problem, PwSearchResult *found, PwOrderSearch *search,
-           PwOrderTrial **best, GError **error) {
-  PwSchedule *fused
-      = pw__order_prefers_full_backward (problem) ? pw__order_fuse (found->schedule) : NULL;
+try_found (const PwPlanOrderProblem *problem, PwSearchResult *found, PwPlanOrderSearch *search,
+           PwPlanOrderTrial **best, GError **error) {
+  PwSchedule *fused = pw__plan_order_prefers_full_backward (problem)
+                          ? pw__plan_order_fuse (found->schedule)
+                          : NULL;
   if (fused)
-    keep_better (problem, best, pw__order_try (problem, fused, NULL));
-  PwOrderTrial *trial = pw__order_try (problem, g_steal_pointer (&found->schedule), error);
+    keep_better (problem, best, pw__plan_order_try (problem, fused, NULL));
+  PwPlanOrderTrial *trial = pw__plan_order_try (problem, g_steal_pointer (&found->schedule), error);
   if (!trial)
     return FALSE;
   for (int r = 0; r < problem->placement->ranks; r++) {
-    double excess = pw__order_need (problem, trial, r) - problem->limit;
+    double excess = pw__plan_order_need (problem, trial, r) - problem->limit;
     if (excess > 0)
       search->limit[r] -= excess;
   }
@@ -73,13 +74,13 @@ try_found (const PwOrderProblem *problem, PwSearchResult *found, PwOrderSearch *
 /* The bound holds for all that fits, so it comes from the first round, or from a problem that asks
  * for less. */
 static gboolean
-set_bound (const PwOrderProblem *problem, const PwSearchResult *found, PwOrder *order,
+set_bound (const PwPlanOrderProblem *problem, const PwSearchResult *found, PwPlanOrder *order,
            GError **error) {
-  g_auto (PwOrderSearch) search = { 0 };
+  g_auto (PwPlanOrderSearch) search = { 0 };
   order->lower_bound = found->is_optimal ? found->value : found->lower_bound;
-  if (!pw__order_search_init (&search, problem, error))
+  if (!pw__plan_order_search_init (&search, problem, error))
     return FALSE;
-  if (!pw__order_search_relax (&search, problem))
+  if (!pw__plan_order_search_relax (&search, problem))
     return TRUE;
   g_autoptr (PwSearchResult) relaxed = pw_search_run (&search.input, error);
   if (!relaxed)
@@ -89,9 +90,10 @@ set_bound (const PwOrderProblem *problem, const PwSearchResult *found, PwOrder *
 }
 
 static gboolean
-search_rounds (const PwOrderProblem *problem, PwOrder *order, PwOrderTrial **best, GError **error) {
-  g_auto (PwOrderSearch) search = { 0 };
-  if (!pw__order_search_init (&search, problem, error))
+search_rounds (const PwPlanOrderProblem *problem, PwPlanOrder *order, PwPlanOrderTrial **best,
+               GError **error) {
+  g_auto (PwPlanOrderSearch) search = { 0 };
+  if (!pw__plan_order_search_init (&search, problem, error))
     return FALSE;
   for (int round = 0; round < ROUNDS_MAX && !*best; round++) {
     GError *failure = NULL;
@@ -116,13 +118,14 @@ search_rounds (const PwOrderProblem *problem, PwOrder *order, PwOrderTrial **bes
 
 /* The last resort, and what says which rank has too little. */
 static gboolean
-try_one_by_one (const PwOrderProblem *problem, PwOrderTrial **best, GError **error) {
-  g_autoptr (PwOrderTrial) trial = pw__order_try (problem, pw__order_one_by_one (problem), error);
+try_one_by_one (const PwPlanOrderProblem *problem, PwPlanOrderTrial **best, GError **error) {
+  g_autoptr (PwPlanOrderTrial) trial
+      = pw__plan_order_try (problem, pw__plan_order_one_by_one (problem), error);
   if (!trial)
     return FALSE;
-  int rank = pw__order_misfit (problem, trial);
+  int rank = pw__plan_order_misfit (problem, trial);
   if (rank >= 0) {
-    fail_memory (problem, rank, pw__order_need (problem, trial, rank), error);
+    fail_memory (problem, rank, pw__plan_order_need (problem, trial, rank), error);
     return FALSE;
   }
   *best = g_steal_pointer (&trial);
@@ -130,19 +133,19 @@ try_one_by_one (const PwOrderProblem *problem, PwOrderTrial **best, GError **err
 }
 
 /* Fills ORDER but for its simulation; returns what it is to be. */
-static PwOrderTrial *
-find (const PwOrderProblem *problem, PwOrder *order, GError **error) {
-  g_autoptr (PwOrderTrial) best = NULL;
+static PwPlanOrderTrial *
+find (const PwPlanOrderProblem *problem, PwPlanOrder *order, GError **error) {
+  g_autoptr (PwPlanOrderTrial) best = NULL;
   order->objective = problem->objective;
   if (!search_rounds (problem, order, &best, error))
     return NULL;
-  g_autoptr (PwOrderTrial) builtin = pw__order_best_builtin (problem);
+  g_autoptr (PwPlanOrderTrial) builtin = pw__plan_order_best_builtin (problem);
   if (builtin) {
     order->builtin = g_strdup (builtin->compute->name);
     order->builtin_value = builtin->value;
   }
-  if (builtin && (!best || pw__order_is_shorter (builtin->value, best->value))) {
-    pw__order_trial_free (best);
+  if (builtin && (!best || pw__plan_order_is_shorter (builtin->value, best->value))) {
+    pw__plan_order_trial_free (best);
     best = g_steal_pointer (&builtin);
     g_free (order->method);
     order->method = g_strdup (best->compute->name);
@@ -154,13 +157,13 @@ find (const PwOrderProblem *problem, PwOrder *order, GError **error) {
     order->method = g_strdup (best->compute->name);
   }
   order->value = best->value;
-  order->is_optimal = !pw__order_is_shorter (order->lower_bound, order->value);
+  order->is_optimal = !pw__plan_order_is_shorter (order->lower_bound, order->value);
   return g_steal_pointer (&best);
 }
 
 /* TRIAL's schedules and times become SIMULATION's, which knows edges and costs already. */
 static PwSimulation *
-simulation_of (PwOrderTrial *trial, PwSimulation *simulation) {
+simulation_of (PwPlanOrderTrial *trial, PwSimulation *simulation) {
   simulation->compute = g_steal_pointer (&trial->compute);
   simulation->lowered = g_steal_pointer (&trial->lowered);
   simulation->input = trial->input;
@@ -175,7 +178,7 @@ seconds_since (gint64 begin_us) {
 }
 
 static void
-set_params (PwOrderProblem *problem, double memory_limit, double weight_memory) {
+set_params (PwPlanOrderProblem *problem, double memory_limit, double weight_memory) {
   const PwStageCosts *costs = problem->costs;
   PwScheduleParams *params = &problem->params;
   pw_schedule_params_init (params);
@@ -195,8 +198,8 @@ set_params (PwOrderProblem *problem, double memory_limit, double weight_memory) 
   params->W = W / F;
 }
 
-PwOrder *
-pw_order_synthetic (const PwSynthetic *synthetic, PwObjective objective, GError **error) {
+PwPlanOrder *
+pw_plan_order_synthetic (const PwSynthetic *synthetic, PwObjective objective, GError **error) {
   gint64 begin_us = g_get_monotonic_time ();
   g_autoptr (PwSchedule) draft = pw_simulate_schedule (synthetic, error);
   if (!draft)
@@ -207,7 +210,7 @@ pw_order_synthetic (const PwSynthetic *synthetic, PwObjective objective, GError 
   if (!simulation->costs)
     return NULL;
   double limit = synthetic->params.memory_limit;
-  PwOrderProblem problem
+  PwPlanOrderProblem problem
       = { .placement = draft->placement,
           .microbatches = draft->microbatches,
           .chunks = draft->chunks,
@@ -217,8 +220,8 @@ pw_order_synthetic (const PwSynthetic *synthetic, PwObjective objective, GError 
           .objective = objective,
           .limit = limit > 0 ? limit : INFINITY };
   set_params (&problem, limit, synthetic->params.weight_memory);
-  g_autoptr (PwOrder) order = g_new0 (PwOrder, 1);
-  g_autoptr (PwOrderTrial) best = find (&problem, order, error);
+  g_autoptr (PwPlanOrder) order = g_new0 (PwPlanOrder, 1);
+  g_autoptr (PwPlanOrderTrial) best = find (&problem, order, error);
   if (!best)
     return NULL;
   order->simulation = simulation_of (best, g_steal_pointer (&simulation));
@@ -230,14 +233,14 @@ static gboolean
 check_plan (const PwPlan *plan, GError **error) {
   if (plan->recompute == PW_RECOMPUTE_NONE)
     return TRUE;
-  g_set_error (error, PW_ORDER_ERROR, PW_ORDER_ERROR_UNSUPPORTED,
+  g_set_error (error, PW_PLAN_ORDER_ERROR, PW_PLAN_ORDER_ERROR_UNSUPPORTED,
                "%s: orders with recomputation are not searched for; give --recompute none",
                plan->file);
   return FALSE;
 }
 
-PwOrder *
-pw_order_plan (const PwPlan *plan, PwObjective objective, GError **error) {
+PwPlanOrder *
+pw_plan_order_for_plan (const PwPlan *plan, PwObjective objective, GError **error) {
   gint64 begin_us = g_get_monotonic_time ();
   if (!check_plan (plan, error))
     return NULL;
@@ -246,7 +249,7 @@ pw_order_plan (const PwPlan *plan, PwObjective objective, GError **error) {
     return NULL;
   /* The draft's placement is looked at until the order is found. */
   g_autoptr (PwSchedule) draft = g_steal_pointer (&resolved->compute);
-  PwOrderProblem problem
+  PwPlanOrderProblem problem
       = { .placement = draft->placement,
           .microbatches = resolved->microbatches,
           .chunks = draft->chunks,
@@ -257,8 +260,8 @@ pw_order_plan (const PwPlan *plan, PwObjective objective, GError **error) {
           .in_bytes = TRUE,
           .limit = plan->memory_limit > 0 ? (double)plan->memory_limit : INFINITY };
   set_params (&problem, 0, plan->params.weight_memory);
-  g_autoptr (PwOrder) order = g_new0 (PwOrder, 1);
-  g_autoptr (PwOrderTrial) best = find (&problem, order, error);
+  g_autoptr (PwPlanOrder) order = g_new0 (PwPlanOrder, 1);
+  g_autoptr (PwPlanOrderTrial) best = find (&problem, order, error);
   if (!best)
     return NULL;
   PwSimulation *simulation = g_new0 (PwSimulation, 1);
@@ -274,7 +277,7 @@ pw_order_plan (const PwPlan *plan, PwObjective objective, GError **error) {
 }
 
 void
-pw_order_free (PwOrder *order) {
+pw_plan_order_free (PwPlanOrder *order) {
   if (!order)
     return;
   pw_simulation_free (order->simulation);

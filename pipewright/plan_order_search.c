@@ -1,6 +1,6 @@
 /* The problem as the search sees it: a chain of stages, and of memory only what an order decides.
  */
-#include "pipewright/order_private.h"
+#include "pipewright/plan_order_private.h"
 #include <math.h>
 
 static gboolean
@@ -16,7 +16,7 @@ is_chain (const PwStageEdges *edges) {
 /* Messages from a stage to the next travel side by side, so the slowest counts. Those that skip
  * stages are left out: what they need is done by then, as a rule. */
 static PwStageCosts *
-chain_costs (const PwOrderProblem *problem, GError **error) {
+chain_costs (const PwPlanOrderProblem *problem, GError **error) {
   const PwStageEdges *edges = problem->edges;
   const PwStageCosts *costs = problem->costs;
   g_autoptr (PwStageEdges) chain = pw_stage_edges_new_chain (edges->stages);
@@ -34,7 +34,7 @@ chain_costs (const PwOrderProblem *problem, GError **error) {
   }
   for (int e = 0; e < out->n_edges; e++)
     if (out->link[e].latency_s < 0) {
-      g_set_error (error, PW_ORDER_ERROR, PW_ORDER_ERROR_UNSUPPORTED,
+      g_set_error (error, PW_PLAN_ORDER_ERROR, PW_PLAN_ORDER_ERROR_UNSUPPORTED,
                    "orders are searched for stages that follow each other, but stage %d takes "
                    "nothing from stage %d",
                    e + 1, e);
@@ -47,7 +47,7 @@ chain_costs (const PwOrderProblem *problem, GError **error) {
 /* Where bytes are given: what a stage adds to its rank for good. The simulator counts more while
  * an action runs and while messages are on their way; what does not fit is found out there. */
 static void
-set_bytes (PwOrderSearch *search, const PwOrderProblem *problem) {
+set_bytes (PwPlanOrderSearch *search, const PwPlanOrderProblem *problem) {
   int ranks = problem->placement->ranks;
   g_autofree int64_t *workspace = g_new0 (int64_t, (gsize)ranks);
   for (int s = 0; s < problem->placement->stages; s++) {
@@ -65,7 +65,7 @@ set_bytes (PwOrderSearch *search, const PwOrderProblem *problem) {
 }
 
 static void
-set_activations (PwOrderSearch *search, const PwOrderProblem *problem) {
+set_activations (PwPlanOrderSearch *search, const PwPlanOrderProblem *problem) {
   for (int s = 0; s < problem->placement->stages; s++) {
     search->held[s] = 1.0 / problem->chunks;
     search->kept[s] = problem->params.weight_memory / problem->chunks;
@@ -73,11 +73,12 @@ set_activations (PwOrderSearch *search, const PwOrderProblem *problem) {
 }
 
 gboolean
-pw__order_search_init (PwOrderSearch *search, const PwOrderProblem *problem, GError **error) {
+pw__plan_order_search_init (PwPlanOrderSearch *search, const PwPlanOrderProblem *problem,
+                            GError **error) {
   const PwPlacement *placement = problem->placement;
-  *search = (PwOrderSearch){ .held = g_new0 (double, (gsize)placement->stages),
-                             .kept = g_new0 (double, (gsize)placement->stages),
-                             .limit = g_new (double, (gsize)placement->ranks) };
+  *search = (PwPlanOrderSearch){ .held = g_new0 (double, (gsize)placement->stages),
+                                 .kept = g_new0 (double, (gsize)placement->stages),
+                                 .limit = g_new (double, (gsize)placement->ranks) };
   for (int r = 0; r < placement->ranks; r++)
     search->limit[r] = problem->limit;
   if (problem->in_bytes)
@@ -98,7 +99,7 @@ pw__order_search_init (PwOrderSearch *search, const PwOrderProblem *problem, GEr
 }
 
 void
-pw__order_search_clear (PwOrderSearch *search) {
+pw__plan_order_search_clear (PwPlanOrderSearch *search) {
   pw_stage_costs_free (search->chain);
   g_free (search->held);
   g_free (search->kept);
@@ -106,10 +107,10 @@ pw__order_search_clear (PwOrderSearch *search) {
 }
 
 gboolean
-pw__order_prefers_full_backward (const PwOrderProblem *problem) {
+pw__plan_order_prefers_full_backward (const PwPlanOrderProblem *problem) {
   for (int s = 0; s < problem->costs->stages; s++) {
     const PwStageCost *cost = &problem->costs->stage[s];
-    if (pw__order_is_shorter (cost->backward, cost->input + cost->weight))
+    if (pw__plan_order_is_shorter (cost->backward, cost->input + cost->weight))
       return TRUE;
   }
   return FALSE;
@@ -117,7 +118,7 @@ pw__order_prefers_full_backward (const PwOrderProblem *problem) {
 
 /* Micro-batches of the full size: an order of all of them contains one of these alone. */
 static int
-count_full (const PwOrderProblem *problem) {
+count_full (const PwPlanOrderProblem *problem) {
   const PwStageCosts *costs = problem->costs;
   int full = 0;
   for (int m = 0; m < problem->microbatches; m++) {
@@ -132,9 +133,9 @@ count_full (const PwOrderProblem *problem) {
 /* A stage whose B takes less than I and W together is given an I and a W that take no more, each
  * for itself and in sum: then every list with B is one with I and W that takes as long. */
 gboolean
-pw__order_search_relax (PwOrderSearch *search, const PwOrderProblem *problem) {
+pw__plan_order_search_relax (PwPlanOrderSearch *search, const PwPlanOrderProblem *problem) {
   int full = count_full (problem);
-  gboolean fuses = pw__order_prefers_full_backward (problem);
+  gboolean fuses = pw__plan_order_prefers_full_backward (problem);
   if (!fuses && full == problem->microbatches)
     return FALSE;
   search->input.microbatches = MAX (full, 1);
