@@ -16,6 +16,15 @@ static const struct {
   { PW_OPTION_REVERSE, "reverse" },
 };
 
+static json_t *
+names_of (const char *text) {
+  json_t *names = json_array ();
+  g_auto (GStrv) words = g_strsplit (text, " ", -1);
+  for (int i = 0; words[i] != NULL; i++)
+    json_array_append_new (names, json_string (words[i]));
+  return names;
+}
+
 static void
 print_json (void) {
   json_t *schedules = json_array ();
@@ -28,6 +37,13 @@ print_json (void) {
     json_object_set_new (object, "measure", pw_output_string ((*type)->measure));
     json_object_set_new (object, "peak", pw_output_string ((*type)->peak));
     json_object_set_new (object, "paper", pw_output_string ((*type)->paper));
+    json_object_set_new (object, "title", pw_output_string ((*type)->title));
+    json_object_set_new (object, "about", pw_output_string ((*type)->about));
+    json_object_set_new (object, "follows", pw_output_string ((*type)->follows));
+    json_object_set_new (object, "differs", pw_output_string ((*type)->differs));
+    json_object_set_new (object, "limits", pw_output_string ((*type)->limits));
+    json_object_set_new (object, "refused", pw_output_string ((*type)->refused));
+    json_object_set_new (object, "related", names_of ((*type)->related));
     json_t *names = json_array ();
     for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
       if ((*type)->options & options[i].option)

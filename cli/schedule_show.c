@@ -14,7 +14,20 @@ typedef struct {
   const PwScheduleType *type; /* NULL: from a file */
   PwScheduleParams params;    /* with the schedule's own chunks filled in */
   double *peaks;              /* counted, [ranks] */
+  double *copies;             /* of a rank's share of the weights, [ranks] */
 } Shown;
+
+/* Of all stages' weights that a rank keeps, each in as many versions as it needs at once. */
+static void
+count_copies (const PwSchedule *schedule, double *copies) {
+  const PwPlacement *placement = schedule->placement;
+  g_autofree int *versions = g_new0 (int, (gsize)placement->directions *(gsize)schedule->stages);
+  pw_schedule_weight_versions (schedule, versions);
+  for (int d = 0; d < placement->directions; d++)
+    for (int s = 0; s < schedule->stages; s++)
+      copies[pw_placement_rank (placement, d, s)]
+          += (double)versions[d * schedule->stages + s] / schedule->chunks;
+}
 
 static double
 closed_bubble (const Shown *shown) {
@@ -53,12 +66,18 @@ print_json (const Shown *shown, const char *text) {
                        pw_output_string (shown->type ? shown->type->span_bubble : NULL));
   json_object_set_new (object, "span_bubble_time", pw_output_number (closed_span_bubble (shown)));
   json_object_set_new (object, "peak", pw_output_string (shown->type ? shown->type->peak : NULL));
+  json_object_set_new (object, "paper", pw_output_string (shown->type ? shown->type->paper : NULL));
+  json_object_set_new (object, "follows",
+                       pw_output_string (shown->type ? shown->type->follows : NULL));
+  json_object_set_new (object, "differs",
+                       pw_output_string (shown->type ? shown->type->differs : NULL));
   json_t *ranks = json_array ();
   for (int r = 0; r < schedule->ranks; r++) {
     json_t *rank = json_object ();
     json_object_set_new (rank, "rank", json_integer (r));
     json_object_set_new (rank, "peak_activations", pw_output_number (shown->peaks[r]));
     json_object_set_new (rank, "closed_form", pw_output_number (closed_peak (shown, r)));
+    json_object_set_new (rank, "weight_copies", pw_output_number (shown->copies[r]));
     json_array_append_new (ranks, rank);
   }
   json_object_set_new (object, "per_rank", ranks);
@@ -89,8 +108,9 @@ print_closed_forms (const Shown *shown) {
   if (type->span_bubble)
     print_bubble ("longest rank span", type->span_bubble, closed_span_bubble (shown));
   pw_print_fact ("peak activations", "%s", type->peak);
-  if (type->paper)
-    pw_print_fact ("source", "%s", type->paper);
+  g_auto (GStrv) papers = g_strsplit (type->paper, "; ", -1);
+  for (int i = 0; papers[i] != NULL; i++)
+    pw_print_fact (i == 0 ? "source" : "", "%s", papers[i]);
   printf ("\n");
 }
 
@@ -101,7 +121,11 @@ print_text (const Shown *shown, const char *text) {
           schedule->stages, schedule->microbatches, text);
   printf ("%s\n", g_str_has_suffix (text, "\n") ? "" : "\n");
   print_closed_forms (shown);
-  static const char *const headings[] = { "rank", "<stages", "actions", "peak activations", NULL };
+  gboolean has_copies = FALSE;
+  for (int r = 0; r < schedule->ranks; r++)
+    has_copies = has_copies || shown->copies[r] > 1;
+  const char *headings[] = { "rank", "<stages", "actions", "peak activations", NULL, NULL };
+  headings[4] = has_copies ? "copies of its weights" : NULL;
   g_autoptr (PwTable) table = pw_table_new (headings);
   for (int r = 0; r < schedule->ranks; r++) {
     g_autoptr (GString) stages = g_string_new (NULL);
@@ -114,6 +138,8 @@ print_text (const Shown *shown, const char *text) {
     pw_table_text (table, stages->str);
     pw_table_integer (table, pw_program_length (&schedule->programs[r]));
     pw_table_number (table, shown->peaks[r]);
+    if (has_copies)
+      pw_table_number (table, shown->copies[r]);
   }
   pw_table_print (table);
 }
@@ -123,7 +149,8 @@ show (const PwCall *call, const PwSynthetic *synthetic, const PwSchedule *schedu
   Shown shown = { .schedule = schedule,
                   .type = pw_schedule_get (synthetic->schedule),
                   .params = synthetic->params,
-                  .peaks = g_new0 (double, (gsize)schedule->ranks) };
+                  .peaks = g_new0 (double, (gsize)schedule->ranks),
+                  .copies = g_new0 (double, (gsize)schedule->ranks) };
   PwScheduleParams *params = &shown.params;
   if (params->chunks == 0)
     params->chunks = schedule->chunks;
@@ -132,6 +159,7 @@ show (const PwCall *call, const PwSynthetic *synthetic, const PwSchedule *schedu
   params->I = synthetic->n_input > 0 ? synthetic->input[0] : half;
   params->W = synthetic->n_weight > 0 ? synthetic->weight[0] : half;
   pw_schedule_peak_activations (schedule, params->weight_memory, shown.peaks);
+  count_copies (schedule, shown.copies);
   PwShowOptions options = { .F = params->F,
                             .I = params->I,
                             .W = params->W,
@@ -143,6 +171,7 @@ show (const PwCall *call, const PwSynthetic *synthetic, const PwSchedule *schedu
   else
     print_text (&shown, text);
   g_free (shown.peaks);
+  g_free (shown.copies);
 }
 
 static int

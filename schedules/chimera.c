@@ -83,7 +83,23 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_chimera = {
   .name = "chimera",
   .summary = "two pipes in opposite directions, two replicas of each stage",
-  .paper = "arXiv 2107.06925",
+  .paper = "Chimera (Li and Hoefler, 2021), arXiv 2107.06925",
+  .title = "Chimera: Efficiently Training Large-Scale Neural Networks with Bidirectional Pipelines",
+  .about = "Two pipelines run through the same ranks from both ends and fill each other's gaps: "
+           "with F = B about half of 1f1b's bubble, and activations between P/2 + 1 and P "
+           "micro-batches. It costs twice the parameters, for each stage stands on two ranks, and "
+           "a sum of their gradients at the end. It is made for M = P: every further P "
+           "micro-batches cost another (P-2)|B-F|",
+  .follows = "The paper's unit of P micro-batches. Units follow each other without a flush, by "
+             "slots of equal time",
+  .differs = "The authors' repository starts the next half unit of a pipe as soon as a "
+             "micro-batch of the last one is through, which for some sizes (P = 6 from M = 14, P "
+             "= 8 from M = 18) puts two actions into one slot and loses one. It also takes more "
+             "than two pipes, and has the paper's forward doubling for M > P; both are not built "
+             "here",
+  .limits = "The number of ranks must be even and divide that of the micro-batches",
+  .refused = "--ranks 4 --microbatches 6",
+  .related = "dualpipe hanayo",
   .bubble = "(P-2)(max(F,B) + (M/P-1)|B-F|), even P dividing M",
   .peak = "P/2 + 1 + min(r, P-1-r), two replicas",
   .measure = "iteration",

@@ -86,7 +86,22 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_dualpipe = {
   .name = "dualpipe",
   .summary = "two pipes in opposite directions whose F and B overlap, two replicas",
-  .paper = "arXiv 2412.19437, github.com/deepseek-ai/DualPipe",
+  .paper = "DualPipe (DeepSeek-AI, 2024), arXiv 2412.19437",
+  .title = "DeepSeek-V3 Technical Report",
+  .about = "For models that communicate inside their layers, as mixtures of experts do: in the "
+           "steady state a forward of one pipe and a backward of the other run as a pair, each "
+           "computing while the other's messages travel. The bubble is small besides. It costs "
+           "two replicas of every stage and P+1 micro-batches of activations. Give a pair's time "
+           "as --overlapped; else it takes F + B",
+  .follows = "dualpipe.py of deepseek-ai/DualPipe, its eight steps: the same lists (compared for "
+             "P to 8)",
+  .differs = "The repository runs a pair one after the other unless the model brings its own "
+             "overlapped_forward_backward. Its README gives (P/2-1)(F&B + B - 3W), which is the "
+             "form here for F = I. Where a pair takes less than F + B ranks differ in busy time, "
+             "and the form is the middle ranks' idle time",
+  .limits = "The number of ranks must be even, that of the micro-batches even and at least 2P",
+  .refused = "--ranks 4 --microbatches 6",
+  .related = "dualpipe-v chimera zb-h1",
   .bubble = "(P/2-1)(F&B + F - 2W), F = I >= W; where F&B = F+B, F >= I >= W",
   .peak = "P+1, two replicas",
   .measure = "iteration",

@@ -59,7 +59,21 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_dualpipe_v = {
   .name = "dualpipe-v",
   .summary = "dualpipe cut in half: one replica in a V, F and B overlap",
-  .paper = "github.com/deepseek-ai/DualPipe (dualpipev)",
+  .paper = "DualPipe (DeepSeek-AI, 2024), arXiv 2412.19437; github.com/deepseek-ai/DualPipe "
+           "(dualpipev.py)",
+  .title = "DeepSeek-V3 Technical Report",
+  .about = "dualpipe without the second replica: the pipe is folded into a V of two stages per "
+           "rank, and the last rank hands over to itself. Pairs overlap as in dualpipe, every "
+           "rank holds P + 1/2 micro-batches, and the bubble, (P-1) in chunks against P/2-1 in "
+           "stages, is nearly the same. The loss is on the first rank",
+  .follows = "PyTorch's ScheduleDualPipeV, itself after dualpipev.py of deepseek-ai/DualPipe: the "
+             "same lists (compared with PyTorch 2.15, P to 6, M to 16)",
+  .differs = "In both the last rank's first pair runs one after the other, so that others wait "
+             "less. Where a pair takes less than F + B ranks differ in busy time, and the form is "
+             "the last rank's idle time",
+  .limits = "At least 2P micro-batches are needed",
+  .refused = "--ranks 4 --microbatches 6",
+  .related = "dualpipe zb-v",
   .bubble = "(P-1)(F&B + B - 3W) for F = I >= W, M >= 2P",
   .peak = "P + 1/2",
   .measure = "iteration",

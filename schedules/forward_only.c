@@ -36,6 +36,11 @@ const PwScheduleType pw__schedule_forward_only = {
   .name = "forward-only",
   .summary = "inference: forwards only, no activation is kept",
   .paper = "inference",
+  .about = "Inference and evaluation: micro-batches stream through the ranks and nothing is kept "
+           "for a backward. After the fill of (P-1)F every rank works all the time",
+  .follows = "The order of Alpa's and DeepSpeed's InferenceSchedule",
+  .differs = "DeepSpeed alternates two buffers, one to receive into while the other is sent",
+  .related = "naive gpipe",
   .bubble = "(P-1)F, any M",
   .peak = "1",
   .measure = "iteration",

@@ -40,7 +40,19 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_gpipe = {
   .name = "gpipe",
   .summary = "all forwards, then all backwards",
-  .paper = "arXiv 1811.06965",
+  .paper = "GPipe (Huang et al., 2018), arXiv 1811.06965",
+  .title = "GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism",
+  .about = "Fills the pipeline with all forwards, drains it, and does the same with the "
+           "backwards. It is simple and exact, and more micro-batches shrink the bubble's share, "
+           "(P-1)/(M+P-1); but every rank holds all M of them. GPipe itself pays for that with "
+           "recomputation (--recompute stage): a rank keeps each micro-batch's input only and "
+           "runs its forward again before the backward",
+  .follows = "PyTorch's ScheduleGPipe: the same lists (compared with PyTorch 2.15, P to 6, M to "
+             "12). Alpa's GpipeSchedule ascends too",
+  .differs = "torchgpipe schedules the forwards only and leaves the backwards to autograd, which "
+             "runs them in the reverse order: --reverse. It has the same bubble but sums the "
+             "gradients in another order, so the last bits differ",
+  .related = "1f1b looped-bfs naive",
   .bubble = "(P-1)(F+B), any M",
   .peak = "M",
   .measure = "iteration",

@@ -72,7 +72,19 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_hanayo = {
   .name = "hanayo",
   .summary = "waves: every rank holds stages on the way down and on the way up",
-  .paper = "arXiv 2308.15762 (a reconstruction)",
+  .paper = "Hanayo (Liu et al., 2023), arXiv 2308.15762 (a reconstruction)",
+  .title = "Hanayo: Harnessing Wave-like Pipeline Parallelism for Enhanced Large Model Training "
+           "Efficiency",
+  .about = "What chimera does, without its second replica: a micro-batch runs down and up through "
+           "all ranks, w times over, and the two stages at a turn share a rank and need no "
+           "message. No rank holds more than P micro-batches. As reconstructed it is made for M = "
+           "P: every further P micro-batches cost another 2(P-1)|B-F| in chunks, so that with B = "
+           "2F and w = 1 its bubble is 1f1b's already at M = 2P",
+  .follows = "The paper's figures. No source code of its lists was found; how units of P "
+             "micro-batches follow each other is our reading",
+  .differs = "Nothing was found to compare with. With w = 1 stages stand on ranks as in zb-v and "
+             "dualpipe-v",
+  .related = "chimera zb-v dualpipe-v",
   .bubble = "2(P-1)(max(F,B) + (M/P-1)|B-F|), P dividing M",
   .peak = "m - max(0, m-1-r)/2w with m = min(M, P); P at rank P-1",
   .measure = "iteration",

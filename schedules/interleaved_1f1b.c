@@ -90,7 +90,25 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_interleaved_1f1b = {
   .name = "interleaved-1f1b",
   .summary = "1f1b over several chunks per rank, for a smaller bubble",
-  .paper = "arXiv 2104.04473 (Megatron-LM)",
+  .paper = "Megatron-LM (Narayanan et al., 2021), arXiv 2104.04473",
+  .title = "Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM",
+  .about = "Each rank holds V short stages instead of a long one and micro-batches pass all ranks "
+           "V times, so that the pipeline fills and drains in the time of chunks: 1f1b's bubble "
+           "divided by V. It costs about V times as many messages, and activations of up to P + "
+           "(P-1)/V micro-batches on the first rank. M should be at least P",
+  .follows = "Megatron-LM's get_schedule_table and its warm-up wherever G divides M: the same "
+             "lists (compared for P to 5, G to 8). --group megatron and --group pytorch follow "
+             "the two where it does not, and refuse what they refuse (PyTorch 2.15, P to 6, M to "
+             "16, V to 3)",
+  .differs = "Where the rest is not a full group, Megatron-LM makes it a group of its own and "
+             "refuses one of fewer than P; PyTorch cuts M into max(1, floor(M/P)) equal rounds "
+             "and refuses an M that they do not divide. Groups here differ in size by at most "
+             "one, which takes every M and keeps the closed form from M = P on. Megatron-LM warms "
+             "up with one forward more when it overlaps the communication of experts",
+  .limits = "Groups of fewer than P-1 micro-batches are refused where ranks would wait for each "
+            "other",
+  .refused = "--ranks 4 --microbatches 12 --group 2",
+  .related = "1f1b looped-bfs zb-interleaved",
   .bubble = "(P-1)(F+B) with F, B of a chunk, M >= P and groups of P or more",
   .peak = "min(MV, 2(P-1-r)+(V-1)G+1)/V, G the first group's size",
   .measure = "iteration",

@@ -38,6 +38,14 @@ const PwScheduleType pw__schedule_naive = {
   .name = "naive",
   .summary = "one micro-batch through all stages and back, then the next",
   .paper = "model parallelism without pipelining",
+  .about = "The baseline: a model too large for one device is split over P of them, and one works "
+           "at a time. It holds a single micro-batch and needs nothing to be arranged, but P-1 of "
+           "the P ranks are always idle. Cutting a mini-batch into micro-batches saves memory "
+           "here, never time",
+  .follows = "Nothing in particular: each micro-batch's forward and backward before the next "
+             "one's forward",
+  .differs = "With one micro-batch gpipe, 1f1b and eager-1f1b are this very schedule",
+  .related = "gpipe 1f1b forward-only",
   .bubble = "(P-1)M(F+B), any M",
   .peak = "1",
   .measure = "iteration",

@@ -46,7 +46,23 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_one_f_one_b = {
   .name = "1f1b",
   .summary = "one forward, one backward in turn after a short warm-up",
-  .paper = "arXiv 2006.09503 (PipeDream-flush), 2007.01045 (DAPPLE), 2104.04473",
+  .paper = "PipeDream-flush (Narayanan et al., 2020), arXiv 2006.09503; DAPPLE (Fan et al., "
+           "2020), arXiv 2007.01045",
+  .title = "Memory-Efficient Pipeline-Parallel DNN Training; DAPPLE: A Pipelined Data Parallel "
+           "Approach for Training Large Models",
+  .about = "The usual choice: gpipe's bubble and numbers, but backwards begin as soon as the "
+           "first can arrive, so that rank r never holds more than P-r micro-batches. More "
+           "micro-batches then cost no activations while the bubble's share, (P-1)/(M+P-1), "
+           "falls. Memory is uneven: the first rank holds P micro-batches, the last one. Slow "
+           "links are felt in every round of P micro-batches; eager-1f1b hides them",
+  .follows = "DeepSpeed's TrainSchedule and basic1f1b.py of the zero-bubble repository: the same "
+             "lists (compared for P to 6, M to 14). Megatron-LM warms up with P-1-r forwards as "
+             "well",
+  .differs = "PyTorch 2.15 runs this order from M = P on and refuses fewer; the one that its "
+             "Schedule1F1B reports is off by one on the last rank and is not the one that it "
+             "runs. Primus does not cap the warm-up at M, so its table needs M >= P-1. DeepSpeed "
+             "reserves buffers for P-r+1 micro-batches, one more than are held here",
+  .related = "gpipe eager-1f1b interleaved-1f1b seq1f1b zb-h1",
   .bubble = "(P-1)(F+B), any M",
   .peak = "min(M, P-r)",
   .measure = "iteration",

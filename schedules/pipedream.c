@@ -72,7 +72,18 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_pipedream = {
   .name = "pipedream",
   .summary = "1f1b without end: an update behind every backward, P-r weight versions",
-  .paper = "arXiv 1806.03377",
+  .paper = "PipeDream (Harlap et al., 2018), arXiv 1806.03377",
+  .title = "PipeDream: Fast and Efficient Pipeline Parallel DNN Training",
+  .about = "No flush: the pipeline fills once, and from then on no rank waits. The price is "
+           "exactness. Every backward is followed by an update, and rank r's gradients are of "
+           "weights P-1-r updates old, so that training takes another course than sequential "
+           "training. For the backward to meet the weights of its forward, rank r keeps P-r "
+           "versions of them",
+  .follows = "The runtime of msr-fiddle/pipedream: the warm-up, then forward, backward with the "
+             "stashed weights, update; one version more than there are warm-up forwards",
+  .differs = "PipeDream also runs one stage on several workers, as many as its optimiser finds "
+             "best; here each stage stands on one rank",
+  .related = "pipedream-2bw 1f1b",
   .bubble = "(P-1)(F+B) once in a run of any length, to fill and drain; any M",
   .peak = "min(M, P-r), and as many weight versions",
   .measure = "iteration",

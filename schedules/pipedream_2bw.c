@@ -69,7 +69,20 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_pipedream_2bw = {
   .name = "pipedream-2bw",
   .summary = "1f1b without end: an update every k >= P micro-batches, two weight versions",
-  .paper = "arXiv 2006.09503",
+  .paper = "PipeDream-2BW (Narayanan et al., 2020), arXiv 2006.09503",
+  .title = "Memory-Efficient Pipeline-Parallel DNN Training",
+  .about = "pipedream with two weight versions instead of up to P: gradients of k >= P "
+           "micro-batches are added before each update, and all micro-batches between two updates "
+           "use the same version, one update late, on every rank. The delay is thus constant, "
+           "where pipedream's depends on the rank. No rank waits after the fill; activations are "
+           "those of 1f1b",
+  .follows = "The paper's rule: batch b uses the weights of max(0, b-1) updates",
+  .differs = "The paper also plans the partition and the replicas of the pipeline; only its "
+             "schedule is here. Without --update-every k is the smallest divisor of M that is at "
+             "least P. The same paper's PipeDream-flush is 1f1b",
+  .limits = "k must be at least P and divide M",
+  .refused = "--ranks 4 --microbatches 8 --update-every 2",
+  .related = "pipedream 1f1b",
   .bubble = "(P-1)(F+B) once in a run of any length, to fill and drain; k dividing M",
   .peak = "P-r, and two weight versions",
   .measure = "iteration",

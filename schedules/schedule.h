@@ -108,7 +108,15 @@ typedef enum {
 typedef struct {
   const char *name;
   const char *summary;  /* one line */
-  const char *paper;    /* "arXiv 1811.06965" */
+  const char *paper;    /* "GPipe (Huang et al., 2018), arXiv 1811.06965", or whose it is */
+  /* Texts, sentences without the last full stop. */
+  const char *title;    /* of the papers; NULL: none */
+  const char *about;    /* what it is for, and what it costs */
+  const char *follows;  /* the implementation whose order this is */
+  const char *differs;  /* what others do differently */
+  const char *limits;   /* sizes it refuses; NULL: takes all */
+  const char *refused;  /* options of `schedule show` that show this; NULL where `limits` is */
+  const char *related;  /* names of other schedules, with a space between */
   const char *bubble;   /* closed form with its validity, "(P-1)(F+B), any M" */
   const char *peak;     /* in micro-batches of a rank's activations, rank r */
   const char *measure;  /* "iteration" or "span": what `bubble` is relative to */

@@ -64,7 +64,19 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_seq1f1b = {
   .name = "seq1f1b",
   .summary = "1f1b in k pieces of each sequence, their backwards in reverse",
-  .paper = "arXiv 2406.03488",
+  .paper = "Seq1F1B (Sun et al., 2024), arXiv 2406.03488",
+  .title = "Seq1F1B: Efficient Sequence-Level Pipeline Parallelism for Large Language Model "
+           "Training",
+  .about = "For long sequences and few micro-batches: each micro-batch is cut into k pieces along "
+           "its tokens and 1f1b runs piece by piece, which divides the bubble by k and the "
+           "activations nearly so. It needs causal attention, in which a piece reads the keys of "
+           "those before it. Pieces of equal length take unequal time, later ones attending to "
+           "more, and smaller pieces use a device less well",
+  .follows = "seq1f1b.py of the zero-bubble repository: the same lists (compared for P to 5, M to "
+             "8, k to 4)",
+  .differs = "The paper chooses the cuts so that pieces take equal time, which the closed forms "
+             "here assume. In CSV files piece j of micro-batch m is micro-batch mk+j",
+  .related = "1f1b interleaved-1f1b",
   .bubble = "(P-1)(F+B)/k for k equal pieces, any M",
   .peak = "min(Mk, P-r-1+k)/k",
   .measure = "iteration",

@@ -46,7 +46,19 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_v_half = {
   .name = "v-half",
   .summary = "two stages per rank in a V, timed for half of 1f1b's activations",
-  .paper = "arXiv 2405.15362",
+  .paper = "V-Half (Qi et al., 2024), arXiv 2405.15362",
+  .title = "Pipeline Parallelism with Controllable Memory",
+  .about = "For models whose activations do not fit: a V in which they live half as long as in "
+           "1f1b, so that every rank holds floor(P/2) + 1 micro-batches instead of up to P. With "
+           "F = I = W its bubble, about 3P in chunks, is also about half of 1f1b's. Where the "
+           "times differ somewhat the bubble grows at both ends, not with M. Messages are about "
+           "twice 1f1b's",
+  .follows = "zbv_greedy.py of the zero-bubble repository, its pattern, reordering and weight "
+             "gradients: the same lists from M = P+2 on (compared for P to 8, M to 2P+3)",
+  .differs = "With fewer micro-batches all forwards are under way before the drain begins, and "
+             "the original's second pass, which waits for the last of them, changes nothing; here "
+             "the drain is still moved forward",
+  .related = "v-min zb-v",
   .bubble = "(3P-4)F for odd P, (3P-7)F for even, F for P = 2; M >= 2P, F = I = W",
   .peak = "floor(P/2) + 1, M >= 2P",
   .measure = "iteration",

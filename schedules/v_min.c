@@ -49,7 +49,19 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_v_min = {
   .name = "v-min",
   .summary = "two stages per rank in a V, timed for a third of 1f1b's activations",
-  .paper = "arXiv 2405.15362",
+  .paper = "V-Min (Qi et al., 2024), arXiv 2405.15362",
+  .title = "Pipeline Parallelism with Controllable Memory",
+  .about = "v-half taken further: stages follow each other without a gap, and the busiest rank "
+           "holds floor((P+4)/3) micro-batches, about a third of 1f1b's on many ranks. With F = I "
+           "= W the bubble is about 4P in chunks, against 6P of 1f1b. Ranks have no slack: where "
+           "the three times differ some idle time returns with every micro-batch, which v-half "
+           "avoids",
+  .follows = "zbv_greedy.py of the zero-bubble repository, its pattern, reordering and weight "
+             "gradients: the same lists from M = P+1 on (compared for P to 8, M to 2P+3)",
+  .differs = "With fewer micro-batches the original leaves the drain as it is; here it is still "
+             "moved forward. The peak is the busiest rank's: where P leaves 2 when divided by 3, "
+             "others may hold less",
+  .related = "v-half zb-v",
   .bubble = "(4P-5)F, (4P-7)F where 3 divides P; M >= 2P, F = I = W",
   .peak = "floor((P+4)/3), 1.5 for P = 2; M >= 2P",
   .measure = "iteration",

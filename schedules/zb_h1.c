@@ -45,7 +45,20 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_zb_h1 = {
   .name = "zb-h1",
   .summary = "1f1b with the backward split: weight gradients fill the drain, within 1f1b's memory",
-  .paper = "arXiv 2401.10241",
+  .paper = "ZB-H1 (Qi et al., 2024), arXiv 2401.10241",
+  .title = "Zero Bubble Pipeline Parallelism",
+  .about = "The backward is split: the input gradient goes on to the previous rank at once, the "
+           "weight gradient, for which no rank waits, fills what would be idle in the drain. With "
+           "F = I = W a third of 1f1b's bubble is left, (P-1)F, within the memory of 1f1b's first "
+           "rank. Layers must compute the two gradients apart, and later ranks hold more than in "
+           "1f1b, P - r/2 instead of P-r, until W is done",
+  .follows = "zerobubble.py of AMD's Primus and, with one stage per rank, PyTorch's "
+             "ScheduleInterleavedZeroBubble: the same lists (compared with both, P to 6, M to 14)",
+  .differs = "Primus' table needs M >= P-1, PyTorch an M that max(1, floor(M/P)) rounds divide; "
+             "any M is taken here. The authors' ZB-1p is no fixed order but the best that a "
+             "search over measured times finds in the same memory; with F = I = W it has this "
+             "bubble",
+  .related = "1f1b zb-h2 zb-interleaved zb-v",
   .bubble = "(P-1)(F+I) - (min(M,P)-1)min(F,I,W), any M",
   .peak = "P - r/2, M >= P; min(M, P) at rank 0",
   .measure = "iteration",

@@ -47,7 +47,20 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_zb_h2 = {
   .name = "zb-h2",
   .summary = "zb-h1 with twice the warm-up: no idle time between a rank's first and last action",
-  .paper = "arXiv 2401.10241",
+  .paper = "ZB-H2 (Qi et al., 2024), arXiv 2401.10241",
+  .title = "Zero Bubble Pipeline Parallelism",
+  .about = "zb-h1 with twice the warm-up: with F = I = W no rank waits between its first and its "
+           "last action. That pays only if a rank may begin the next iteration while others still "
+           "drain, that is without a barrier in the optimiser; counted from flush to flush it has "
+           "zb-h1's bubble of (P-1)F then. It holds nearly twice 1f1b's activations and needs M "
+           ">= 2P-1",
+  .follows = "The paper's drawing of one size. The order for every other size is ours and has the "
+             "bubble that the paper prints",
+  .differs = "The authors' ZB-2p is found by a search over measured times within twice 1f1b's "
+             "memory, and beats this order where times are unequal. Their repository replaces the "
+             "optimiser's barrier by validating, and if need be undoing, the step afterwards. "
+             "PyTorch has no such schedule",
+  .related = "zb-h1 zb-v eager-1f1b",
   .bubble = "(P-1)max(F, I-F, F+I-2W), M >= 2P-1",
   .peak = "2P-1-r, M >= 2P-1",
   .measure = "iteration",

@@ -99,7 +99,23 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_zb_interleaved = {
   .name = "zb-interleaved",
   .summary = "zb-h1 over several chunks per rank",
-  .paper = "arXiv 2401.10241; PyTorch ScheduleInterleavedZeroBubble",
+  .paper = "Zero Bubble (Qi et al., 2024), arXiv 2401.10241; PyTorch's "
+           "ScheduleInterleavedZeroBubble",
+  .title = "Zero Bubble Pipeline Parallelism",
+  .about = "zb-h1 and interleaved-1f1b in one: V stages per rank shorten the fill, split "
+           "backwards fill the drain. With F = I = W a third of interleaved-1f1b's bubble is "
+           "left, and as an input gradient returns as fast as a forward goes, a shorter warm-up "
+           "suffices: the first rank holds P micro-batches instead of P + (P-1)/V. Messages are "
+           "about V times 1f1b's",
+  .follows = "PyTorch's ScheduleInterleavedZeroBubble: the same lists wherever PyTorch takes M "
+             "(compared with PyTorch 2.15, P to 6, M to 16, V to 3)",
+  .differs = "PyTorch refuses an M that max(1, floor(M/P)) rounds do not divide; groups here "
+             "differ in size by at most one. PyTorch names the paper's ZB-1p as its source, which "
+             "has one stage per rank and is found by a search",
+  .limits = "Groups of fewer than P/2 micro-batches are refused where ranks would wait for each "
+            "other",
+  .refused = "--ranks 6 --microbatches 12 --chunks 3 --group 1",
+  .related = "zb-h1 interleaved-1f1b zb-v",
   .bubble = "(P-1)(F+I-min(F,I,W)), M >= P and groups of P or more",
   .peak = "((V-1)G + P - r/2)/V, M >= P, G the first group's size",
   .measure = "iteration",

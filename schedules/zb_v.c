@@ -108,7 +108,19 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_zb_v = {
   .name = "zb-v",
   .summary = "two stages per rank in a V: zb-h2's bubble within 1f1b's memory, equal on all ranks",
-  .paper = "arXiv 2405.15362",
+  .paper = "ZB-V (Qi et al., 2024), arXiv 2401.10241",
+  .title = "Zero Bubble Pipeline Parallelism",
+  .about = "Two stages per rank in a V, so that a backward begins on the rank where its forward "
+           "did. With F = I = W no rank waits between its first and last action, as in zb-h2, "
+           "while every rank holds P micro-batches, 1f1b's most. It costs about twice the "
+           "messages, and the first rank has both ends of the model; M >= 2P-1 and times of W <= "
+           "F <= I are needed for the forms",
+  .follows = "PyTorch's ScheduleZBVZeroBubble: the same lists (compared with PyTorch 2.15, P to "
+             "6, M to 16). Primus' zbv_formatted.py has this order too from M = 2P-1 on",
+  .differs = "The authors' own zbv.py decides by times and memory what comes next, so its order "
+             "changes with them, where this one is fixed. PyTorch says as much: no bubble only if "
+             "the three times are equal",
+  .related = "zb-h2 v-half v-min dualpipe-v",
   .bubble = "(P-1)max(I, 2(I-W)), M >= 2P-1, W <= F <= I",
   .peak = "P, M >= 2P-1",
   .measure = "iteration",

@@ -267,6 +267,67 @@ test_rows_are_complete (void) {
   }
 }
 
+/* Texts are joined to others and printed in tables: one line, no full stop at the end, nothing that
+ * would have to be quoted. */
+static void
+assert_is_text (const PwScheduleType *type, const char *field, const char *text, gsize longest) {
+  gsize length = text != NULL ? strlen (text) : 0;
+  if (length < 1 || length > longest)
+    g_error ("%s: %s has %d characters", type->name, field, (int)length);
+  if (strpbrk (text, "\n\t\"\\") != NULL || g_str_has_suffix (text, ".")
+      || g_ascii_isspace (text[0]) || g_ascii_isspace (text[length - 1])
+      || strstr (text, "  ") != NULL || !g_str_is_ascii (text))
+    g_error ("%s: %s is not plain text: %s", type->name, field, text);
+}
+
+static void
+test_texts (void) {
+  for (const PwScheduleType *const *type = pw_schedule_list (); *type != NULL; type++) {
+    const PwScheduleType *t = *type;
+    assert_is_text (t, "name", t->name, 16);
+    assert_is_text (t, "summary", t->summary, 90);
+    assert_is_text (t, "bubble", t->bubble, 90);
+    assert_is_text (t, "peak", t->peak, 70);
+    assert_is_text (t, "paper", t->paper, 150);
+    assert_is_text (t, "about", t->about, 520);
+    assert_is_text (t, "follows", t->follows, 520);
+    assert_is_text (t, "differs", t->differs, 520);
+    g_assert_true ((t->title != NULL) == (strstr (t->paper, "arXiv ") != NULL));
+    if (t->title != NULL)
+      assert_is_text (t, "title", t->title, 150);
+    g_assert_true ((t->limits != NULL) == (t->refused != NULL));
+    if (t->limits != NULL)
+      assert_is_text (t, "limits", t->limits, 100);
+  }
+}
+
+static void
+test_related (void) {
+  for (const PwScheduleType *const *type = pw_schedule_list (); *type != NULL; type++) {
+    g_assert_nonnull ((*type)->related);
+    g_auto (GStrv) names = g_strsplit ((*type)->related, " ", -1);
+    for (int i = 0; names[i] != NULL; i++) {
+      g_assert_nonnull (pw_schedule_get (names[i]));
+      g_assert_cmpstr (names[i], !=, (*type)->name);
+    }
+  }
+}
+
+static void
+test_limits (void) {
+  for (const PwScheduleType *const *type = pw_schedule_list (); *type != NULL; type++)
+    for (int P = 1; P <= 6 && (*type)->limits == NULL; P++)
+      for (int M = 1; M <= 13; M++) {
+        PwScheduleParams params;
+        g_autoptr (GError) error = NULL;
+        pw_schedule_params_init (&params);
+        params.ranks = P;
+        params.microbatches = M;
+        g_autoptr (PwSchedule) schedule = pw_schedule_generate ((*type)->name, &params, &error);
+        g_assert_no_error (error);
+      }
+}
+
 static void
 test_refusals (void) {
   const struct {
@@ -306,6 +367,9 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/schedules/registry/rows-are-complete", test_rows_are_complete);
+  g_test_add_func ("/schedules/registry/texts-are-plain-and-short", test_texts);
+  g_test_add_func ("/schedules/registry/related-schedules-exist", test_related);
+  g_test_add_func ("/schedules/registry/without-limits-every-size-is-taken", test_limits);
   g_test_add_func ("/schedules/registry/bad-parameters-are-refused-in-one-line", test_refusals);
   g_test_add_func ("/schedules/registry/bubble-equals-closed-form", test_bubble);
   g_test_add_func ("/schedules/registry/peak-equals-closed-form", test_peak);
