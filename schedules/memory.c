@@ -76,11 +76,11 @@ pw__check_memory (const PwSchedule *schedule, double weight_memory, double limit
     peaks[rank] = h.peak;
     if (exceeding >= 0 && !pw__check_log_is_full (log)) {
       char text[PW_ACTION_TEXT_MAX];
-      pw__check_log_add (log, PW_SCHEDULE_ERROR_MEMORY, rank, exceeding,
-                         "rank %d, action %" G_GINT64_FORMAT
-                         ": %s goes above %g micro-batches of activations (the peak is %g)",
-                         rank, exceeding, pw_action_format (program->actions[exceeding], text),
-                         limit, h.peak);
+      pw__check_log_add (
+          log, PW_SCHEDULE_ERROR_MEMORY, rank, exceeding,
+          "rank %d, action %" G_GINT64_FORMAT
+          ": %s goes above the limit of %g (the peak is %g micro-batches of activations)",
+          rank, exceeding, pw_action_format (program->actions[exceeding], text), limit, h.peak);
     }
   }
 }

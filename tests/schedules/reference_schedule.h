@@ -17,6 +17,12 @@ ReferenceRun reference_run_compute (const PwSchedule *schedule, const PwStageEdg
 ReferenceRun reference_run_lowered (const PwSchedule *schedule, const PwStageEdges *edges,
                                     PwPolicy policy, double F, double I, double W);
 
+/* Is it what a schedule has to be, and does it run to its end under POLICY? Of a compute schedule the
+ * messages are left to the lowering, so no policy matters. Everything is counted by walking all
+ * lists again for every question. NULL, or the first thing wrong, in a word. */
+const char *reference_verdict (const PwSchedule *schedule, const PwStageEdges *edges,
+                               PwPolicy policy);
+
 /* Random valid things, by g_test_rand_int. */
 PwStageEdges *reference_random_edges (int stages);
 /* Any order of F and B (or I and W) that respects EDGES, on a random placement. */
