@@ -35,8 +35,11 @@ typedef struct {
 } PwProgram;
 
 typedef enum { PW_MODE_TRAINING, PW_MODE_INFERENCE } PwMode;
-typedef enum { PW_ACCUMULATION_ASCENDING, PW_ACCUMULATION_DESCENDING, PW_ACCUMULATION_OTHER }
-    PwAccumulation;
+typedef enum {
+  PW_ACCUMULATION_ASCENDING,
+  PW_ACCUMULATION_DESCENDING,
+  PW_ACCUMULATION_OTHER
+} PwAccumulation;
 
 /* Which of an asynchronous schedule's weights a forward uses; its backward uses the same. */
 typedef enum {
@@ -47,9 +50,9 @@ typedef enum {
 
 /* What the order guarantees about the numbers it computes. */
 typedef struct {
-  gboolean synchronous; /* equal to sequential training of the mini-batch */
-  int weight_versions;  /* kept at most; 1 where synchronous */
-  PwVersionRule version_rule; /* where not synchronous */
+  gboolean synchronous;        /* equal to sequential training of the mini-batch */
+  int weight_versions;         /* kept at most; 1 where synchronous */
+  PwVersionRule version_rule;  /* where not synchronous */
   PwAccumulation accumulation; /* order of weight-gradient sums per stage and direction */
 } PwPromise;
 
@@ -62,7 +65,7 @@ typedef struct {
   PwMode mode;
   PwPromise promise;
   PwPlacement *placement;
-  uint8_t *direction; /* [microbatches], NULL: all 0; the generator chooses */
+  uint8_t *direction;  /* [microbatches], NULL: all 0; the generator chooses */
   PwProgram *programs; /* [ranks] */
   PwAction *arena;     /* holds the lists made by pw_schedule_new_lists; NULL: none */
   int64_t arena_length;
@@ -107,21 +110,21 @@ typedef enum {
 
 typedef struct {
   const char *name;
-  const char *summary;  /* one line */
-  const char *paper;    /* "GPipe (Huang et al., 2018), arXiv 1811.06965", or whose it is */
+  const char *summary; /* one line */
+  const char *paper;   /* "GPipe (Huang et al., 2018), arXiv 1811.06965", or whose it is */
   /* Texts, sentences without the last full stop. */
-  const char *title;    /* of the papers; NULL: none */
-  const char *about;    /* what it is for, and what it costs */
-  const char *follows;  /* the implementation whose order this is */
-  const char *differs;  /* what others do differently */
-  const char *limits;   /* sizes it refuses; NULL: takes all */
-  const char *refused;  /* options of `schedule show` that show this; NULL where `limits` is */
-  const char *related;  /* names of other schedules, with a space between */
-  const char *bubble;   /* closed form with its validity, "(P-1)(F+B), any M" */
-  const char *peak;     /* in micro-batches of a rank's activations, rank r */
-  const char *measure;  /* "iteration" or "span": what `bubble` is relative to */
-  unsigned options;     /* PwScheduleOption: which params it takes; the others are refused unless they
-                           are left at 0 (or 1, where 1 means the same) */
+  const char *title;   /* of the papers; NULL: none */
+  const char *about;   /* what it is for, and what it costs */
+  const char *follows; /* the implementation whose order this is */
+  const char *differs; /* what others do differently */
+  const char *limits;  /* sizes it refuses; NULL: takes all */
+  const char *refused; /* options of `schedule show` that show this; NULL where `limits` is */
+  const char *related; /* names of other schedules, with a space between */
+  const char *bubble;  /* closed form with its validity, "(P-1)(F+B), any M" */
+  const char *peak;    /* in micro-batches of a rank's activations, rank r */
+  const char *measure; /* "iteration" or "span": what `bubble` is relative to */
+  unsigned options; /* PwScheduleOption: which params it takes; the others are refused unless they
+                       are left at 0 (or 1, where 1 means the same) */
   PwSchedule *(*generate) (const PwScheduleParams *params, GError **error);
   /* Closed forms for equal stages and no links: idle time of the iteration, and rank R's peak; NAN
    * where the form does not hold. */

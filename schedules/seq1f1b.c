@@ -75,7 +75,7 @@ const PwScheduleType pw__schedule_seq1f1b = {
   .follows = "seq1f1b.py of the zero-bubble repository: the same lists (compared for P to 5, M to "
              "8, k to 4)",
   .differs = "The paper chooses the cuts so that pieces take equal time, which the closed forms "
-             "here assume. In CSV files piece j of micro-batch m is micro-batch mk+j",
+             "here assume. In drawings and CSV files piece j of micro-batch m is number mk+j",
   .related = "1f1b interleaved-1f1b",
   .bubble = "(P-1)(F+B)/k for k equal pieces, any M",
   .peak = "min(Mk, P-r-1+k)/k",

@@ -10,7 +10,7 @@ static const struct {
   { "schedule list", "1f1b", "schedules" },
   { "schedule show 1f1b --ranks 2", "rank 0",
     "schedule,ranks,stages,microbatches,chunks,actions,bubble,bubble_time,measure,span_bubble,"
-    "span_bubble_time,peak,per_rank,timeline" },
+    "span_bubble_time,peak,paper,follows,differs,per_rank,timeline" },
   { "schedule check gpipe", "gpipe: valid", "valid,policies,accumulation,errors" },
   { "schedule check 1f1b --p2p-policy all", "rendezvous", "valid,policies,accumulation,errors" },
   { "schedule export 1f1b --ranks 2 --microbatches 2", "0F0,0F1,0B0,0B1\n", NULL },
