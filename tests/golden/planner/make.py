@@ -3,9 +3,9 @@
 
   make.py SOURCES [-o published.csv] [--limit-seconds 900] [--only zb,zbv,...]
 
-SOURCES is a checkout of sail-sg/zero-bubble-pipeline-parallelism (README.md here names the files
-and commits). Only the order that a scheduler yields per rank is taken from it; times, spans and
-memory are measured below, by the project's definitions.
+SOURCES is a folder with checkouts of zero-bubble-pipeline-parallelism and, if there is one,
+Primus (README.md here names the files and commits). Only the order that a scheduler yields per
+rank is taken from them; times, spans and memory are measured below, by the project's definitions.
 """
 import argparse
 import contextlib
@@ -20,7 +20,8 @@ import time
 import types
 from dataclasses import dataclass
 
-PACKAGE = "megatron.core.pipeline_parallel.zerobubble.scheduler"
+ZERO_BUBBLE = "megatron.core.pipeline_parallel.zerobubble.scheduler"
+PRIMUS = "primus.core.pipeline_parallel.scheduler"
 ROW_SECONDS = 30
 F, I, W = 0, 1, 2
 COLUMNS = ("scheduler variant costs ranks microbatches chunks F I W L memory_limit weight_memory "
@@ -141,25 +142,35 @@ def measure(problem, orders):
 
 # ---- the schedulers -----------------------------------------------------------------------
 
+SOURCES = (  # the repository's folder, its package, the modules in the order they need each other
+    ("zero-bubble-pipeline-parallelism", ZERO_BUBBLE,
+     ("graph", "zb", "zbv", "zbv_greedy", "v_auto_schedule")),
+    ("Primus", PRIMUS, ("scheduler_node", "algorithms.base", "algorithms.zbv_greedy")))
+
+
 def load(sources):
-    """Their modules, without the package around them, which wants CUDA and Megatron."""
-    for name in ("torch", "pulp"):  # type annotations, and `value` of what is a number already
-        if importlib.util.find_spec(name) is None or name == "torch":
-            sys.modules[name] = types.SimpleNamespace(Tensor=None, value=lambda x: x)
-    parts = PACKAGE.split(".")
-    for i in range(1, len(parts) + 1):
-        package = types.ModuleType(".".join(parts[:i]))
-        package.__path__ = []
-        sys.modules.setdefault(package.__name__, package)
+    """Their modules by file name ("Primus" for its last), without the packages around them,
+    which want CUDA and Megatron."""
+    # for type annotations, and for `value` of what is a number already
+    for name in ("torch", "pulp"):
+        sys.modules[name] = types.SimpleNamespace(Tensor=None, value=lambda x: x)
     modules = {}
-    for name in ("graph", "zb", "zbv", "zbv_greedy", "v_auto_schedule"):
-        path = os.path.join(sources, *parts, name + ".py")
-        if not os.path.exists(path):
-            print(f"make.py: no {path}: its rows are left out", file=sys.stderr)
-            continue
-        spec = importlib.util.spec_from_file_location(f"{PACKAGE}.{name}", path)
-        modules[name] = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(modules[name])
+    for repository, package, names in SOURCES:
+        for name in names:
+            full = f"{package}.{name}"
+            path = os.path.join(sources, repository, *full.split(".")) + ".py"
+            if not os.path.exists(path):
+                print(f"make.py: no {path}: its rows are left out", file=sys.stderr)
+                break
+            parts = full.split(".")
+            for i in range(1, len(parts)):
+                empty = types.ModuleType(".".join(parts[:i]))
+                empty.__path__ = []
+                sys.modules.setdefault(empty.__name__, empty)
+            spec = importlib.util.spec_from_file_location(full, path)
+            module = sys.modules[full] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            modules[repository if repository == "Primus" else name] = module
     return modules
 
 
@@ -181,14 +192,17 @@ def config(graph, problem, scale):
 def orders_of(nodes, ranks):
     """From their nodes, whose `chunk` numbers a rank's stages along the forward."""
     kinds = {"F": F, "B": I, "W": W}
+
+    def first(node, *names):
+        return next(getattr(node, name) for name in names if hasattr(node, name))
     orders = []
     for rank, row in enumerate(nodes):
         orders.append([])
         for node in row:
-            kind = kinds[getattr(node.type, "value", node.type)]
+            kind = first(node, "type", "func_type")
             stage = 2 * ranks - 1 - rank if node.chunk else rank
-            m = node.microbatch if hasattr(node, "microbatch") else node.minibatch
-            orders[-1].append((kind, stage, m))
+            orders[-1].append((kinds[getattr(kind, "name", kind)], stage,
+                               first(node, "microbatch", "minibatch", "mini_batch")))
     return orders
 
 
@@ -239,12 +253,10 @@ def run_zbv_greedy(modules, problem):
             graph = modules["zbv_greedy"].PipelineGraph(
                 problem.ranks, problem.microbatches, variant,
                 *(median(x) for x in problem.cost), float(problem.latency))
-            fixed_orders[key] = None
             begun = time.perf_counter()
             nodes = graph.create_schedule(config(modules["graph"], problem, 4))
             fixed_orders[key] = orders_of(nodes, problem.ranks), time.perf_counter() - begun
-        if fixed_orders[key]:
-            yield "v-" + variant, *fixed_orders[key]
+        yield "v-" + variant, *fixed_orders[key]
 
 
 def run_v_auto(modules, problem):
@@ -256,17 +268,60 @@ def run_v_auto(modules, problem):
     yield "search", orders_of(nodes, problem.ranks)
 
 
+def run_primus(modules, problem):
+    """A greedy pass in time steps of one for every action. Its limit is in chunks, all of which
+    W frees."""
+    limit = 2 * (problem.ranks if problem.limit is None else problem.limit)
+    key = ("primus", problem.ranks, problem.microbatches, int(limit))
+    if key not in fixed_orders:
+        begun = time.perf_counter()
+        algorithm = modules["Primus"].ScheduleZBVGreedy(problem.ranks, 2, problem.microbatches,
+                                                        int(limit))
+        orders = orders_of(algorithm.generate_schedule_table(), problem.ranks)
+        fixed_orders[key] = orders, time.perf_counter() - begun
+    yield "greedy", *fixed_orders[key]
+
+
 SCHEDULERS = {"zb": ("zb", run_zb), "zbv": ("zbv", run_zbv),
               "zbv-greedy": ("zbv_greedy", run_zbv_greedy),
-              "v-auto": ("v_auto_schedule", run_v_auto)}
+              "v-auto": ("v_auto_schedule", run_v_auto), "primus": ("Primus", run_primus)}
 
 
 # ---- the grid -----------------------------------------------------------------------------
 
-EVEN = (("unit", 1, 1, 1, 0), ("even-latency", 10, 10, 10, 1), ("mixed", 12, 14, 8, 1),
+EVEN = (  # name, F, I, W, L
+        ("unit", 1, 1, 1, 0), ("even-latency", 10, 10, 10, 1), ("mixed", 12, 14, 8, 1),
         ("gpt-1.5b", 18522, 18086, 9337, 601), ("gpt-6.2b", 29718, 29444, 19927, 527),
         ("gpt-14.6b", 11347, 11248, 8132, 377), ("latency", 10, 14, 7, 2),
-        ("long-input", 10, 20, 10, 0.5))
+        ("long-input", 10, 20, 10, 0.5), ("zb-example", 5, 6, 4, 0),
+        ("zb-example-2", 5478, 5806, 3534, 200))
+
+# The measured uneven stages in zero-bubble's own example: P = 8, M = 32, L = 473.
+MEASURED = ((30715, 29233, 29106, 29078, 28850, 28919, 28924, 41678),
+            (31308, 29344, 29357, 29455, 29217, 29384, 29354, 38731),
+            (18746, 18789, 19062, 19367, 19455, 19967, 20096, 32833))
+
+# The measured models of the Zero Bubble paper, as its schedulers' source lists them:
+# P, M, F, I, W, L and the width h and heads a that say which part of the activations W frees.
+PAPER = ((8, 24, 18522, 18086, 9337, 601, 2304, 24), (8, 32, 18513, 18086, 9331, 626, 2304, 24),
+         (8, 64, 18546, 18097, 9321, 762, 2304, 24), (8, 24, 29718, 29444, 19927, 527, 4096, 32),
+         (8, 32, 29802, 29428, 19530, 577, 4096, 32), (8, 64, 29935, 29621, 19388, 535, 4096, 32),
+         (16, 48, 11347, 11248, 8132, 377, 5120, 40), (16, 64, 11307, 11254, 8101, 379, 5120, 40),
+         (16, 128, 11325, 11308, 8109, 378, 5120, 40),
+         (32, 96, 10419, 10207, 7715, 408, 6144, 48),
+         (32, 128, 10408, 10204, 7703, 408, 6144, 48),
+         (32, 256, 10402, 10248, 7698, 460, 6144, 48))
+
+
+def paper(chunks):
+    """With the limits of ZB-1p and ZB-2p, or that of ZB-V."""
+    for ranks, m, *cost, latency, h, a in PAPER:
+        stages = ranks * chunks
+        weight = round(1024 * 32 * h / (34 * h + 5 * a * 1024)) / 1024
+        for limit in (ranks, 2 * ranks) if chunks == 1 else (ranks,):
+            yield Problem(ranks, m, chunks, f"paper-{h}",
+                          tuple([x / chunks] * stages for x in cost), latency, float(limit),
+                          weight)
 
 
 def uneven(name, stages):
@@ -288,12 +343,16 @@ UNEVEN = ("scattered", "first-heavy", "last-heavy")
 
 def problems(ranks, microbatches, chunks, names, limits, weight=0.5):
     for name in names:
-        even = next((c for c in EVEN if c[0] == name), None)
         stages = ranks * chunks
-        cost = tuple([x] * stages for x in even[1:4]) if even else uneven(name, stages)
+        even = next((c for c in EVEN if c[0] == name), None)
+        if even:
+            cost, latency = tuple([x] * stages for x in even[1:4]), even[4]
+        elif name == "measured":
+            cost, latency = tuple(map(list, MEASURED)), 473
+        else:
+            cost, latency = uneven(name, stages), 5
         for limit in limits:
-            yield Problem(ranks, microbatches, chunks, name, cost, even[4] if even else 5,
-                          limit, weight)
+            yield Problem(ranks, microbatches, chunks, name, cost, latency, limit, weight)
 
 
 def limits(ranks, microbatches, fractions):
@@ -303,10 +362,17 @@ def limits(ranks, microbatches, fractions):
 
 
 def grid():
-    names = [c[0] for c in EVEN]
+    names = [c[0] for c in EVEN if not c[0].startswith("zb-example")]
     few, most = ("mixed", "gpt-14.6b", "last-heavy"), (0.5, 0.75, 1, 1.25, 1.5, 2, 3)
     yield "zb", problems(16, 64, 1, few, (16.0, None))
     yield "zb", problems(32, 256, 1, ("mixed",), (32.0,))
+    # the examples in zero-bubble's own source
+    yield "zb", problems(4, 12, 1, ("zb-example",), (5.0, 7.0))
+    yield "zb", problems(4, 12, 1, ("zb-example-2",), (16.0,))
+    yield "zb", problems(8, 32, 1, ("measured",), (8.0, 12.0, 16.0))
+    yield "zb", problems(32, 16, 1, ("unit",), (32.0,))
+    yield "zb", paper(1)
+    yield "zbv", paper(2)
     for ranks in (2, 3, 4, 6, 8, 12, 16, 32):
         for factor in (1, 2, 3, 4, 8):
             m = min(factor * ranks, 256)
@@ -323,6 +389,9 @@ def grid():
                 v = [n for n in chosen if big <= 128 or n in few]
                 yield "zbv", problems(ranks, m, 2, v, limits(ranks, m, fractions))
                 yield "zbv-greedy", problems(ranks, m, 2, v, (None,))
+            if big <= 400:
+                yield "primus", problems(ranks, m, 2, few,
+                                         limits(ranks, m, (0.5, 0.75, 1, 1.5)))
             if big <= 64:
                 yield "v-auto", problems(ranks, m, 2, few, limits(ranks, m, (0.5, 0.75)))
     for ranks, m in ((4, 8), (4, 16), (8, 24)):  # other parts freed by W
@@ -335,12 +404,13 @@ def grid():
     yield "zbv", problems(32, 256, 2, ("mixed",), (32.0,))
     yield "zbv-greedy", problems(16, 64, 2, ("mixed",), (None,))
     yield "v-auto", problems(16, 64, 2, ("mixed",), (8.0,))
+    yield "primus", problems(16, 64, 2, ("mixed",), (8.0, 16.0))
 
 
 def number(x):
     if x is None:
         return "none"
-    return str(int(x)) if x == int(x) else repr(round(x, 6))
+    return str(int(x)) if x == int(x) else repr(x)
 
 
 def stage_list(values):
@@ -383,6 +453,7 @@ def main():
     modules = load(arguments.sources)
     only = arguments.only.split(",")
     begun, seen = time.monotonic(), set()
+    refused = set()  # a limit that a scheduler cannot take is told once, not for every cost
     with open(arguments.o, "w", newline="") as file:
         out = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         out.writeheader()
@@ -399,6 +470,10 @@ def main():
                     return
                 seen.add(key)
                 for row in rows_of(scheduler, modules, problem):
+                    if row["status"].startswith("raised") and problem.limit is not None:
+                        if key[:4] + key[5:] in refused:
+                            continue
+                        refused.add(key[:4] + key[5:])
                     out.writerow(row)
                 file.flush()
 
