@@ -86,6 +86,35 @@ check_pieces (PwOrderWalk *w, PwAction action) {
               "stands before the backward of the piece after it");
 }
 
+/* Does ACTION, which follows FIRST, need what FIRST makes, on one rank? */
+static gboolean
+needs (const PwOrderWalk *w, PwAction action, PwAction first) {
+  const PwStageEdges *edges = w->edges;
+  uint32_t pieces = (uint32_t)w->schedule->pieces;
+  gboolean forward = action.kind == PW_ACTION_FORWARD;
+  if (action.stage == first.stage)
+    return action.microbatch / pieces == first.microbatch / pieces;
+  if (action.microbatch != first.microbatch || forward != (first.kind == PW_ACTION_FORWARD)
+      || !(forward || (pw__action_is_backward (action) && pw__action_is_backward (first))))
+    return FALSE;
+  const int *start = forward ? edges->in_start : edges->out_start;
+  const int *list = forward ? edges->in_edges : edges->out_edges;
+  for (int k = start[action.stage]; k < start[action.stage + 1]; k++) {
+    const PwStageEdge *edge = &edges->edges[list[k]];
+    if ((forward ? edge->producer : edge->consumer) == (int)first.stage)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* The two of a pair run at once. */
+static void
+check_pair (PwOrderWalk *w, PwAction action) {
+  PwAction first = w->schedule->programs[w->rank].actions[w->index - 1];
+  if (first.paired && needs (w, action, first))
+    complain (w, PW_SCHEDULE_ERROR_DEPENDENCY, action, "overlaps what it needs");
+}
+
 /* What a compute kind sets, what it repeats, and before what it should have stood. */
 typedef struct {
   uint8_t sets, repeats, precedes;
@@ -167,6 +196,8 @@ check_compute (PwOrderWalk *w, PwAction action) {
   if (rule->sets == 0)
     return;
   count_for_update (w, action);
+  if (w->index > 0)
+    check_pair (w, action);
   uint8_t *seen = pw__order_seen (w, action.stage, action.microbatch);
   if ((*seen & rule->repeats) != 0)
     complain (w, PW_SCHEDULE_ERROR_DUPLICATE, action, rule->twice);

@@ -324,13 +324,35 @@ const Mutation mutations[] = {
 const int n_mutations = G_N_ELEMENTS (mutations);
 
 static gboolean
+is_message (PwAction a) {
+  return pw_action_kinds[a.kind].is_send || pw_action_kinds[a.kind].is_recv;
+}
+
+/* Flags as a file could have them: pairs of F, B, I, W; groups of messages. */
+static void
+mend_flags (PwProgram *list, int64_t index) {
+  for (int64_t i = MAX (index - 1, 0); i <= index; i++) {
+    PwAction *a = &list->actions[i];
+    PwAction next = i + 1 < list->n_prologue ? a[1] : pw_action (PW_ACTION_NORM, 0, 0);
+    if (!pw_action_kinds[a->kind].is_counted || !pw_action_kinds[next.kind].is_counted)
+      a->paired = 0;
+    if (!is_message (*a) || !is_message (next))
+      a->grouped = 0;
+  }
+}
+
+static gboolean
 swap (Mutant *m, int64_t i, int64_t k) {
-  PwAction *list = list_of (m, m->rank)->actions;
-  forget_neighbours (list_of (m, m->rank), i);
-  forget_neighbours (list_of (m, m->rank), k);
-  PwAction first = list[i];
-  list[i] = list[k];
-  list[k] = first;
+  PwProgram *list = list_of (m, m->rank);
+  PwAction first = list->actions[i], second = list->actions[k];
+  list->actions[i] = second;
+  list->actions[k] = first;
+  list->actions[i].paired = first.paired;
+  list->actions[i].grouped = first.grouped;
+  list->actions[k].paired = second.paired;
+  list->actions[k].grouped = second.grouped;
+  mend_flags (list, i);
+  mend_flags (list, k);
   return TRUE;
 }
 

@@ -133,6 +133,21 @@ pieces_follow (const Question *q, int stage, int m) {
   return NULL;
 }
 
+/* Two that overlap start together, so the second may need nothing of the first. Through other ranks
+ * it would hang; on one rank it is the same micro-batch of one stage or of two that an edge joins.
+ */
+static const char *
+pairs_are_independent (const Question *q) {
+  for (int rank = 0; rank < q->s->ranks; rank++)
+    for (int64_t i = 0; i + 1 < q->s->programs[rank].n_prologue; i++) {
+      const PwAction *a = &q->s->programs[rank].actions[i];
+      if (a->paired && a->stage == a[1].stage
+          && (int)a->microbatch / q->s->pieces == (int)a[1].microbatch / q->s->pieces)
+        return "pair";
+    }
+  return NULL;
+}
+
 /* Between two updates of a stage there are gradients; in a synchronous schedule nothing is under
  * way at one; and all stages have some, or none has. One direction only. */
 static const char *
@@ -163,6 +178,8 @@ reference_verdict (const PwSchedule *schedule, const PwStageEdges *edges, PwPoli
   Question q = { .s = schedule, .edges = edges != NULL ? edges : chain };
   int M = schedule->microbatches * schedule->pieces, updated = 0;
   const char *wrong = all_are_placed (&q);
+  if (wrong == NULL)
+    wrong = pairs_are_independent (&q);
   for (int stage = 0; wrong == NULL && stage < schedule->stages; stage++) {
     gboolean updates = FALSE;
     for (int m = 0; wrong == NULL && m < M; m++) {

@@ -25,18 +25,19 @@ random_schedule (const PwScheduleType *type) {
 }
 
 static PwSchedule *
-random_lowering (const PwSchedule *schedule) {
+random_lowering (const PwSchedule *schedule, const PwStageEdges *edges) {
   PwLowerOptions options = { .policy = (PwPolicy)g_test_rand_int_range (0, PW_POLICY_N),
                              .batched = g_test_rand_int_range (0, 2),
                              .recompute = (PwRecompute)g_test_rand_int_range (0, 3),
                              .updates = TRUE };
-  return pw_schedule_lower (schedule, NULL, &options, NULL);
+  return pw_schedule_lower (schedule, edges, &options, NULL);
 }
 
 static PwCheckReport *
-check (const PwSchedule *schedule, PwPolicy policy) {
-  PwCheckOptions options = { .policy = policy, .max_findings = 1000 };
-  return pw_schedule_check (schedule, NULL, &options);
+check (const PwSchedule *schedule, const PwStageEdges *edges, PwPolicy policy) {
+  PwCheckOptions options
+      = { .policy = policy, .batched = g_test_rand_int_range (0, 2), .max_findings = 1000 };
+  return pw_schedule_check (schedule, edges, &options);
 }
 
 static gboolean
@@ -87,8 +88,9 @@ assert_refused (const Mutation *mutation, const Mutant *m, const PwCheckReport *
 }
 
 static void
-assert_verdict (const Mutant *m, const PwCheckReport *report, PwPolicy policy) {
-  const char *wrong = reference_verdict (m->schedule, NULL, policy);
+assert_verdict (const Mutant *m, const PwStageEdges *edges, const PwCheckReport *report,
+                PwPolicy policy) {
+  const char *wrong = reference_verdict (m->schedule, edges, policy);
   if (report->valid != (wrong == NULL))
     fail (wrong != NULL ? wrong : "nothing is wrong", m, report);
 }
@@ -98,9 +100,9 @@ mutate (const Mutation *mutation, const PwSchedule *schedule) {
   Mutant m = { .schedule = pw_schedule_copy (schedule) };
   PwPolicy policy = (PwPolicy)g_test_rand_int_range (0, PW_POLICY_N);
   if (mutation->apply (&m)) {
-    g_autoptr (PwCheckReport) report = check (m.schedule, policy);
+    g_autoptr (PwCheckReport) report = check (m.schedule, NULL, policy);
     if (schedule->placement->directions == 1)
-      assert_verdict (&m, report, policy);
+      assert_verdict (&m, NULL, report, policy);
     assert_refused (mutation, &m, report);
   }
   pw_schedule_free (m.schedule);
@@ -114,7 +116,7 @@ test_faults (void) {
       g_autoptr (PwSchedule) schedule = random_schedule (*type);
       if (schedule == NULL)
         continue;
-      g_autoptr (PwSchedule) lowered = random_lowering (schedule);
+      g_autoptr (PwSchedule) lowered = random_lowering (schedule, NULL);
       for (int i = 0; i < n_mutations; i++) {
         mutate (&mutations[i], lowered);
         if (!mutations[i].lowered_only)
@@ -151,14 +153,21 @@ assert_cycle (const Mutant *m, const PwCheckReport *report) {
     fail ("the cycle", m, report);
 }
 
+static gboolean
+is_lost_update (const PwCheckFinding *finding) {
+  return finding->code == PW_SCHEDULE_ERROR_DUPLICATE
+         && strstr (finding->message, "U has no gradients") != NULL;
+}
+
 static int
-swap_and_compare (const PwSchedule *schedule, gboolean (*apply) (Mutant *), int *refused) {
+swap_and_compare (const PwSchedule *schedule, const PwStageEdges *edges,
+                  gboolean (*apply) (Mutant *), int *refused) {
   Mutant m = { .schedule = pw_schedule_copy (schedule) };
   int accepted = 0;
   if (apply (&m))
     for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++) {
-      g_autoptr (PwCheckReport) report = check (m.schedule, policy);
-      assert_verdict (&m, report, policy);
+      g_autoptr (PwCheckReport) report = check (m.schedule, edges, policy);
+      assert_verdict (&m, edges, report, policy);
       accepted += report->valid;
       *refused += !report->valid;
       if (report->valid)
@@ -166,9 +175,7 @@ swap_and_compare (const PwSchedule *schedule, gboolean (*apply) (Mutant *), int 
       PwScheduleError code = report->findings[0].code;
       if (code == PW_SCHEDULE_ERROR_DEADLOCK)
         assert_cycle (&m, report);
-      else if (code != PW_SCHEDULE_ERROR_DEPENDENCY
-               && !(code == PW_SCHEDULE_ERROR_DUPLICATE
-                    && strstr (report->findings[0].message, "U has no gradients") != NULL))
+      else if (code != PW_SCHEDULE_ERROR_DEPENDENCY && !is_lost_update (&report->findings[0]))
         fail ("a swap", &m, report);
     }
   pw_schedule_free (m.schedule);
@@ -183,12 +190,30 @@ test_swaps (void) {
       g_autoptr (PwSchedule) schedule = random_schedule (*type);
       if (schedule == NULL || schedule->placement->directions > 1)
         continue;
-      g_autoptr (PwSchedule) lowered = random_lowering (schedule);
-      accepted += swap_and_compare (schedule, mutation_swap, &refused);
-      accepted += swap_and_compare (lowered, mutation_swap, &refused);
+      g_autoptr (PwSchedule) lowered = random_lowering (schedule, NULL);
+      accepted += swap_and_compare (schedule, NULL, mutation_swap, &refused);
+      accepted += swap_and_compare (lowered, NULL, mutation_swap, &refused);
       for (int i = 0; i < 3; i++)
-        accepted += swap_and_compare (lowered, mutation_swap_messages, &refused);
+        accepted += swap_and_compare (lowered, NULL, mutation_swap_messages, &refused);
     }
+  g_assert_cmpint (accepted, >, 200);
+  g_assert_cmpint (refused, >, 200);
+}
+
+/* The same where stages are joined by more than a chain and placed anyhow. */
+static void
+test_swaps_on_graphs (void) {
+  int rounds = g_test_slow () ? 5000 : 300, accepted = 0, refused = 0;
+  for (int round = 0; round < rounds; round++) {
+    int stages = g_test_rand_int_range (2, 7), ranks = g_test_rand_int_range (1, stages + 1);
+    g_autoptr (PwStageEdges) edges = reference_random_edges (stages);
+    g_autoptr (PwSchedule) schedule
+        = reference_random_schedule (edges, ranks, g_test_rand_int_range (1, 4), round % 2);
+    g_autoptr (PwSchedule) lowered = random_lowering (schedule, edges);
+    accepted += swap_and_compare (schedule, edges, mutation_swap, &refused);
+    accepted += swap_and_compare (lowered, edges, mutation_swap, &refused);
+    accepted += swap_and_compare (lowered, edges, mutation_swap_messages, &refused);
+  }
   g_assert_cmpint (accepted, >, 200);
   g_assert_cmpint (refused, >, 200);
 }
@@ -201,7 +226,7 @@ test_memory (void) {
       g_autoptr (PwSchedule) compute = random_schedule (*type);
       if (compute == NULL)
         continue;
-      g_autoptr (PwSchedule) lowered = random_lowering (compute);
+      g_autoptr (PwSchedule) lowered = random_lowering (compute, NULL);
       const PwSchedule *schedule = round % 2 ? lowered : compute;
       g_autofree double *peaks = g_new (double, (gsize)schedule->ranks);
       double highest = 0;
@@ -242,7 +267,7 @@ test_faults_in_files (void) {
           g_autofree char *text = pw_schedule_to_csv (m.schedule, PW_CSV_OURS);
           g_autoptr (PwSchedule) read = pw_schedule_from_csv ("x", text, NULL, &error);
           g_assert_no_error (error);
-          g_autoptr (PwCheckReport) report = check (read, PW_POLICY_PER_EDGE);
+          g_autoptr (PwCheckReport) report = check (read, NULL, PW_POLICY_PER_EDGE);
           if (report->valid && read->placement->directions == 1)
             fail (mutations[i].name, &m, report);
         }
@@ -257,6 +282,8 @@ main (int argc, char **argv) {
   g_test_add_func ("/schedules/mutations/a-fault-is-found-where-it-is", test_faults);
   g_test_add_func ("/schedules/mutations/a-fault-in-a-file-is-found", test_faults_in_files);
   g_test_add_func ("/schedules/mutations/a-swap-is-judged-as-by-trying-it-out", test_swaps);
+  g_test_add_func ("/schedules/mutations/a-swap-on-a-graph-is-judged-as-by-trying-it-out",
+                   test_swaps_on_graphs);
   g_test_add_func ("/schedules/mutations/a-limit-below-the-peak-is-exceeded-there", test_memory);
   return g_test_run ();
 }
