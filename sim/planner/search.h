@@ -36,11 +36,11 @@ typedef struct {
 } PwSearchInput;
 
 typedef struct {
-  PwSchedule *schedule;    /* compute schedule, named "searched" or as the built-in it equals */
-  double value;            /* of the objective */
-  double lower_bound;      /* no order within the memory is shorter */
-  gboolean is_optimal;     /* value equals the bound, or every order was excluded */
-  const char *method;      /* what found it, one word or two: "exact", "zb-h1", ... */
+  PwSchedule *schedule; /* compute schedule, named "searched" or as the built-in it equals */
+  double value;         /* of the objective */
+  double lower_bound;   /* no order within the memory is shorter */
+  gboolean is_optimal;  /* value equals the bound, or every order was excluded */
+  const char *method;   /* what found it, one word or two: "exact", "zb-h1", ... */
 } PwSearchResult;
 
 /* Deterministic: the effort depends on the size of the problem only, never on the clock. */

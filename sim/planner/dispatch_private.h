@@ -1,0 +1,12 @@
+#pragma once
+#include "sim/planner/order_private.h"
+
+typedef struct {
+  const double *offset; /* [rows]; smaller is more urgent */
+  double period;        /* what a micro-batch adds */
+  double patience;      /* waits for something more urgent as long as this times what starting
+                           something else would delay it */
+} PwDispatchRule;
+/* FALSE: stuck. */
+gboolean pw__order_dispatch (const PwOrderProblem *problem, const PwDispatchRule *rule,
+                             uint8_t *words, PwOrderScratch *scratch);

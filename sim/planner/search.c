@@ -1,0 +1,212 @@
+/* From many simple starts to one good order: each start is packed from both sides (insert.c), the
+ * best are then improved action by action (local.c). The effort is counted in actions placed, so
+ * that equal inputs give equal orders on every machine. */
+#include "sim/planner/search.h"
+
+#include "sim/planner/bound_private.h"
+#include "sim/planner/dispatch_private.h"
+#include "sim/planner/local_private.h"
+#include "sim/planner/pattern_private.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ACTIONS_MAX ((int64_t)1 << 26)
+#define ROUNDS_MAX 10
+/* Periods are tried in steps of this ratio, until so many fit. */
+#define PERIOD_STEP 1.01
+#define PERIODS_MAX 400
+#define PERIODS_FITTING 4
+/* A period whose repetition needs this much more memory than there is can still be a start. */
+#define PEAK_MAX 1.25
+
+GQuark
+pw_search_error_quark (void) {
+  return g_quark_from_static_string ("pw-search-error-quark");
+}
+
+typedef struct {
+  const PwOrderProblem *problem;
+  PwOrderScratch scratch;
+  uint8_t *words, *best; /* [ranks][length] */
+  double value, bound;
+  const char *method;
+} Search;
+
+static gboolean
+is_finished (const Search *search) {
+  return search->value <= search->bound + search->problem->tolerance;
+}
+
+/* Packs the order in search->words and keeps it if it is the best so far. */
+static void
+consider (Search *search, const char *method) {
+  double value = pw__order_justify (search->problem, search->words, ROUNDS_MAX, &search->scratch);
+  if (value >= search->value - search->problem->tolerance)
+    return;
+  search->value = value;
+  search->method = method;
+  memcpy (search->best, search->words, pw__order_size (search->problem));
+}
+
+static void
+dispatch (Search *search, const double *offset, double period, double patience) {
+  PwDispatchRule rule = { offset, period, patience };
+  if (pw__order_dispatch (search->problem, &rule, search->words, &search->scratch))
+    consider (search, "dispatch");
+}
+
+/* F or I first, the other next, W last. */
+static void
+try_priorities (Search *search) {
+  static const double patience[] = { 0, 0.3, 1, 3, INFINITY };
+  const PwOrderProblem *problem = search->problem;
+  double far = 2.0 * problem->microbatches;
+  g_autofree double *offset = g_new (double, (gsize)problem->rows);
+  for (int first = 0; first < 2; first++) {
+    for (int row = 0; row < problem->rows; row++) {
+      int kind = row / problem->stages;
+      gboolean is_up = row % problem->stages >= problem->ranks;
+      int class = kind == PW_KIND_WEIGHT ? 2 : kind == first ? 0 : 1;
+      offset[row] = far * class - (is_up ? 0.5 : 0);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS (patience) && !is_finished (search); i++)
+      dispatch (search, offset, 1, patience[i]);
+  }
+}
+
+static double
+find_longest_work (const PwOrderProblem *problem) {
+  double longest = 0;
+  for (int r = 0; r < problem->ranks; r++) {
+    double work = 0;
+    for (int letter = 0; letter < problem->letters; letter++)
+      work += problem->forwards.steps[r * problem->letters + letter].duration;
+    longest = MAX (longest, work);
+  }
+  return longest;
+}
+
+static void
+try_patterns (Search *search) {
+  const PwOrderProblem *problem = search->problem;
+  double period = find_longest_work (problem);
+  if (!(period > 0))
+    return;
+  PwPattern pattern;
+  pw__pattern_init (&pattern, problem);
+  int n_fitting = 0;
+  for (int i = 0; i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_finished (search);
+       i++, period *= PERIOD_STEP) {
+    if (!pw__pattern_build (&pattern, problem, period))
+      continue;
+    double peak = pw__pattern_peak (&pattern, problem);
+    if (peak <= 1) {
+      n_fitting++;
+      pw__pattern_unroll (&pattern, problem, search->words);
+      consider (search, "pattern");
+    }
+    if (peak <= PEAK_MAX)
+      dispatch (search, pattern.offset, period, 1);
+  }
+  pw__pattern_clear (&pattern);
+}
+
+/* In actions placed. */
+static int64_t
+find_effort (const PwOrderProblem *problem) {
+  return 2000000 + 200 * (int64_t)pw__order_size (problem);
+}
+
+static void
+improve (Search *search) {
+  if (is_finished (search))
+    return;
+  int64_t limit = search->scratch.visits + find_effort (search->problem);
+  memcpy (search->words, search->best, pw__order_size (search->problem));
+  pw__order_improve (search->problem, search->words, limit, search->bound, &search->scratch);
+  consider (search, "local");
+}
+
+/* ---- Results ---- */
+
+static PwSchedule *
+make_schedule (const PwOrderProblem *problem, const uint8_t *words) {
+  PwPlacementKind kind = problem->chunks == 1 ? PW_PLACEMENT_LOOP : PW_PLACEMENT_WAVE;
+  PwPlacement *placement = pw_placement_new (kind, problem->ranks, problem->stages);
+  PwSchedule *schedule = pw_schedule_new ("searched", placement, problem->microbatches);
+  g_autofree int64_t *lengths = g_new (int64_t, (gsize)problem->ranks);
+  for (int r = 0; r < problem->ranks; r++)
+    lengths[r] = problem->length;
+  pw_schedule_new_lists (schedule, lengths);
+  static const PwActionKind kinds[] = { [PW_KIND_FORWARD] = PW_ACTION_FORWARD,
+                                        [PW_KIND_INPUT] = PW_ACTION_INPUT_GRADIENT,
+                                        [PW_KIND_WEIGHT] = PW_ACTION_WEIGHT_GRADIENT };
+  for (int r = 0; r < problem->ranks; r++) {
+    const uint8_t *word = words + (gsize)r * (gsize)problem->length;
+    int count[PW_LETTERS_MAX] = { 0 };
+    for (int i = 0; i < problem->length; i++)
+      schedule->programs[r].actions[i]
+          = pw_action (kinds[word[i] / problem->chunks], pw__order_stage (problem, r, word[i]),
+                       count[word[i]]++);
+  }
+  return schedule;
+}
+
+static gboolean
+check_input (const PwSearchInput *input, GError **error) {
+  int64_t actions = (int64_t)input->ranks * input->chunks * input->microbatches * PW_KIND_N;
+  if (actions > ACTIONS_MAX) {
+    g_set_error (error, PW_SEARCH_ERROR, PW_SEARCH_ERROR_SIZE,
+                 "%" G_GINT64_FORMAT " actions are too many to search for their order", actions);
+    return FALSE;
+  }
+  for (int r = 0; r < input->ranks; r++) {
+    double least = input->held[r];
+    if (input->chunks == 2)
+      least += input->held[2 * input->ranks - 1 - r];
+    if (least <= input->limit[r] * (1 + 1e-12))
+      continue;
+    g_set_error (error, PW_SEARCH_ERROR, PW_SEARCH_ERROR_MEMORY,
+                 "rank %d: one micro-batch takes %g, the limit is %g", r, least, input->limit[r]);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+PwSearchResult *
+pw_search_run (const PwSearchInput *input, GError **error) {
+  if (!check_input (input, error))
+    return NULL;
+  PwOrderProblem problem;
+  pw__order_problem_init (&problem, input);
+  gsize size = pw__order_size (&problem);
+  Search search = { .problem = &problem,
+                    .words = g_new0 (uint8_t, size),
+                    .best = g_new0 (uint8_t, size),
+                    .value = INFINITY,
+                    .bound = pw__order_bound (&problem) };
+  pw__order_scratch_init (&search.scratch, &problem);
+  try_patterns (&search);
+  try_priorities (&search);
+  improve (&search);
+  PwSearchResult *result = g_new0 (PwSearchResult, 1);
+  *result = (PwSearchResult){ .schedule = make_schedule (&problem, search.best),
+                              .value = search.value,
+                              .lower_bound = MIN (search.bound, search.value),
+                              .is_optimal = is_finished (&search),
+                              .method = search.method };
+  pw__order_scratch_clear (&search.scratch, &problem);
+  g_free (search.words);
+  g_free (search.best);
+  pw__order_problem_clear (&problem);
+  return result;
+}
+
+void
+pw_search_result_free (PwSearchResult *result) {
+  if (!result)
+    return;
+  pw_schedule_free (result->schedule);
+  g_free (result);
+}
