@@ -31,18 +31,21 @@ free_report (gpointer report) {
   pw_check_report_free (report);
 }
 
+/* Batching is a matter of lowering: a schedule with its messages is batched or it is not. */
 static void
-list_options (Checks *checks, const PwSynthetic *synthetic) {
+list_options (Checks *checks, const PwSynthetic *synthetic, const PwSchedule *schedule) {
+  gboolean fixed = schedule->is_lowered;
   PwCheckOptions options = { .policy = synthetic->policy,
-                             .batched = synthetic->batched,
+                             .batched = fixed ? schedule->batched : synthetic->batched,
                              .memory_limit = synthetic->params.memory_limit,
                              .weight_memory = synthetic->params.weight_memory };
   if (!checks->all) {
     g_array_append_val (checks->options, options);
     return;
   }
+  gboolean first = options.batched, last = fixed ? first : TRUE;
   for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++)
-    for (gboolean batched = synthetic->batched; batched <= TRUE; batched++) {
+    for (gboolean batched = first; batched <= last; batched++) {
       options.policy = policy;
       options.batched = batched;
       g_array_append_val (checks->options, options);
@@ -65,6 +68,8 @@ check (Checks *checks, const PwSynthetic *synthetic, GError **error) {
   }
   checks->valid = schedule != NULL;
   checks->syntax = found;
+  if (schedule)
+    list_options (checks, synthetic, schedule);
   for (guint i = 0; schedule && i < checks->options->len; i++) {
     PwCheckReport *report
         = pw_schedule_check (schedule, NULL, &g_array_index (checks->options, PwCheckOptions, i));
@@ -203,7 +208,6 @@ run (PwCall *call, GError **error) {
   g_auto (PwWorkloadSynthetic) workload = { 0 };
   if (pw_workload_synthetic (call->settings, FALSE, &workload, error)) {
     checks.name = workload.synthetic.schedule;
-    list_options (&checks, &workload.synthetic);
     if (check (&checks, &workload.synthetic, error)) {
       if (call->json)
         print_json (&checks);

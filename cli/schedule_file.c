@@ -32,7 +32,7 @@ static gboolean
 write_torch (const PwSchedule *schedule, const char *path, GError **error) {
   const char *lack = torch_lacks (schedule);
   if (lack)
-    return pw_usage_fail (error, "torch-csv: %s: PyTorch %s", schedule->name, lack);
+    return pw_input_fail (error, "torch-csv: %s: PyTorch %s", schedule->name, lack);
   g_autoptr (PwSchedule) reduced
       = schedule->is_lowered ? pw_schedule_add_reductions (schedule) : NULL;
   g_autofree char *text = pw_schedule_to_csv (reduced ? reduced : schedule, PW_CSV_TORCH);
