@@ -150,6 +150,9 @@ sort_box (Blocks *blocks, const Page *page, const PwPlotPanel *panel, const PwPl
   if (pixels >= 4) { /* on whole pixels, and one of them between two boxes */
     start = rint (start / pixel) * pixel;
     end = (rint (end / pixel) - 1) * pixel;
+  } else if (pixels <= 0 && box->class == PW__CLASS_UPDATE) { /* of synthetic costs, to be seen */
+    start -= pixel;
+    end += pixel;
   }
   PwPlotBand band = pw__box_band (box, page->messages);
   double row = panel->ranks - 1 - box->rank, f = page->unit.factor;

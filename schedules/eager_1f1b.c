@@ -34,7 +34,7 @@ peak_activations (const PwScheduleParams *params, int rank) {
 const PwScheduleType pw__schedule_eager_1f1b = {
   .name = "eager-1f1b",
   .summary = "1f1b with twice the warm-up, which hides the links",
-  .paper = "Alpa (Zhuang et al., 2022), arXiv 2211.05322",
+  .paper = "Eager 1F1B (Zhuang et al., 2022), arXiv 2211.05322",
   .title = "On Optimizing the Communication of Model Parallelism",
   .about = "For slow links. With twice the warm-up a message has the time of one more forward and "
            "backward to arrive, so that links of up to (F+B)/2 cost nothing in the steady state, "

@@ -54,8 +54,8 @@ const PwScheduleType pw__schedule_v_min = {
   .about = "v-half taken further: stages follow each other without a gap, and the busiest rank "
            "holds floor((P+4)/3) micro-batches, about a third of 1f1b's on many ranks. With F = I "
            "= W the bubble is about 4P in chunks, against 6P of 1f1b. Ranks have no slack: where "
-           "the three times differ some idle time returns with every micro-batch, which v-half "
-           "avoids",
+           "F or I takes longer than the others idle time returns with every micro-batch, which "
+           "v-half avoids",
   .follows = "zbv_greedy.py of the zero-bubble repository, its pattern, reordering and weight "
              "gradients: the same lists from M = P+1 on (compared for P to 8, M to 2P+3)",
   .differs = "With fewer micro-batches the original leaves the drain as it is; here it is still "

@@ -112,9 +112,9 @@ const PwScheduleType pw__schedule_zb_v = {
   .title = "Zero Bubble Pipeline Parallelism",
   .about = "Two stages per rank in a V, so that a backward begins on the rank where its forward "
            "did. With F = I = W no rank waits between its first and last action, as in zb-h2, "
-           "while every rank holds P micro-batches, 1f1b's most. It costs about twice the "
-           "messages, and the first rank has both ends of the model; M >= 2P-1 and times of W <= "
-           "F <= I are needed for the forms",
+           "while every rank holds P micro-batches, as many as 1f1b's first. It costs about twice "
+           "the messages, and the first rank has both ends of the model; M >= 2P-1 and times of W "
+           "<= F <= I are needed for the forms",
   .follows = "PyTorch's ScheduleZBVZeroBubble: the same lists (compared with PyTorch 2.15, P to "
              "6, M to 16). Primus' zbv_formatted.py has this order too from M = 2P-1 on",
   .differs = "The authors' own zbv.py decides by times and memory what comes next, so its order "
