@@ -220,7 +220,7 @@ rate_bound (const Way *way) {
     double there_and_back = way->start[back] + way->duration[back] - way->start[e];
     use += way->held[e] * there_and_back + way->kept[back] * way->weight[back];
   }
-  return way->head + way->microbatches * use / way->limit;
+  return use > 0 ? way->head + way->microbatches * use / way->limit : 0;
 }
 
 /* One micro-batch alone, and each rank's work behind the way to it. */

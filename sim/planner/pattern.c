@@ -12,6 +12,7 @@ typedef struct {
 typedef struct {
   const PwOrderProblem *problem;
   double period, tolerance;
+  const double *delays;
   Circle *circles; /* [ranks] */
 } Builder;
 
@@ -148,11 +149,13 @@ place_all (const Builder *b, PwPattern *pattern) {
   int last = problem->stages - 1;
   double ready = 0;
   for (int s = 0; s <= last; s++) {
+    ready += b->delays[s / problem->ranks];
     if (!place_row (b, pattern, PW_KIND_FORWARD, s, &ready))
       return FALSE;
     ready += problem->link[s];
   }
   for (int s = last; s >= 0; s--) {
+    ready += b->delays[2 * problem->chunks - 1 - s / problem->ranks];
     if (!place_row (b, pattern, PW_KIND_INPUT, s, &ready))
       return FALSE;
     ready += s > 0 ? problem->link[s - 1] : 0;
@@ -177,9 +180,10 @@ pw__pattern_clear (PwPattern *pattern) {
 }
 
 gboolean
-pw__pattern_build (PwPattern *pattern, const PwOrderProblem *problem, double period) {
+pw__pattern_build (PwPattern *pattern, const PwOrderProblem *problem, double period,
+                   const double *delays) {
   g_autofree Circle *circles = g_new0 (Circle, (gsize)problem->ranks);
-  Builder b = { problem, period, 1e-9 * period, circles };
+  Builder b = { problem, period, 1e-9 * period, delays, circles };
   pattern->period = period;
   return place_all (&b, pattern);
 }
@@ -214,6 +218,20 @@ pw__pattern_peak (const PwPattern *pattern, const PwOrderProblem *problem) {
   return worst;
 }
 
+/* Of actions that start together, which takes no time then, the one that gives memory back comes
+ * first, if what it needs has been done. */
+static int
+find_next (const PwOrderProblem *problem, const double *next, const int *count) {
+  int first = -1;
+  for (int letter = problem->letters - 1; letter >= 0; letter--) {
+    gboolean is_possible
+        = letter < problem->chunks || count[letter] < count[letter - problem->chunks];
+    if (is_possible && (first < 0 || next[letter] < next[first]))
+      first = letter;
+  }
+  return first;
+}
+
 void
 pw__pattern_unroll (const PwPattern *pattern, const PwOrderProblem *problem, uint8_t *words) {
   for (int rank = 0; rank < problem->ranks; rank++) {
@@ -224,14 +242,11 @@ pw__pattern_unroll (const PwPattern *pattern, const PwOrderProblem *problem, uin
     for (int letter = 0; letter < problem->letters; letter++)
       next[letter] = pattern->offset[steps[letter].row];
     for (int i = 0; i < problem->length; i++) {
-      int first = 0;
-      for (int letter = 1; letter < problem->letters; letter++)
-        if (next[letter] < next[first])
-          first = letter;
-      word[i] = (uint8_t)first;
-      next[first] += pattern->period;
-      if (++count[first] == problem->microbatches)
-        next[first] = INFINITY;
+      int letter = find_next (problem, next, count);
+      word[i] = (uint8_t)letter;
+      next[letter] += pattern->period;
+      if (++count[letter] == problem->microbatches)
+        next[letter] = INFINITY;
     }
   }
 }

@@ -5,6 +5,7 @@
 
 #include "sim/planner/bound_private.h"
 #include "sim/planner/dispatch_private.h"
+#include "sim/planner/exact_private.h"
 #include "sim/planner/local_private.h"
 #include "sim/planner/pattern_private.h"
 
@@ -13,6 +14,10 @@
 
 #define ACTIONS_MAX ((int64_t)1 << 26)
 #define ROUNDS_MAX 10
+/* Partial orders kept before a problem is not small (exact.c): at first, and with the best order
+ * known to exclude more. */
+#define FEW_NODES 20000
+#define MANY_NODES 300000
 /* Periods are tried in steps of this ratio, until so many fit. */
 #define PERIOD_STEP 1.01
 #define PERIODS_MAX 400
@@ -96,9 +101,10 @@ try_patterns (Search *search) {
   PwPattern pattern;
   pw__pattern_init (&pattern, problem);
   int n_fitting = 0;
+  static const double delays[4];
   for (int i = 0; i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_finished (search);
        i++, period *= PERIOD_STEP) {
-    if (!pw__pattern_build (&pattern, problem, period))
+    if (!pw__pattern_build (&pattern, problem, period, delays))
       continue;
     double peak = pw__pattern_peak (&pattern, problem);
     if (peak <= 1) {
@@ -112,20 +118,34 @@ try_patterns (Search *search) {
   pw__pattern_clear (&pattern);
 }
 
-/* In actions placed. */
+/* In actions placed; about 25 ns each. */
 static int64_t
 find_effort (const PwOrderProblem *problem) {
-  return 2000000 + 200 * (int64_t)pw__order_size (problem);
+  return 2000000 + 250 * (int64_t)pw__order_size (problem);
 }
 
+typedef double (*Improver) (const PwOrderProblem *problem, uint8_t *words, int64_t visits_max,
+                            double target, PwOrderScratch *scratch);
+
 static void
-improve (Search *search) {
+improve (Search *search, Improver improver, const char *method, int64_t visits_max) {
   if (is_finished (search))
     return;
-  int64_t limit = search->scratch.visits + find_effort (search->problem);
   memcpy (search->words, search->best, pw__order_size (search->problem));
-  pw__order_improve (search->problem, search->words, limit, search->bound, &search->scratch);
-  consider (search, "local");
+  improver (search->problem, search->words, visits_max, search->bound, &search->scratch);
+  consider (search, method);
+}
+
+/* Small problems are decided. */
+static void
+exclude_others (Search *search, int nodes_max) {
+  if (is_finished (search))
+    return;
+  PwExactResult result = pw__order_exact (search->problem, search->value, nodes_max, search->words);
+  if (result == PW_EXACT_FOUND)
+    consider (search, "exact");
+  if (result != PW_EXACT_GAVE_UP)
+    search->bound = search->value;
 }
 
 /* ---- Results ---- */
@@ -189,7 +209,11 @@ pw_search_run (const PwSearchInput *input, GError **error) {
   pw__order_scratch_init (&search.scratch, &problem);
   try_patterns (&search);
   try_priorities (&search);
-  improve (&search);
+  int64_t effort = find_effort (&problem);
+  exclude_others (&search, FEW_NODES);
+  improve (&search, pw__order_vary, "varied", effort * 2 / 3);
+  improve (&search, pw__order_improve, "local", effort);
+  exclude_others (&search, MANY_NODES);
   PwSearchResult *result = g_new0 (PwSearchResult, 1);
   *result = (PwSearchResult){ .schedule = make_schedule (&problem, search.best),
                               .value = search.value,

@@ -1,0 +1,87 @@
+/* Search over the priorities of dispatching: a row, all micro-batches of a kind and stage, is moved
+ * earlier or later as a whole, so that an order changes in every period at once, which no sequence
+ * of small moves does. */
+#include "sim/planner/dispatch_private.h"
+#include "sim/planner/local_private.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ROUNDS_MAX 10
+/* Orders this much longer than the best are not packed to the end. */
+#define HOPELESS 1.01
+
+typedef struct {
+  double *offset; /* [rows] */
+  double patience;
+} Rule;
+
+/* When the rows of WORDS end, less PERIOD for each micro-batch. */
+static void
+measure (const PwOrderProblem *problem, const uint8_t *words, double period, double *offset,
+         PwOrderScratch *scratch) {
+  gsize n = (gsize)problem->microbatches;
+  pw__order_evaluate (problem, words, scratch);
+  for (int row = 0; row < problem->rows; row++) {
+    double sum = 0;
+    for (gsize m = 0; m < n; m++)
+      sum += scratch->end[(gsize)row * n + m] - (double)m * period;
+    offset[row] = sum / (double)n;
+  }
+}
+
+/* One kind of all stages, some rows, or all of them; a little or a lot. */
+static void
+shake (const PwOrderProblem *problem, const Rule *from, double period, GRand *random, Rule *to) {
+  double noise = period * pow (10, g_rand_double_range (random, -2, 0.3));
+  int kind = g_rand_int_range (random, 0, PW_KIND_N + 1);
+  for (int row = 0; row < problem->rows; row++) {
+    gboolean is_shaken = kind == PW_KIND_N || row / problem->stages == kind
+                         || g_rand_int_range (random, 0, problem->rows) < 4;
+    double shift = is_shaken ? noise * g_rand_double_range (random, -1, 1) : 0;
+    to->offset[row] = from->offset[row] + shift;
+  }
+  to->patience = from->patience * pow (2, g_rand_double_range (random, -2, 2));
+}
+
+/* INFINITY: stuck. */
+static double
+dispatch (const PwOrderProblem *problem, const Rule *rule, double period, double best,
+          uint8_t *words, PwOrderScratch *scratch) {
+  PwDispatchRule dispatch = { rule->offset, period, rule->patience };
+  if (!pw__order_dispatch (problem, &dispatch, words, scratch))
+    return INFINITY;
+  double value = pw__order_justify (problem, words, 1, scratch);
+  return value <= best * HOPELESS ? pw__order_justify (problem, words, ROUNDS_MAX, scratch) : value;
+}
+
+double
+pw__order_vary (const PwOrderProblem *problem, uint8_t *words, int64_t visits_max, double target,
+                PwOrderScratch *scratch) {
+  gsize size = pw__order_size (problem), rows = (gsize)problem->rows;
+  GRand *random = g_rand_new_with_seed (1);
+  uint8_t *trial = g_new (uint8_t, size);
+  Rule rule = { g_new (double, rows), 1 }, other = { g_new (double, rows), 1 };
+  double best = pw__order_evaluate (problem, words, scratch), current = INFINITY;
+  double period = best / problem->microbatches;
+  measure (problem, words, period, rule.offset, scratch);
+  while (scratch->visits < visits_max && best > target + problem->tolerance) {
+    shake (problem, &rule, period, random, &other);
+    double value = dispatch (problem, &other, period, best, trial, scratch);
+    if (value <= current) {
+      Rule swap = rule;
+      rule = other;
+      other = swap;
+      current = value;
+    }
+    if (value < best - problem->tolerance) {
+      best = value;
+      memcpy (words, trial, size);
+    }
+  }
+  g_free (rule.offset);
+  g_free (other.offset);
+  g_free (trial);
+  g_rand_free (random);
+  return best;
+}
