@@ -73,6 +73,7 @@ PwExit pw_exit_of_error (const GError *error);
   X (schedule_import)                                                                              \
   X (simulate)                                                                                     \
   X (compare)                                                                                      \
+  X (plan)                                                                                         \
   X (profile)                                                                                      \
   X (run)                                                                                          \
   X (validate)                                                                                     \

@@ -38,16 +38,34 @@ fail_memory (const PwPlanOrderProblem *problem, int rank, double need, GError **
                needed, limit);
 }
 
-/* Of two trials the better one that fits stays in BEST, which TRIAL may replace. */
+static double
+largest_need (const PwPlanOrderProblem *problem, const PwPlanOrderTrial *trial) {
+  double largest = 0;
+  for (int r = 0; r < problem->placement->ranks; r++)
+    largest = MAX (largest, pw__plan_order_need (problem, trial, r));
+  return largest;
+}
+
+/* The shorter one; of equal ones that with less memory. OTHER NULL: none yet. */
+static gboolean
+is_better (const PwPlanOrderProblem *problem, const PwPlanOrderTrial *trial,
+           const PwPlanOrderTrial *other) {
+  if (!other || pw__plan_order_is_shorter (trial->value, other->value))
+    return TRUE;
+  return !pw__plan_order_is_shorter (other->value, trial->value)
+         && pw__plan_order_is_shorter (largest_need (problem, trial),
+                                       largest_need (problem, other));
+}
+
+/* TRIAL replaces BEST if it fits and is better. */
 static void
 keep_better (const PwPlanOrderProblem *problem, PwPlanOrderTrial **best, PwPlanOrderTrial *trial) {
-  if (!trial || pw__plan_order_misfit (problem, trial) >= 0
-      || (*best && !pw__plan_order_is_shorter (trial->value, (*best)->value))) {
+  if (trial && pw__plan_order_misfit (problem, trial) < 0 && is_better (problem, trial, *best)) {
+    pw__plan_order_trial_free (*best);
+    *best = trial;
+  } else {
     pw__plan_order_trial_free (trial);
-    return;
   }
-  pw__plan_order_trial_free (*best);
-  *best = trial;
 }
 
 /* What a round of the search gave, and its variant with full backwards. */
@@ -144,7 +162,7 @@ find (const PwPlanOrderProblem *problem, PwPlanOrder *order, GError **error) {
     order->builtin = g_strdup (builtin->compute->name);
     order->builtin_value = builtin->value;
   }
-  if (builtin && (!best || pw__plan_order_is_shorter (builtin->value, best->value))) {
+  if (builtin && is_better (problem, builtin, best)) {
     pw__plan_order_trial_free (best);
     best = g_steal_pointer (&builtin);
     g_free (order->method);

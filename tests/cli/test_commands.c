@@ -27,6 +27,14 @@ static const struct {
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
     "longest_rank_span,peak_activations,actions,events,per_rank,links,critical_path" },
   { "compare examples/gpt-small.json --schedules gpipe,1f1b", "best", "best,rows" },
+  { "plan --ranks 3 --microbatches 6 --memory-limit 2", "best built-in",
+    "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
+    "longest_rank_span,peak_activations,actions,events,wall_seconds,per_rank,objective,chunks,"
+    "lower_bound,gap_to_lower_bound,is_optimal,method,builtin,tried,search_seconds" },
+  { "plan examples/gpt-small.json --objective span --chunks 1 --no-timing", "memory peak",
+    "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
+    "longest_rank_span,peak_activations,actions,events,per_rank,objective,chunks,"
+    "lower_bound,gap_to_lower_bound,is_optimal,method,builtin,tried" },
   { "model list", "gpt", "models,layers" },
   { "model show gpt", "block0", NULL },
   { "model show examples/mlp-tiny.json", "linear", NULL },
@@ -85,6 +93,8 @@ test_deterministic (void) {
     "simulate examples/gpt-small.json --json --no-timing --critical-path --links",
     "compare examples/gpt-small.json --json --no-timing",
     "simulate --schedule 1f1b --ranks 4 --microbatches 8 --no-timing",
+    "plan examples/gpt-small.json --json --no-timing",
+    "plan --ranks 4 --microbatches 6 --memory-limit 3 --csv - --chunks 2",
     "schedule list --json",
     "schedule check 1f1b --p2p-policy all --json",
     "trace info simulated.json --json",
@@ -104,6 +114,7 @@ test_files (void) {
     { "schedule export gpipe -o out.csv", "out.csv" },
     { "schedule export gpipe -o out.json", "out.json" },
     { "schedule import good.csv -o out2.csv", "out2.csv" },
+    { "plan --ranks 2 --microbatches 3 --csv out4.csv", "out4.csv" },
     { "simulate --schedule 1f1b --ranks 2 --microbatches 2 --trace out3.json", "out3.json" },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (writers); i++) {
