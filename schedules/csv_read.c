@@ -3,8 +3,8 @@
  *   cell    =  empty | action | "(" action { ";" action } ")" ( "OVERLAP_F_B" | "GROUP" )
  *   action  =  stage kind [ micro-batch ] [ "@" edge ]
  *
- * GROUP and @edge are ours: a batched group, and the stage edge of a message where it is not the
- * chain's. */
+ * A cell may be quoted. GROUP and @edge are ours: a batched group, and the stage edge of a message
+ * where it is not the chain's. */
 #include "schedules/csv_private.h"
 #include "schedules/messages_private.h"
 
@@ -167,6 +167,10 @@ read_cell (Reader *r, const char *start, const char *end) {
     start++;
   while (end > start && g_ascii_isspace (end[-1]))
     end--;
+  if (end - start >= 2 && *start == '"' && end[-1] == '"') {
+    start++;
+    end--;
+  }
   r->at = start;
   r->end = end;
   if (start == end)
@@ -181,16 +185,24 @@ free_array (gpointer array) {
   g_array_free (array, TRUE);
 }
 
+/* "\n", "\r\n" or, from old spreadsheets, "\r". */
+static gsize
+line_end_length (const char *end) {
+  if (*end == '\0')
+    return 0;
+  return end[0] == '\r' && end[1] == '\n' ? 2 : 1;
+}
+
 static const char *
 read_row (Reader *r, const char *at) {
   g_ptr_array_add (r->table->rows, g_array_new (FALSE, FALSE, sizeof (PwAction)));
   g_ptr_array_add (r->table->cells, g_array_new (FALSE, FALSE, sizeof (guint32)));
   for (r->cell = 1;; r->cell++) {
-    const char *end = at + strcspn (at, ",\n");
+    const char *end = at + strcspn (at, ",\r\n");
     if (!read_cell (r, at, end))
       return NULL;
     if (*end != ',')
-      return *end == '\n' ? end + 1 : end;
+      return end + line_end_length (end);
     at = end + 1;
   }
 }

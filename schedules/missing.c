@@ -58,14 +58,30 @@ report_stray (Search *s, PwAction missing) {
   }
 }
 
+static void
+report_nowhere (Search *s, PwAction missing) {
+  char name[PW_ACTION_TEXT_MAX];
+  s->reported[missing.microbatch] = TRUE;
+  pw__check_log_add (s->walk->log, PW_SCHEDULE_ERROR_MISSING, -1, -1,
+                     "micro-batch %u is nowhere (they count from 0): %s is missing, and so on",
+                     missing.microbatch, pw_action_format (missing, name));
+}
+
+/* Is what is missing but a part of a micro-batch that is missing, or that should not be there? Then
+ * that is reported, once. */
 static gboolean
-is_stray (Search *s, PwAction missing) {
-  if (s->walk->schedule->stages < 3)
-    return FALSE;
+is_part_of_more (Search *s, PwAction missing) {
   if (s->stages_of == NULL)
     count_stages (s);
-  return s->stages_of[missing.microbatch] == 1
-         && *pw__order_seen (s->walk, missing.stage, missing.microbatch) == 0;
+  int stages = s->stages_of[missing.microbatch];
+  gboolean is_nowhere = s->walk->schedule->stages >= 2 && stages == 0;
+  gboolean is_stray = s->walk->schedule->stages >= 3 && stages == 1
+                      && *pw__order_seen (s->walk, missing.stage, missing.microbatch) == 0;
+  if (!s->reported[missing.microbatch] && is_nowhere)
+    report_nowhere (s, missing);
+  else if (!s->reported[missing.microbatch] && is_stray)
+    report_stray (s, missing);
+  return is_nowhere || is_stray;
 }
 
 static void
@@ -75,18 +91,13 @@ report (Search *s, PwActionKind kind, int stage, uint32_t microbatch) {
   PwAction missing = pw_action (kind, stage, microbatch);
   if (is_full (s))
     return;
-  if (is_stray (s, missing)) {
-    if (!s->reported[microbatch])
-      report_stray (s, missing);
+  if (is_part_of_more (s, missing))
     return;
-  }
   pw_action_format (missing, name);
   int direction = pw__schedule_direction (w->schedule, microbatch);
   int rank = pw_placement_rank (w->schedule->placement, direction, stage);
   int64_t i = rank >= 0 ? find_action (s, rank, stage, microbatch) : -1;
-  if (rank < 0)
-    pw__check_log_add (w->log, PW_SCHEDULE_ERROR_MISSING, -1, -1, "%s is missing", name);
-  else if (i < 0)
+  if (i < 0)
     pw__check_log_add (w->log, PW_SCHEDULE_ERROR_MISSING, rank, -1, "rank %d: %s is missing", rank,
                        name);
   else
@@ -95,12 +106,26 @@ report (Search *s, PwActionKind kind, int stage, uint32_t microbatch) {
                        i, pw_action_format (w->schedule->programs[rank].actions[i], other), name);
 }
 
+/* A stage that no rank has: FALSE. */
+static gboolean
+is_held (const Search *s, int stage) {
+  const PwSchedule *schedule = s->walk->schedule;
+  if (pw_placement_rank (schedule->placement, 0, stage) >= 0)
+    return TRUE;
+  if (!is_full (s))
+    pw__check_log_add (s->walk->log, PW_SCHEDULE_ERROR_MISSING, -1, -1,
+                       "stage %d is on no rank (they count from 0): %dF0 is missing, and so on",
+                       stage, stage);
+  return FALSE;
+}
+
 static void
 find_missing_compute (Search *s) {
   const PwOrderWalk *w = s->walk;
   gboolean trains = w->schedule->mode == PW_MODE_TRAINING;
-  for (int stage = 0; stage < w->schedule->stages; stage++)
-    for (uint32_t m = 0; m < w->slots; m++) {
+  for (int stage = 0; stage < w->schedule->stages; stage++) {
+    gboolean held = is_held (s, stage);
+    for (uint32_t m = 0; held && m < w->slots; m++) {
       uint8_t seen = *pw__order_seen (w, stage, m);
       if ((seen & PW__SEEN_F) == 0)
         report (s, PW_ACTION_FORWARD, stage, m);
@@ -113,6 +138,7 @@ find_missing_compute (Search *s) {
       else if ((seen & PW__SEEN_W) == 0)
         report (s, PW_ACTION_WEIGHT_GRADIENT, stage, m);
     }
+  }
 }
 
 static void
@@ -127,8 +153,9 @@ find_missing_on_edge (Search *s, int edge, gboolean gradient) {
     if (row[m] == (PW__SEEN_SEND | PW__SEEN_RECV))
       continue;
     int direction = pw__schedule_direction (w->schedule, m);
-    if (pw_placement_rank (placement, direction, from)
-        == pw_placement_rank (placement, direction, to))
+    int sender = pw_placement_rank (placement, direction, from);
+    int receiver = pw_placement_rank (placement, direction, to);
+    if (sender == receiver || sender < 0 || receiver < 0)
       continue;
     if ((row[m] & PW__SEEN_SEND) == 0)
       report (s, gradient ? PW_ACTION_SEND_BACKWARD : PW_ACTION_SEND_FORWARD, from, m);
