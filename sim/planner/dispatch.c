@@ -7,28 +7,60 @@
 
 typedef struct {
   const PwOrderProblem *problem;
+  const PwOrderDirection *direction;
   const PwDispatchRule *rule;
   PwOrderScratch *scratch;
   double *next;  /* [ranks] when the rank looks again; INFINITY: when a message comes */
   double *usage; /* [ranks] */
 } Dispatch;
 
-/* Deadlock is kept out by leaving room: of two chunks, the first may never take what the second
- * needs for one micro-batch. Then the oldest micro-batch under way can always go on. */
+/* Deadlock is kept out by leaving room: whatever is taken ahead, the oldest micro-batch under way
+ * must be able to go on once all that stands before it has come back.
+ *
+ * Forwards, of two chunks, F0 may never take what F1 needs. */
+static gboolean
+leaves_room (const PwOrderStep *steps, const int *count, int letter, double limit) {
+  if (letter != 0)
+    return TRUE;
+  int held = count[steps[0].row] - count[steps[2].row] + 1;
+  return held * steps[0].memory + steps[1].memory <= limit;
+}
+
+/* Backwards, W is done ahead of I, and its memory is in the way of the I of others. */
+static gboolean
+leaves_room_backwards (const PwOrderStep *steps, const int *count, int chunks, int letter,
+                       double limit) {
+  int ahead[PW_CHUNKS_MAX], held[PW_CHUNKS_MAX];
+  double taken = 0;
+  for (int c = 0; c < chunks; c++) {
+    int f = count[steps[c].row], i = count[steps[chunks + c].row] + (letter == chunks + c),
+        w = count[steps[2 * chunks + c].row] + (letter == 2 * chunks + c);
+    ahead[c] = w - i;
+    held[c] = i - f;
+    taken += ahead[c] * steps[2 * chunks + c].memory;
+  }
+  for (int c = 0; c < chunks; c++) {
+    double input = steps[chunks + c].memory, weight = steps[2 * chunks + c].memory;
+    if (taken + input + (ahead[c] > 0 ? 0 : weight) > limit)
+      return FALSE;
+    taken += held[c] * (input + weight);
+  }
+  return TRUE;
+}
+
 static gboolean
 has_memory (const Dispatch *d, int rank, int letter) {
   const PwOrderProblem *problem = d->problem;
-  const PwOrderStep *steps = problem->forwards.steps + rank * problem->letters;
-  double memory = steps[letter].memory, limit = problem->limit[rank];
-  if (memory <= 0)
-    return TRUE;
-  if (d->usage[rank] + memory > limit)
-    return FALSE;
-  if (problem->chunks == 1 || letter == 1)
-    return TRUE;
+  const PwOrderStep *steps = d->direction->steps + rank * problem->letters;
   const int *count = d->scratch->count;
-  int under_way = count[steps[0].row] - count[steps[2].row] + 1;
-  return under_way * memory + steps[1].memory <= limit;
+  double limit = problem->limit[rank];
+  if (steps[letter].memory <= 0)
+    return TRUE;
+  if (d->usage[rank] + steps[letter].memory > limit)
+    return FALSE;
+  if (d->direction == &problem->backwards)
+    return leaves_room_backwards (steps, count, problem->chunks, letter, limit);
+  return problem->chunks == 1 || leaves_room (steps, count, letter, limit);
 }
 
 /* INFINITY: not known, finished, or no memory. */
@@ -36,7 +68,7 @@ static double
 find_ready (const Dispatch *d, int rank, int letter) {
   const PwOrderProblem *problem = d->problem;
   const PwOrderScratch *scratch = d->scratch;
-  const PwOrderStep *step = &problem->forwards.steps[rank * problem->letters + letter];
+  const PwOrderStep *step = &d->direction->steps[rank * problem->letters + letter];
   gsize n = (gsize)problem->microbatches;
   int m = scratch->count[step->row];
   if (m >= problem->microbatches || (step->local >= 0 && scratch->count[step->local] <= m))
@@ -52,7 +84,7 @@ find_ready (const Dispatch *d, int rank, int letter) {
 
 static double
 urgency (const Dispatch *d, int rank, int letter) {
-  const PwOrderStep *step = &d->problem->forwards.steps[rank * d->problem->letters + letter];
+  const PwOrderStep *step = &d->direction->steps[rank * d->problem->letters + letter];
   int m = d->scratch->count[step->row];
   return d->rule->offset[step->row] + m * d->rule->period;
 }
@@ -61,7 +93,7 @@ urgency (const Dispatch *d, int rank, int letter) {
 static int
 choose (const Dispatch *d, int rank, double now, double *later) {
   const PwOrderProblem *problem = d->problem;
-  const PwOrderStep *steps = problem->forwards.steps + rank * problem->letters;
+  const PwOrderStep *steps = d->direction->steps + rank * problem->letters;
   double ready[PW_LETTERS_MAX], urgent[PW_LETTERS_MAX], tolerance = problem->tolerance;
   int best = -1;
   *later = INFINITY;
@@ -87,9 +119,12 @@ choose (const Dispatch *d, int rank, double now, double *later) {
 static void
 wake_receiver (Dispatch *d, int rank, int letter, double end) {
   const PwOrderProblem *problem = d->problem;
+  if (letter >= 2 * problem->chunks)
+    return;
   int stage = pw__order_stage (problem, rank, letter);
-  int receiver = letter < problem->chunks ? stage + 1 : stage - 1;
-  if (letter >= 2 * problem->chunks || receiver < 0 || receiver >= problem->stages)
+  gboolean is_down = (letter < problem->chunks) == (d->direction == &problem->forwards);
+  int receiver = is_down ? stage + 1 : stage - 1;
+  if (receiver < 0 || receiver >= problem->stages)
     return;
   int r = pw__order_rank (problem, receiver);
   double arrival = end + problem->link[MIN (stage, receiver)];
@@ -99,7 +134,7 @@ wake_receiver (Dispatch *d, int rank, int letter, double end) {
 static void
 start (Dispatch *d, int rank, int letter, double now, uint8_t *words) {
   const PwOrderProblem *problem = d->problem;
-  const PwOrderStep *step = &problem->forwards.steps[rank * problem->letters + letter];
+  const PwOrderStep *step = &d->direction->steps[rank * problem->letters + letter];
   PwOrderScratch *scratch = d->scratch;
   double end = now + step->duration;
   gsize m = (gsize)scratch->count[step->row]++;
@@ -124,10 +159,12 @@ pw__order_dispatch (const PwOrderProblem *problem, const PwDispatchRule *rule, u
                     PwOrderScratch *scratch) {
   gsize ranks = (gsize)problem->ranks;
   g_autofree double *next = g_new0 (double, ranks), *usage = g_new0 (double, ranks);
-  Dispatch d = { problem, rule, scratch, next, usage };
+  const PwOrderDirection *direction = rule->is_backwards ? &problem->backwards : &problem->forwards;
+  Dispatch d = { problem, direction, rule, scratch, next, usage };
   memset (scratch->count, 0, (gsize)problem->rows * sizeof *scratch->count);
   memset (scratch->position, 0, ranks * sizeof *scratch->position);
-  memset (scratch->clock, 0, ranks * sizeof *scratch->clock);
+  for (gsize r = 0; r < ranks; r++)
+    next[r] = scratch->clock[r] = direction->release[r];
   gsize left = pw__order_size (problem);
   scratch->visits += 2 * (int64_t)left;
   while (left > 0) {
@@ -143,5 +180,7 @@ pw__order_dispatch (const PwOrderProblem *problem, const PwDispatchRule *rule, u
     start (&d, rank, letter, now, words);
     left--;
   }
+  if (rule->is_backwards)
+    pw__order_reverse (problem, words);
   return TRUE;
 }

@@ -2,10 +2,11 @@
 #include "sim/planner/order_private.h"
 
 typedef struct {
-  const double *offset; /* [rows]; smaller is more urgent */
-  double period;        /* what a micro-batch adds */
-  double patience;      /* waits for something more urgent as long as this times what starting
-                           something else would delay it */
+  const double *offset;  /* [rows]; smaller is more urgent */
+  double period;         /* what a micro-batch adds */
+  double patience;       /* waits for something more urgent as long as this times what starting
+                            something else would delay it */
+  gboolean is_backwards; /* from the end of time, where offsets and periods grow, too */
 } PwDispatchRule;
 /* FALSE: stuck. */
 gboolean pw__order_dispatch (const PwOrderProblem *problem, const PwDispatchRule *rule,

@@ -135,18 +135,6 @@ pack (const PwOrderProblem *problem, const PwOrderDirection *direction, const ui
     }
 }
 
-static void
-reverse (const PwOrderProblem *problem, uint8_t *words) {
-  for (int r = 0; r < problem->ranks; r++) {
-    uint8_t *word = words + (gsize)r * (gsize)problem->length;
-    for (int i = 0, j = problem->length - 1; i < j; i++, j--) {
-      uint8_t letter = word[i];
-      word[i] = word[j];
-      word[j] = letter;
-    }
-  }
-}
-
 double
 pw__order_justify (const PwOrderProblem *problem, uint8_t *words, int rounds,
                    PwOrderScratch *scratch) {
@@ -155,9 +143,9 @@ pw__order_justify (const PwOrderProblem *problem, uint8_t *words, int rounds,
   double value = pw__order_evaluate (problem, words, scratch);
   for (int round = 0; round < rounds && value < INFINITY; round++) {
     memcpy (left, words, size);
-    reverse (problem, left);
+    pw__order_reverse (problem, left);
     pack (problem, &problem->backwards, left, right, scratch);
-    reverse (problem, right);
+    pw__order_reverse (problem, right);
     pack (problem, &problem->forwards, right, left, scratch);
     double now = pw__order_evaluate (problem, left, scratch);
     if (now > value + problem->tolerance || memcmp (words, left, size) == 0)

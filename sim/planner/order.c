@@ -140,6 +140,18 @@ pw__order_problem_clear (PwOrderProblem *problem) {
 }
 
 void
+pw__order_reverse (const PwOrderProblem *problem, uint8_t *words) {
+  for (int r = 0; r < problem->ranks; r++) {
+    uint8_t *word = words + (gsize)r * (gsize)problem->length;
+    for (int i = 0, j = problem->length - 1; i < j; i++, j--) {
+      uint8_t letter = word[i];
+      word[i] = word[j];
+      word[j] = letter;
+    }
+  }
+}
+
+void
 pw__order_scratch_init (PwOrderScratch *scratch, const PwOrderProblem *problem) {
   gsize size = pw__order_size (problem), ranks = (gsize)problem->ranks;
   gsize length = (gsize)problem->length;

@@ -14,7 +14,8 @@
 #include "sim/planner/search.h"
 
 typedef enum { PW_KIND_FORWARD, PW_KIND_INPUT, PW_KIND_WEIGHT, PW_KIND_N } PwKind;
-#define PW_LETTERS_MAX (2 * PW_KIND_N)
+#define PW_CHUNKS_MAX 2
+#define PW_LETTERS_MAX (PW_CHUNKS_MAX * PW_KIND_N)
 
 /* A letter of one rank, in one direction. A row is all micro-batches of one kind and stage. */
 typedef struct {
@@ -61,6 +62,9 @@ static inline gsize
 pw__order_size (const PwOrderProblem *problem) {
   return (gsize)problem->ranks * (gsize)problem->length;
 }
+
+/* The words as the other direction reads them. */
+void pw__order_reverse (const PwOrderProblem *problem, uint8_t *words);
 
 /* What insert.c has placed on a rank, in the order of time. */
 typedef struct {

@@ -24,6 +24,11 @@
 #define PERIODS_FITTING 4
 /* A period whose repetition needs this much more memory than there is can still be a start. */
 #define PEAK_MAX 1.25
+/* What building one costs, in actions placed per stage, and how many are tried for a period. */
+#define PATTERN_VISITS 50
+#define DELAYS_MAX 12
+/* A start that is this much longer after one round than the best is not packed further. */
+#define PROMISING 1.02
 
 GQuark
 pw_search_error_quark (void) {
@@ -34,49 +39,87 @@ typedef struct {
   const PwOrderProblem *problem;
   PwOrderScratch scratch;
   uint8_t *words, *best; /* [ranks][length] */
-  double value, bound;
+  double value, bound, effort;
+  GArray *seen; /* hashes of the starts */
   const char *method;
 } Search;
+
+/* In actions placed; about 30 ns each. */
+static double
+find_effort (const PwOrderProblem *problem) {
+  return 2e6 + 200 * (double)pw__order_size (problem);
+}
 
 static gboolean
 is_finished (const Search *search) {
   return search->value <= search->bound + search->problem->tolerance;
 }
 
+/* Enough was spent, or nothing is left to be found. */
+static gboolean
+is_spent (const Search *search, double share) {
+  return is_finished (search) || (double)search->scratch.visits > share * search->effort;
+}
+
+/* Starts are often the same. */
+static gboolean
+is_new (Search *search) {
+  gsize size = pw__order_size (search->problem);
+  uint64_t hash = UINT64_C (14695981039346656037); /* FNV-1a */
+  for (gsize i = 0; i < size; i++)
+    hash = (hash ^ search->words[i]) * UINT64_C (1099511628211);
+  for (guint i = 0; i < search->seen->len; i++)
+    if (g_array_index (search->seen, uint64_t, i) == hash)
+      return FALSE;
+  g_array_append_val (search->seen, hash);
+  return TRUE;
+}
+
 /* Packs the order in search->words and keeps it if it is the best so far. */
 static void
 consider (Search *search, const char *method) {
-  double value = pw__order_justify (search->problem, search->words, ROUNDS_MAX, &search->scratch);
-  if (value >= search->value - search->problem->tolerance)
+  const PwOrderProblem *problem = search->problem;
+  for (int r = 0; r < problem->ranks; r++)
+    if (!pw__order_word_fits (problem, r, search->words + r * problem->length))
+      return;
+  if (!is_new (search))
+    return;
+  double value = pw__order_justify (problem, search->words, 1, &search->scratch);
+  if (value < search->value * PROMISING)
+    value = pw__order_justify (problem, search->words, ROUNDS_MAX, &search->scratch);
+  if (value >= search->value - problem->tolerance)
     return;
   search->value = value;
   search->method = method;
-  memcpy (search->best, search->words, pw__order_size (search->problem));
+  memcpy (search->best, search->words, pw__order_size (problem));
 }
 
 static void
-dispatch (Search *search, const double *offset, double period, double patience) {
-  PwDispatchRule rule = { offset, period, patience };
+dispatch (Search *search, const double *offset, double period, double patience,
+          gboolean is_backwards) {
+  PwDispatchRule rule = { offset, period, patience, is_backwards };
   if (pw__order_dispatch (search->problem, &rule, search->words, &search->scratch))
     consider (search, "dispatch");
 }
 
-/* F or I first, the other next, W last. */
+/* F or I first, the other next, W last; backwards W comes before its I, or when there is time. */
 static void
 try_priorities (Search *search) {
   static const double patience[] = { 0, 0.3, 1, 3, INFINITY };
   const PwOrderProblem *problem = search->problem;
   double far = 2.0 * problem->microbatches;
   g_autofree double *offset = g_new (double, (gsize)problem->rows);
-  for (int first = 0; first < 2; first++) {
+  for (int way = 0; way < 4; way++) {
+    int first = way % 2;
+    gboolean is_backwards = way >= 2;
     for (int row = 0; row < problem->rows; row++) {
       int kind = row / problem->stages;
       gboolean is_up = row % problem->stages >= problem->ranks;
       int class = kind == PW_KIND_WEIGHT ? 2 : kind == first ? 0 : 1;
       offset[row] = far * class - (is_up ? 0.5 : 0);
     }
-    for (gsize i = 0; i < G_N_ELEMENTS (patience) && !is_finished (search); i++)
-      dispatch (search, offset, 1, patience[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS (patience) && !is_spent (search, 0.5); i++)
+      dispatch (search, offset, 1, patience[i], is_backwards);
   }
 }
 
@@ -92,6 +135,29 @@ find_longest_work (const PwOrderProblem *problem) {
   return longest;
 }
 
+/* The least memory that PERIOD can be had with: delays are tried at random while it does not fit.
+ */
+static double
+build_pattern (Search *search, PwPattern *pattern, double period, GRand *random) {
+  const PwOrderProblem *problem = search->problem;
+  double delays[2 * PW_CHUNKS_MAX] = { 0 }, best[2 * PW_CHUNKS_MAX] = { 0 }, peak = INFINITY;
+  for (int try = 0; try < DELAYS_MAX && peak > 1; try++) {
+    for (int pass = 0; try > 0 && pass < 2 * problem->chunks; pass++) {
+      double chance = g_rand_double (random), size = g_rand_double (random);
+      delays[pass] = chance < 0.3 ? 0 : chance < 0.6 ? best[pass] : size * period / 4;
+    }
+    search->scratch.visits += PATTERN_VISITS * problem->stages;
+    if (!pw__pattern_build (pattern, problem, period, delays))
+      continue;
+    double now = pw__pattern_peak (pattern, problem);
+    if (now < peak) {
+      peak = now;
+      memcpy (best, delays, sizeof best);
+    }
+  }
+  return peak < INFINITY && pw__pattern_build (pattern, problem, period, best) ? peak : INFINITY;
+}
+
 static void
 try_patterns (Search *search) {
   const PwOrderProblem *problem = search->problem;
@@ -100,38 +166,80 @@ try_patterns (Search *search) {
     return;
   PwPattern pattern;
   pw__pattern_init (&pattern, problem);
+  GRand *random = g_rand_new_with_seed (1);
   int n_fitting = 0;
-  static const double delays[4];
-  for (int i = 0; i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_finished (search);
+  for (int i = 0; i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_spent (search, 0.35);
        i++, period *= PERIOD_STEP) {
-    if (!pw__pattern_build (&pattern, problem, period, delays))
-      continue;
-    double peak = pw__pattern_peak (&pattern, problem);
+    double peak = build_pattern (search, &pattern, period, random);
     if (peak <= 1) {
       n_fitting++;
       pw__pattern_unroll (&pattern, problem, search->words);
       consider (search, "pattern");
     }
-    if (peak <= PEAK_MAX)
-      dispatch (search, pattern.offset, period, 1);
+    if (peak <= PEAK_MAX && !is_finished (search))
+      dispatch (search, pattern.offset, period, 1, FALSE);
   }
+  g_rand_free (random);
   pw__pattern_clear (&pattern);
 }
 
-/* In actions placed; about 25 ns each. */
-static int64_t
-find_effort (const PwOrderProblem *problem) {
-  return 2000000 + 250 * (int64_t)pw__order_size (problem);
+/* SCHEDULE's lists as words; FALSE where its micro-batches do not ascend or its stages stand
+ * elsewhere. A full backward is I and W. */
+static gboolean
+spell (const PwOrderProblem *problem, const PwSchedule *schedule, uint8_t *words) {
+  int chunks = problem->chunks;
+  for (int r = 0; r < problem->ranks; r++) {
+    const PwProgram *program = &schedule->programs[r];
+    int count[PW_LETTERS_MAX] = { 0 }, n = 0;
+    for (int64_t i = 0; i < program->n_prologue; i++) {
+      PwAction action = program->actions[i];
+      int chunk = action.stage == r ? 0 : 1, kind = PW_KIND_FORWARD;
+      if (action.kind == PW_ACTION_INPUT_GRADIENT || action.kind == PW_ACTION_BACKWARD)
+        kind = PW_KIND_INPUT;
+      else if (action.kind == PW_ACTION_WEIGHT_GRADIENT)
+        kind = PW_KIND_WEIGHT;
+      for (int last = action.kind == PW_ACTION_BACKWARD ? PW_KIND_WEIGHT : kind; kind <= last;
+           kind++) {
+        int letter = kind * chunks + chunk;
+        if (n == problem->length || pw__order_stage (problem, r, letter) != action.stage
+            || count[letter]++ != (int)action.microbatch)
+          return FALSE;
+        words[r * problem->length + n++] = (uint8_t)letter;
+      }
+    }
+    if (n != problem->length)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* The orders of the registry that are made for one of the two placements. */
+static void
+try_published (Search *search) {
+  static const char *const names[PW_CHUNKS_MAX][3]
+      = { { "1f1b", "zb-h1", "zb-h2" }, { "zb-v", "v-half", "v-min" } };
+  const PwOrderProblem *problem = search->problem;
+  PwScheduleParams params;
+  pw_schedule_params_init (&params);
+  params.ranks = problem->ranks;
+  params.microbatches = problem->microbatches;
+  for (gsize i = 0; i < G_N_ELEMENTS (names[0]) && !is_spent (search, 0.35); i++) {
+    const char *name = names[problem->chunks - 1][i];
+    g_autoptr (PwSchedule) schedule = pw_schedule_generate (name, &params, NULL);
+    if (schedule && spell (problem, schedule, search->words))
+      consider (search, name);
+  }
 }
 
 typedef double (*Improver) (const PwOrderProblem *problem, uint8_t *words, int64_t visits_max,
                             double target, PwOrderScratch *scratch);
 
 static void
-improve (Search *search, Improver improver, const char *method, int64_t visits_max) {
+improve (Search *search, Improver improver, const char *method, double share) {
   if (is_finished (search))
     return;
   memcpy (search->words, search->best, pw__order_size (search->problem));
+  int64_t visits_max = (int64_t)(share * search->effort);
   improver (search->problem, search->words, visits_max, search->bound, &search->scratch);
   consider (search, method);
 }
@@ -205,14 +313,16 @@ pw_search_run (const PwSearchInput *input, GError **error) {
                     .words = g_new0 (uint8_t, size),
                     .best = g_new0 (uint8_t, size),
                     .value = INFINITY,
-                    .bound = pw__order_bound (&problem) };
+                    .bound = pw__order_bound (&problem),
+                    .effort = find_effort (&problem),
+                    .seen = g_array_new (FALSE, FALSE, sizeof (uint64_t)) };
   pw__order_scratch_init (&search.scratch, &problem);
   try_patterns (&search);
+  try_published (&search);
   try_priorities (&search);
-  int64_t effort = find_effort (&problem);
   exclude_others (&search, FEW_NODES);
-  improve (&search, pw__order_vary, "varied", effort * 2 / 3);
-  improve (&search, pw__order_improve, "local", effort);
+  improve (&search, pw__order_vary, "varied", 0.75);
+  improve (&search, pw__order_improve, "local", 1);
   exclude_others (&search, MANY_NODES);
   PwSearchResult *result = g_new0 (PwSearchResult, 1);
   *result = (PwSearchResult){ .schedule = make_schedule (&problem, search.best),
@@ -221,6 +331,7 @@ pw_search_run (const PwSearchInput *input, GError **error) {
                               .is_optimal = is_finished (&search),
                               .method = search.method };
   pw__order_scratch_clear (&search.scratch, &problem);
+  g_array_unref (search.seen);
   g_free (search.words);
   g_free (search.best);
   pw__order_problem_clear (&problem);

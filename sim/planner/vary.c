@@ -14,6 +14,7 @@
 typedef struct {
   double *offset; /* [rows] */
   double patience;
+  gboolean is_backwards;
 } Rule;
 
 /* When the rows of WORDS end, less PERIOD for each micro-batch. */
@@ -41,6 +42,7 @@ shake (const PwOrderProblem *problem, const Rule *from, double period, GRand *ra
     double shift = is_shaken ? noise * g_rand_double_range (random, -1, 1) : 0;
     to->offset[row] = from->offset[row] + shift;
   }
+  to->is_backwards = from->is_backwards;
   to->patience = from->patience * pow (2, g_rand_double_range (random, -2, 2));
 }
 
@@ -48,38 +50,58 @@ shake (const PwOrderProblem *problem, const Rule *from, double period, GRand *ra
 static double
 dispatch (const PwOrderProblem *problem, const Rule *rule, double period, double best,
           uint8_t *words, PwOrderScratch *scratch) {
-  PwDispatchRule dispatch = { rule->offset, period, rule->patience };
+  PwDispatchRule dispatch = { rule->offset, period, rule->patience, rule->is_backwards };
   if (!pw__order_dispatch (problem, &dispatch, words, scratch))
     return INFINITY;
   double value = pw__order_justify (problem, words, 1, scratch);
   return value <= best * HOPELESS ? pw__order_justify (problem, words, ROUNDS_MAX, scratch) : value;
 }
 
+typedef struct {
+  Rule rule;
+  double value; /* of what it leads to */
+} Line;
+
+static Line
+start_line (const PwOrderProblem *problem, const uint8_t *words, double period,
+            gboolean is_backwards, PwOrderScratch *scratch) {
+  Rule rule = { g_new (double, (gsize)problem->rows), 1, is_backwards };
+  measure (problem, words, period, rule.offset, scratch);
+  for (int row = 0; is_backwards && row < problem->rows; row++) {
+    int kind = row / problem->stages, stage = row % problem->stages;
+    rule.offset[row] = problem->duration[kind][stage] - rule.offset[row];
+  }
+  return (Line){ rule, INFINITY };
+}
+
 double
 pw__order_vary (const PwOrderProblem *problem, uint8_t *words, int64_t visits_max, double target,
                 PwOrderScratch *scratch) {
-  gsize size = pw__order_size (problem), rows = (gsize)problem->rows;
+  gsize size = pw__order_size (problem);
   GRand *random = g_rand_new_with_seed (1);
   uint8_t *trial = g_new (uint8_t, size);
-  Rule rule = { g_new (double, rows), 1 }, other = { g_new (double, rows), 1 };
-  double best = pw__order_evaluate (problem, words, scratch), current = INFINITY;
+  double best = pw__order_evaluate (problem, words, scratch);
   double period = best / problem->microbatches;
-  measure (problem, words, period, rule.offset, scratch);
-  while (scratch->visits < visits_max && best > target + problem->tolerance) {
-    shake (problem, &rule, period, random, &other);
+  Line lines[2];
+  for (int i = 0; i < 2; i++)
+    lines[i] = start_line (problem, words, period, i == 1, scratch);
+  Rule other = { .offset = g_new (double, (gsize)problem->rows) };
+  for (int i = 0; scratch->visits < visits_max && best > target + problem->tolerance; i++) {
+    Line *line = &lines[i % 2];
+    shake (problem, &line->rule, period, random, &other);
     double value = dispatch (problem, &other, period, best, trial, scratch);
-    if (value <= current) {
-      Rule swap = rule;
-      rule = other;
+    if (value <= line->value) {
+      Rule swap = line->rule;
+      *line = (Line){ other, value };
       other = swap;
-      current = value;
     }
     if (value < best - problem->tolerance) {
       best = value;
       memcpy (words, trial, size);
     }
   }
-  g_free (rule.offset);
+  g_free (lines[0].rule.offset);
+  g_free (lines[1].rule.offset);
   g_free (other.offset);
   g_free (trial);
   g_rand_free (random);
