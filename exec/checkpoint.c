@@ -255,7 +255,7 @@ pw_checkpoint_load (PwExec *exec, const char *path, GError **error) {
   for (guint i = 0; i < entries->len; i++)
     if (!set_tensor (exec, &g_array_index (entries, Entry, i), from[i], error))
       return FALSE;
-  for (int s = 0; s < exec->n_stages; s++)
+  for (int s = 0; s < exec->n_places; s++)
     exec->stages[s].n_updates = updates;
   return TRUE;
 }

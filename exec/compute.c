@@ -27,8 +27,11 @@ data_of (const PwSlot *slots, int buffer) {
 }
 
 static void
-bind (PwLayerCall *call, const PwLayerBinding *binding, const PwSlot *slots) {
+bind (PwLayerCall *call, const PwLayerBinding *binding, const PwSlot *slots,
+      const PwParameter *parameters, void *const *values) {
   const PwLayer *layer = call->layer;
+  for (int p = 0; p < layer->info.n_parameters; p++)
+    call->parameters[p].data = values ? values[p] : parameters[p].value.data;
   for (int k = 0; k < layer->n_inputs; k++) {
     call->inputs[k].data = data_of (slots, binding->inputs[k]);
     call->input_gradients[k].data = data_of (slots, binding->input_gradients[k]);
@@ -46,15 +49,16 @@ bind_loss (PwWorker *worker, const PwStep *step, PwLayerCall *call, GError **err
   PwMicrobatch *microbatch = step->microbatch;
   const PwGraph *graph = exec->resolved->graph;
   int64_t bytes_per_sample = pw_shape_bytes (&graph->target);
-  const char *from = exec->run.batch->targets;
+  const char *from = microbatch->minibatch->batch->targets;
   if (!from) {
     g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_DATA, "layer %s needs targets",
                  call->layer->name);
     return FALSE;
   }
-  from += exec->run.first_sample[microbatch->number] * bytes_per_sample;
-  call->loss = &step->stage->losses[microbatch->number];
-  call->loss_scale = exec->run.loss_scale;
+  from += exec->run.first_sample[microbatch->index] * bytes_per_sample;
+  call->loss = &step->stage->losses[microbatch->loss_at];
+  call->loss_scale
+      = microbatch->minibatch->loss_scales[exec->run.program->group[microbatch->index]];
   call->targets.data = (void *)from;
   if (exec->is_host_memory)
     return TRUE;
@@ -103,14 +107,14 @@ add_temporaries (PwWorker *worker, PwLayerCall *call, const PwLayerBinding *bind
 }
 
 static gboolean
-run_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwSlot *slots, int i,
-           PwPhase phase, GError **error) {
+run_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVersion *version,
+           const PwSlot *slots, int i, PwPhase phase, GError **error) {
   PwExecStage *stage = step->stage;
   const PwLayerRunner *runner = stage->runners[i];
   const PwLayerBinding *binding = &walk->bindings[i];
   PwLayerCall *call = &step->microbatch->calls[i];
   worker->context.layer = stage->first_layer + i;
-  bind (call, binding, slots);
+  bind (call, binding, slots, stage->parameters[i], version ? version->values[i] : NULL);
   call->workspace = worker->workspace;
   if (call->layer->info.is_loss && !bind_loss (worker, step, call, error))
     return FALSE;
@@ -125,17 +129,16 @@ run_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwSlo
 static gboolean
 hand_result_out (PwWorker *worker, const PwStep *step, const PwSlot *slot, GError **error) {
   PwExec *exec = worker->exec;
-  const PwExecBatch *batch = exec->run.batch;
   const PwGraph *graph = exec->resolved->graph;
   PwMicrobatch *microbatch = step->microbatch;
+  const PwExecBatch *batch = microbatch->minibatch->batch;
   const PwShape *shape = &graph->layers[pw__result_layer (graph)].info.output;
   int64_t bytes_per_sample = pw_shape_bytes (shape);
   char *to = batch->outputs;
   if (to
       && !exec->backend->copy_to_host (
-          worker->context.stream,
-          to + exec->run.first_sample[microbatch->number] * bytes_per_sample, slot->data,
-          (gsize)slot->bytes, error))
+          worker->context.stream, to + exec->run.first_sample[microbatch->index] * bytes_per_sample,
+          slot->data, (gsize)slot->bytes, error))
     return FALSE;
   int gradient = step->stage->caller_gradient;
   if (!exec->run.program->is_training || gradient < 0 || !batch->loss_func)
@@ -145,9 +148,20 @@ hand_result_out (PwWorker *worker, const PwStep *step, const PwSlot *slot, GErro
     return FALSE;
   PwTensor output = pw__tensor (shape, microbatch->samples, slot->data);
   PwTensor output_gradient = pw__tensor (shape, microbatch->samples, written->data);
-  batch->loss_func (microbatch->number, &output, &output_gradient, &microbatch->user_loss,
+  batch->loss_func (microbatch->index, &output, &output_gradient, &microbatch->user_loss,
                     batch->loss_data);
   return TRUE;
+}
+
+static gboolean
+is_versioned (const PwWorker *worker) {
+  const PwExecProgram *program = worker->exec->run.program;
+  return program->is_training && !program->is_synchronous;
+}
+
+static PwVersionRule
+version_rule (const PwWorker *worker) {
+  return worker->exec->run.program->schedule->promise.version_rule;
 }
 
 static gboolean
@@ -155,6 +169,8 @@ run_script (PwWorker *worker, const PwStep *step, PwWalkKind kind, PwScriptKind 
             GError **error) {
   const PwWalk *walk = &step->stage->walks[kind];
   PwSlot *slots = step->microbatch->slots[kind];
+  const PwVersion *version
+      = is_versioned (worker) ? pw__versions_find (step->stage, step->microbatch) : NULL;
   gboolean is_recompute = step->action.kind == PW_ACTION_RECOMPUTE;
   const PwInstruction *code = (const PwInstruction *)(void *)walk->scripts[script]->data;
   const PwInstruction *end = code + walk->scripts[script]->len;
@@ -178,7 +194,7 @@ run_script (PwWorker *worker, const PwStep *step, PwWalkKind kind, PwScriptKind 
       good = is_recompute || hand_result_out (worker, step, slot, error);
       break;
     case PW_CODE_RUN:
-      if (!run_layer (worker, step, walk, slots, code->index, code->phase, &op))
+      if (!run_layer (worker, step, walk, version, slots, code->index, code->phase, &op))
         return wrap_error (worker, step->microbatch->calls[code->index].layer, code->phase, op,
                            error);
       if (timer) {
@@ -212,6 +228,8 @@ forward (PwWorker *worker, const PwStep *step, double *start, GError **error) {
       || !pw__gather_inputs (worker, step, error))
     return FALSE;
   microbatch->forward_walk = step->walk;
+  if (is_versioned (worker))
+    pw__versions_use (step->stage, step, version_rule (worker));
   *start = pw__now_s ();
   if (!run_script (worker, step, step->walk, script, error))
     return FALSE;
@@ -278,9 +296,16 @@ weight_gradient (PwWorker *worker, const PwStep *step, double *start, GError **e
   return TRUE;
 }
 
-gboolean
-pw__compute (PwWorker *worker, const PwStep *step, double *start, GError **error) {
-  worker->context.microbatch = step->microbatch ? step->microbatch->number : 0;
+static gboolean
+update (PwWorker *worker, const PwStep *step, double *start, GError **error) {
+  *start = pw__now_s ();
+  return (!is_versioned (worker)
+          || pw__versions_keep (worker, step->stage, version_rule (worker), error))
+         && pw__stage_update (worker, step->stage, error);
+}
+
+static gboolean
+run_action (PwWorker *worker, const PwStep *step, double *start, GError **error) {
   switch ((PwActionKind)step->action.kind) {
   case PW_ACTION_FORWARD:
     return forward (worker, step, start, error);
@@ -293,9 +318,20 @@ pw__compute (PwWorker *worker, const PwStep *step, double *start, GError **error
   case PW_ACTION_WEIGHT_GRADIENT:
     return weight_gradient (worker, step, start, error);
   case PW_ACTION_UPDATE:
-    *start = pw__now_s ();
-    return pw__stage_update (worker, step->stage, error);
+    return update (worker, step, start, error);
   default:
     g_assert_not_reached (); /* refused by program.c */
   }
+}
+
+gboolean
+pw__compute (PwWorker *worker, const PwStep *step, double *start, GError **error) {
+  const PwMicrobatch *microbatch = step->microbatch;
+  worker->context.microbatch = microbatch ? microbatch->index : 0;
+  worker->context.step = pw__step_iteration (worker, step);
+  if (!run_action (worker, step, start, error))
+    return FALSE;
+  if (step->ends_microbatch && is_versioned (worker))
+    pw__versions_drop (worker, step->stage, microbatch, version_rule (worker));
+  return TRUE;
 }

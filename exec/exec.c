@@ -23,6 +23,8 @@ wait_until_finished (PwExec *exec) {
     struct timespec t = { .tv_sec = (time_t)until };
     t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
     pthread_cond_timedwait (&exec->finished, &exec->mutex, &t);
+    if (exec->run.stream)
+      pw__stream_report (exec->run.stream, exec);
     if (exec->task_aborts && is_interrupted (exec) && !atomic_load (&exec->is_stopping)) {
       atomic_store (&exec->is_stopping, 1);
       exec->transport->abort (exec->transport_state, "interrupted");
@@ -88,7 +90,7 @@ set_up_worker (PwWorker *worker, gpointer data, GError **error) {
   }
   worker->memory = pw__memory_new (exec->backend, worker->context.stream, worker->rank,
                                    exec->options.memory_limit);
-  for (int s = 0; s < exec->n_stages; s++)
+  for (int s = 0; s < exec->n_places; s++)
     if (exec->stages[s].rank == worker->rank
         && !pw__stage_allocate (worker, &exec->stages[s], error))
       return FALSE;
@@ -97,14 +99,14 @@ set_up_worker (PwWorker *worker, gpointer data, GError **error) {
 
 static gboolean
 make_stages (PwExec *exec, GError **error) {
-  exec->stages = g_new0 (PwExecStage, (gsize)exec->n_stages);
-  for (int s = 0; s < exec->n_stages; s++)
-    if (!pw__stage_init (&exec->stages[s], exec, s, error))
+  exec->stages = g_new0 (PwExecStage, (gsize)exec->n_places);
+  for (int place = 0; place < exec->n_places; place++)
+    if (!pw__stage_init (&exec->stages[place], exec, place, error))
       return FALSE;
-  for (int s = 0; s < exec->n_stages; s++)
+  for (int s = 0; s < exec->n_places; s++)
     if (!pw__stage_connect (&exec->stages[s], exec, error))
       return FALSE;
-  for (int s = 0; s < exec->n_stages; s++)
+  for (int s = 0; s < exec->n_places; s++)
     pw__stage_match_ends (&exec->stages[s]);
   return pw__check_shared (exec, error);
 }
@@ -144,6 +146,7 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   exec->placement = pw_placement_copy (placement);
   exec->n_ranks = placement->ranks;
   exec->n_stages = placement->stages;
+  exec->n_places = placement->directions * placement->stages;
   exec->programs = g_ptr_array_new ();
   exec->last_program = -1;
   atomic_init (&exec->is_interrupted, 0);
@@ -163,11 +166,6 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
 PwExec *
 pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement, gboolean is_sequential,
               const PwExecOptions *options, GError **error) {
-  if (placement->directions != 1) {
-    g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
-                         "bidirectional pipes are not supported by the executor");
-    return NULL;
-  }
   g_assert (placement->stages == resolved->partition->stages);
   g_autoptr (PwExec) exec = exec_alloc (resolved, placement, is_sequential, options);
   exec->transport_state = exec->transport->open (
@@ -206,7 +204,7 @@ pw_exec_free (PwExec *exec) {
   for (guint i = 0; i < exec->programs->len; i++)
     pw__program_free (g_ptr_array_index (exec->programs, i));
   g_ptr_array_free (exec->programs, TRUE);
-  for (int s = 0; exec->stages && s < exec->n_stages; s++)
+  for (int s = 0; exec->stages && s < exec->n_places; s++)
     pw__stage_clear (&exec->stages[s]);
   if (exec->transport_state)
     exec->transport->close (exec->transport_state);
@@ -216,6 +214,7 @@ pw_exec_free (PwExec *exec) {
   pw_placement_free (exec->placement);
   g_clear_error (&exec->failure);
   g_free (exec->run.first_sample);
+  pw__minibatch_clear (&exec->run.single);
   g_free (exec->stages);
   g_free (exec->workers);
   g_free (exec);
@@ -223,29 +222,34 @@ pw_exec_free (PwExec *exec) {
 
 /* ---- Programs ---- */
 
+/* Twice what the iterations of the trace write: two samples of memory for each action. */
+static gsize
+records_of (const PwExec *exec, const PwExecProgram *program, int rank) {
+  const PwStepList *list = &program->lists[rank];
+  gsize K = (gsize)exec->options.trace_iterations;
+  gsize once = (gsize)(list->n_prologue + list->n_epilogue), body = (gsize)list->n_body;
+  return program->is_stream ? 2 * (once + K * body) : 2 * K * (once + (gsize)list->repeats * body);
+}
+
 static gboolean
 reserve (PwWorker *worker, gpointer data, GError **error) {
   const PwExecProgram *program = data;
   PwExec *exec = worker->exec;
-  for (int s = 0; s < exec->n_stages; s++)
+  for (int s = 0; s < exec->n_places; s++)
     if (exec->stages[s].rank == worker->rank
-        && !pw__stage_reserve_losses (worker, &exec->stages[s], program->n_microbatches, error))
+        && !pw__stage_reserve_losses (worker, &exec->stages[s],
+                                      program->n_minibatches * program->per_minibatch, error))
       return FALSE;
   if (worker->ring)
-    pw__trace_ring_reserve (worker->ring, 2 * (gsize)exec->options.trace_iterations
-                                              * program->steps[worker->rank]->len);
+    pw__trace_ring_reserve (worker->ring, records_of (exec, program, worker->rank));
   return TRUE;
 }
 
-int
-pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error) {
-  PwSchedule *owned = NULL;
-  if (exec->is_sequential) {
-    owned = pw__sequential_schedule (lowered, exec->resolved->edges, error);
-    if (!owned)
-      return -1;
-  }
-  PwExecProgram *program = pw__program_new (exec, owned ? owned : lowered, error);
+/* OWNED: LOWERED if it is the executor's from now on; else NULL. */
+static int
+add_program (PwExec *exec, const PwSchedule *lowered, PwSchedule *owned, int per_minibatch,
+             GError **error) {
+  PwExecProgram *program = pw__program_new (exec, lowered, per_minibatch, error);
   if (!program) {
     pw_schedule_free (owned);
     return -1;
@@ -259,22 +263,28 @@ pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error) {
   return (int)exec->programs->len - 1;
 }
 
-/* ---- Runs ---- */
-
-/* The loss is a mean: over the tokens that count, or over all elements. */
-static double
-default_loss_scale (const PwExec *exec, const void *targets, int64_t samples) {
-  const PwShape *shape = &exec->resolved->graph->target;
-  int64_t n = samples * pw_shape_elements (shape);
-  if (shape->dtype == PW_DTYPE_I32) {
-    const int32_t *tokens = targets;
-    int64_t counted = 0;
-    for (int64_t i = 0; i < n; i++)
-      counted += tokens[i] != -1;
-    n = counted;
-  }
-  return n > 0 ? 1.0 / (double)n : 0;
+int
+pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error) {
+  if (!exec->is_sequential)
+    return add_program (exec, lowered, NULL, 0, error);
+  PwSchedule *sequential = pw__sequential_schedule (lowered, exec->resolved->edges, error);
+  return sequential ? add_program (exec, sequential, sequential, 0, error) : -1;
 }
+
+int
+pw_exec_add_endless (PwExec *exec, const PwSchedule *compute, const PwLowerOptions *options,
+                     int64_t steps, GError **error) {
+  g_assert (pw_schedule_is_endless (compute) && steps >= 1);
+  if (exec->is_sequential) {
+    g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
+                 "schedule %s: an endless schedule has no sequential program", compute->name);
+    return -1;
+  }
+  PwSchedule *lowered = pw__lower_endless (compute, exec->resolved->edges, options, steps, error);
+  return lowered ? add_program (exec, lowered, lowered, compute->microbatches, error) : -1;
+}
+
+/* ---- Runs ---- */
 
 static gboolean
 check_batch (const PwExec *exec, const PwExecProgram *program, const PwExecBatch *batch,
@@ -292,45 +302,54 @@ check_batch (const PwExec *exec, const PwExecProgram *program, const PwExecBatch
   return FALSE;
 }
 
+void
+pw__exec_set_samples (PwExec *exec, const PwExecProgram *program, const int64_t *samples) {
+  PwRun *run = &exec->run;
+  int n = program->per_minibatch;
+  g_free (run->first_sample);
+  run->first_sample = g_new0 (int64_t, (gsize)n + 1);
+  for (int m = 0; m < n; m++)
+    run->first_sample[m + 1] = run->first_sample[m] + samples[m];
+  run->samples = samples;
+  run->program = program;
+  run->iteration = exec->n_runs;
+}
+
 static gboolean
 prepare_run (PwExec *exec, const PwExecProgram *program, const PwExecBatch *batch, int64_t **cut,
              GError **error) {
   const PwResolvedPlan *resolved = exec->resolved;
-  PwRun *run = &exec->run;
   int n = program->n_microbatches;
-  run->samples = batch->samples;
-  if (!run->samples && n == resolved->microbatches)
-    run->samples = resolved->samples;
-  if (!run->samples)
-    run->samples = *cut = pw_plan_cut_batch (resolved->batch, n, error);
-  if (!run->samples)
+  const int64_t *samples = batch->samples;
+  if (!samples && n == resolved->microbatches)
+    samples = resolved->samples;
+  if (!samples)
+    samples = *cut = pw_plan_cut_batch (resolved->batch, n, error);
+  if (!samples)
     return FALSE;
-  g_free (run->first_sample);
-  run->first_sample = g_new0 (int64_t, (gsize)n + 1);
-  for (int m = 0; m < n; m++)
-    run->first_sample[m + 1] = run->first_sample[m] + run->samples[m];
-  run->program = program;
-  run->batch = batch;
-  run->iteration = exec->n_runs;
-  run->loss_scale = batch->loss_scale;
-  if (run->loss_scale == 0 && batch->targets)
-    run->loss_scale = default_loss_scale (exec, batch->targets, run->first_sample[n]);
+  pw__exec_set_samples (exec, program, samples);
+  PwMiniBatch *minibatch = &exec->run.single;
+  pw__minibatch_clear (minibatch);
+  *minibatch = (PwMiniBatch){ .batch = batch };
+  pw__minibatch_init (minibatch, program);
+  pw__minibatch_scale (minibatch, exec);
   return TRUE;
 }
 
-/* One double per micro-batch, summed in their order whatever order they came in. */
+/* One double per micro-batch, summed in their order whatever order they came in. A micro-batch has
+ * gone through one of two replicas of the last stage. */
 static double
-sum_losses (const PwExec *exec, int n_microbatches) {
-  double sum = 0;
-  for (int s = 0; s < exec->n_stages; s++) {
+sum_losses (const PwExec *exec, const PwExecProgram *program) {
+  g_autofree double *losses = g_new0 (double, (gsize)program->n_microbatches);
+  for (int s = 0; s < exec->n_places; s++) {
     const PwExecStage *stage = &exec->stages[s];
-    for (int m = 0; m < n_microbatches; m++) {
+    for (int m = 0; m < program->n_microbatches; m++) {
       const PwMicrobatch *microbatch = g_ptr_array_index (stage->microbatches, m);
-      sum += stage->host_losses ? stage->host_losses[m] : 0;
-      sum += stage->caller_gradient >= 0 ? microbatch->user_loss : 0;
+      losses[m] += stage->host_losses ? stage->host_losses[m] : 0;
+      losses[m] += stage->caller_gradient >= 0 ? microbatch->user_loss : 0;
     }
   }
-  return sum;
+  return pw__minibatch_loss (&exec->run.single, program, losses);
 }
 
 static double
@@ -347,28 +366,38 @@ iteration_time (const PwExec *exec) {
 }
 
 gboolean
-pw_exec_run (PwExec *exec, int program_number, const PwExecBatch *batch, PwExecStep *step,
-             GError **error) {
-  g_assert (program_number >= 0 && program_number < (int)exec->programs->len);
-  const PwExecProgram *program = g_ptr_array_index (exec->programs, program_number);
-  g_autofree int64_t *cut = NULL;
+pw__exec_is_ready (PwExec *exec, GError **error) {
   if (exec->failure) {
     g_propagate_error (error, g_error_copy (exec->failure));
     g_prefix_error (error, "an earlier run failed: ");
     return FALSE;
   }
-  if (!check_batch (exec, program, batch, error)
+  if (!is_interrupted (exec))
+    return TRUE;
+  g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_INTERRUPTED, "interrupted");
+  return FALSE;
+}
+
+gboolean
+pw__exec_run_task (PwExec *exec) {
+  return do_task (exec, -1, pw__worker_run, NULL, TRUE, &exec->failure);
+}
+
+gboolean
+pw_exec_run (PwExec *exec, int program_number, const PwExecBatch *batch, PwExecStep *step,
+             GError **error) {
+  g_assert (program_number >= 0 && program_number < (int)exec->programs->len);
+  const PwExecProgram *program = g_ptr_array_index (exec->programs, program_number);
+  g_autofree int64_t *cut = NULL;
+  g_assert (!program->is_stream);
+  if (!pw__exec_is_ready (exec, error) || !check_batch (exec, program, batch, error)
       || !prepare_run (exec, program, batch, &cut, error))
     return FALSE;
-  if (is_interrupted (exec)) {
-    g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_INTERRUPTED, "interrupted");
-    return FALSE;
-  }
   exec->n_runs++;
   exec->last_program = program_number;
-  gboolean good = do_task (exec, -1, pw__worker_run, NULL, TRUE, &exec->failure);
+  gboolean good = pw__exec_run_task (exec);
   if (step) {
-    step->loss = sum_losses (exec, program->n_microbatches);
+    step->loss = sum_losses (exec, program);
     step->iteration_s = iteration_time (exec);
   }
   if (!good)
@@ -405,6 +434,11 @@ describe_trace (const PwExec *exec, PwTraceInfo *info) {
       = exec->last_program >= 0
             ? ((PwExecProgram *)g_ptr_array_index (exec->programs, exec->last_program))->schedule
             : exec->resolved->lowered;
+  int per_minibatch
+      = exec->last_program >= 0
+            ? ((PwExecProgram *)g_ptr_array_index (exec->programs, exec->last_program))
+                  ->per_minibatch
+            : exec->resolved->microbatches;
   info->source = g_strdup ("measured");
   info->schedule = g_strdup (schedule->name);
   info->model = g_strdup (exec->resolved->graph->name);
@@ -414,7 +448,7 @@ describe_trace (const PwExec *exec, PwTraceInfo *info) {
   info->clock = g_strdup ("one clock");
   info->ranks = exec->n_ranks;
   info->stages = exec->n_stages;
-  info->microbatches = schedule->microbatches;
+  info->microbatches = per_minibatch;
   info->chunks = schedule->chunks;
   info->iterations = MIN (exec->n_runs, exec->options.trace_iterations);
 }

@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "plans/resolve.h"
 #include "exec/transport.h"
+#include "schedules/lower.h"
 #include "traces/trace.h"
 
 #define PW_EXEC_ERROR (pw_exec_error_quark ())
@@ -40,10 +41,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwExec, pw_exec_free)
 
 /* Prepares LOWERED (same stages and placement as the resolved plan's), which must outlive the
  * executor; returns its number, or -1. Refused with UNSUPPORTED: kinds of actions beyond F, B, I, W,
- * R, U and messages, two directions, sequence pieces, and U between a micro-batch's forward and
- * backward. A list may hold only forwards (of training): their stashes wait for a list with the
- * backwards, or for the next forward. */
+ * R, U, REDUCE_GRAD and messages, and sequence pieces. A list may hold only forwards (of training):
+ * their stashes wait for a list with the backwards, or for the next forward.
+ *
+ * Two directions: each replica of a stage accumulates its own direction's micro-batches;
+ * REDUCE_GRAD, needed before U, gives both the sum. An asynchronous schedule's forward uses the
+ * weights its version rule says, counting the updates from the start of the run, and its backward
+ * the same. */
 int pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error);
+/* Prepares COMPUTE, an endless schedule, for streams of STEPS mini-batches of the resolved plan's
+ * micro-batches each: lowers it, but leaves the part that repeats written once, so that neither
+ * lists nor memory grow with STEPS. */
+int pw_exec_add_endless (PwExec *exec, const PwSchedule *compute, const PwLowerOptions *options,
+                         int64_t steps, GError **error);
 
 /* Called on the worker of the last stage for a model without a loss layer: reads OUTPUT, writes
  * GRADIENT (same shape), adds to *LOSS. */
@@ -59,20 +69,43 @@ typedef struct {
   const void *output_gradients; /* instead of a loss function */
   PwLossFunc loss_func;
   gpointer loss_data;
-  double loss_scale;   /* 0: 1 / number of targets of the mini-batch */
+  double loss_scale;   /* 0: 1 / number of targets of what is summed into one update: of the
+                          mini-batch, or of an asynchronous schedule's micro-batches between two U
+                          of its last stage */
 } PwExecBatch;
 typedef struct {
-  double loss;           /* already scaled: the mean over the mini-batch */
-  double iteration_s;    /* first start to last end over the ranks */
+  double loss;           /* the mean over the mini-batch (times what loss_scale made of it) */
+  double iteration_s;    /* first start to last end over the ranks; in a stream from the end of the
+                            mini-batch before */
 } PwExecStep;
 gboolean pw_exec_run (PwExec *exec, int program, const PwExecBatch *batch, PwExecStep *step,
                       GError **error);
+
+/* Mini-batches without a flush between them: the first micro-batches of one are forwarded while the
+ * last of the one before are under way. A step is one mini-batch; its data come in the same order as
+ * in synchronous training. */
+typedef struct {
+  int64_t steps; /* those that the program was made for */
+  /* Writes mini-batch STEP; called in ascending order, one call at a time, on any worker. */
+  void (*fill) (int64_t step, void *inputs, void *targets, gpointer data);
+  /* After each step, on the caller's thread; NULL: none. */
+  void (*progress) (int64_t step, const PwExecStep *result, gpointer data);
+  gpointer data;
+  PwExecStep *results; /* [steps] */
+} PwExecStream;
+/* *DONE: steps that are complete, also on failure. */
+gboolean pw_exec_run_stream (PwExec *exec, int program, const PwExecStream *stream, int64_t *done,
+                             GError **error);
 
 /* Between runs. */
 gboolean pw_exec_zero_gradients (PwExec *exec, GError **error);
 gboolean pw_exec_update (PwExec *exec, GError **error); /* the optimiser, where lists have no U */
 /* Parameters and gradients in the order of the graph: (layer, parameter). Host copies. */
 gboolean pw_exec_get_parameter (PwExec *exec, int layer, int index, float *to, GError **error);
+/* Of two replicas of a stage, equal after each U, that of DIRECTION; the others read direction 0's
+ * and write both. A gradient is the sum of both. */
+gboolean pw_exec_get_replica (PwExec *exec, int direction, int layer, int index, float *to,
+                              GError **error);
 gboolean pw_exec_set_parameter (PwExec *exec, int layer, int index, const float *from,
                                 GError **error);
 gboolean pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GError **error);
@@ -90,7 +123,7 @@ void pw_exec_interrupt (PwExec *exec);
 
 typedef struct {
   int rank;
-  double busy_time;       /* of the last run: compute, R, U */
+  double busy_time;       /* of the last run (a stream is one): compute, R, U */
   double wait_time;       /* waiting for messages */
   double wall_time;       /* of the worker's loop, first action to last */
   int64_t actions;        /* lowered actions executed in the last run */

@@ -1,10 +1,9 @@
 /* The executor's own structures.
  *
  *   PwExec ── PwWorker [rank] ── stream, memory, sends in flight, trace ring
- *          ├─ PwExecStage [stage] ── parameters, gradients, optimiser state (on the stage's rank)
- *          │                     ├─ PwWalk training, plain: what is allocated, run, freed, in order
- *          │                     └─ PwMicrobatch [m]: the buffers that are alive
- *          └─ PwExecProgram [n] ── steps of each rank
+ *          ├─ PwExecStage [direction][stage] ── parameters, gradients, optimiser state (on its
+ * rank) │                     ├─ PwWalk training, plain: what is allocated, run, freed, in order │
+ * └─ PwMicrobatch [m]: the buffers that are alive └─ PwExecProgram [n] ── steps of each rank
  *
  * A stage, its micro-batches and its rank's memory are touched by the rank's worker only, or by the
  * caller while no task runs. */
@@ -16,12 +15,14 @@
 
 #include "exec/exec.h"
 #include "exec/layers/layers.h"
+#include "schedules/lower.h"
 #include "exec/memory_private.h"
 #include "exec/trace_ring_private.h"
 
 typedef struct PwWorker PwWorker;
 typedef struct PwExecStage PwExecStage;
 typedef struct PwExecProgram PwExecProgram;
+typedef struct PwStreamRun PwStreamRun;
 
 static inline double
 pw__now_s (void) {
@@ -60,8 +61,28 @@ typedef enum {
   PW_MICROBATCH_INPUT_DONE
 } PwMicrobatchPhase;
 
+/* A mini-batch in progress. Of a stream several are, in a ring. */
 typedef struct {
-  int number;
+  int64_t step; /* in the stream; -1: none yet */
+  const PwExecBatch *batch;
+  double *loss_scales; /* [groups] */
+  double *shares;      /* [groups] of the mini-batch's loss */
+  PwExecBatch own;     /* of a stream, with memory of its own */
+  void *inputs, *targets;
+  double *losses;    /* [per_minibatch], on the host */
+  int n_losses_left; /* the last stage's */
+  atomic_int n_left; /* ends of micro-batches and updates, of all stages */
+} PwMiniBatch;
+
+typedef struct {
+  int slot;          /* among the stage's */
+  int64_t number;    /* in the run; -1: none was here yet */
+  int index;         /* in the mini-batch */
+  int32_t iteration; /* of the executor */
+  PwMiniBatch *minibatch;
+  int loss_at;     /* in the last stage's losses */
+  int64_t version; /* of the weights its forward used */
+  int n_sends;     /* in flight */
   PwMicrobatchPhase phase;
   PwWalkKind forward_walk; /* of the last F; PLAIN and FORWARDED: to be recomputed */
   int64_t samples;
@@ -126,7 +147,7 @@ typedef struct {
 typedef struct {
   PwTensor value, gradient;
   PwTensor state[2];    /* momentum; or Adam's m and v */
-  gboolean is_borrowed; /* the value belongs to the layer shared with */
+  gboolean is_borrowed; /* the value belongs to the layer shared with, or to the replica */
 } PwParameter;
 
 typedef struct {
@@ -134,18 +155,32 @@ typedef struct {
   PwLayerCall *calls;
 } PwSizedCalls;
 
+/* Weights that are not the newest, but still needed. */
+typedef struct {
+  int64_t number;                           /* updates that made them; -1: free */
+  int n_users;                              /* micro-batches under way */
+  void *(*values)[PW_LAYER_PARAMETERS_MAX]; /* [n_layers] */
+} PwVersion;
+
 struct PwExecStage {
-  int number, rank;
+  int number, rank, direction;
+  PwExecStage *replica; /* the same stage of the other direction; NULL: there is one direction */
   int first_layer, n_layers;
   const PwLayerRunner **runners;                      /* [n_layers] */
   PwParameter (*parameters)[PW_LAYER_PARAMETERS_MAX]; /* [n_layers] */
   int64_t n_updates;
+  /* Of a run with an asynchronous schedule. */
+  GArray *versions; /* PwVersion: the old ones */
+  int64_t newest;   /* updates in this run: the number of the values in `parameters` */
+  int n_newest_users;
+  PwMiniBatch *minibatch; /* of the micro-batch that ended last: an update belongs to it */
   PwWalk walks[PW_WALK_N];
   PwEdgeEnd *in, *out; /* out: by consumer, descending: the order gradients are summed in */
   int n_in, n_out;
   GPtrArray *microbatches; /* PwMicrobatch */
   GArray *sized_calls;     /* PwSizedCalls */
-  double *losses;          /* device, one per micro-batch; NULL without a loss layer */
+  double *losses;          /* device, one per micro-batch of all mini-batches in progress; NULL
+                              without a loss layer */
   double *host_losses;     /* the same, after a run */
   int n_losses;
   int caller_gradient; /* gradient buffer the caller fills (no loss layer); -1: not here */
@@ -154,19 +189,37 @@ struct PwExecStage {
 /* ---- Programs ---- */
 
 typedef struct {
-  PwAction action;
+  PwAction action; /* in a body: of its first repetition */
   PwExecStage *stage;
-  PwMicrobatch *microbatch;
-  int end;         /* messages: index into the stage's in or out */
-  PwWalkKind walk; /* of the micro-batch's F; RECV_F and F */
+  PwMicrobatch *microbatch; /* when it is run */
+  int end;                  /* messages: index into the stage's in or out */
+  PwWalkKind walk;          /* of the micro-batch's F; RECV_F and F */
+  gboolean ends_microbatch;
+  int updates_ahead; /* F: updates of the stage between it and the end of its backward */
 } PwStep;
+
+/* A rank's list: prologue, body, epilogue. */
+typedef struct {
+  PwStep *steps;
+  int64_t n_prologue, n_body, n_epilogue;
+  int64_t repeats; /* of the body, if no more are asked for */
+  int64_t shift;   /* of micro-batch numbers from one to the next */
+} PwStepList;
 
 struct PwExecProgram {
   const PwSchedule *schedule;
-  PwSchedule *owned; /* of a sequential executor */
-  gboolean is_training;
-  int n_microbatches, n_ranks;
-  GArray **steps; /* [ranks] PwStep */
+  PwSchedule *owned; /* of a sequential executor, or lowered here */
+  gboolean is_training, is_synchronous;
+  gboolean is_stream;
+  int n_microbatches; /* with the body's own repeats */
+  int per_minibatch;  /* micro-batches */
+  int n_slots;        /* for the micro-batches a stage has under way */
+  int n_minibatches;  /* in progress at once at most */
+  int64_t n_ends;     /* of a stream: ends of micro-batches and updates in a mini-batch */
+  int n_groups;       /* of micro-batches whose gradients are summed into one update */
+  int *group;         /* [per_minibatch] */
+  int n_ranks;
+  PwStepList *lists; /* [ranks] */
   gboolean has_forward, has_backward;
 };
 
@@ -174,6 +227,7 @@ struct PwExecProgram {
 
 typedef struct {
   PwRequest *request;
+  PwMicrobatch *microbatch;
   PwSlot *slot;
   PwAction action;
   double start;
@@ -207,11 +261,12 @@ struct PwWorker {
 /* One run, the same for all ranks; written before it starts. */
 typedef struct {
   const PwExecProgram *program;
-  const PwExecBatch *batch;
-  const int64_t *samples; /* [microbatches] */
-  int64_t *first_sample;  /* [microbatches + 1] */
-  double loss_scale;
-  int32_t iteration;
+  const int64_t *samples; /* [per_minibatch] */
+  int64_t *first_sample;  /* [per_minibatch + 1] */
+  int32_t iteration;      /* of the first mini-batch */
+  PwMiniBatch single;     /* where there is no stream */
+  PwStreamRun *stream;    /* NULL: none */
+  int64_t more_repeats;   /* of bodies */
 } PwRun;
 
 struct PwExec {
@@ -226,8 +281,9 @@ struct PwExec {
   gboolean is_host_memory; /* the backend computes where the caller's data is */
   PwPlacement *placement;
   int n_ranks, n_stages;
+  int n_places; /* directions times stages */
   PwWorker *workers;
-  PwExecStage *stages;
+  PwExecStage *stages; /* [n_places], those of direction 0 first */
   GPtrArray *programs;
   PwRun run;
   int32_t n_runs;
@@ -254,13 +310,20 @@ struct PwExec {
 /* exec.c */
 gboolean pw__exec_on_all (PwExec *exec, PwTask task, gpointer data, GError **error);
 gboolean pw__exec_on (PwExec *exec, int rank, PwTask task, gpointer data, GError **error);
+/* Of a run: not after a failed one, nor when interrupted. */
+gboolean pw__exec_is_ready (PwExec *exec, GError **error);
+/* SAMPLES[per_minibatch], kept as they are; the run in exec->run is of PROGRAM. */
+void pw__exec_set_samples (PwExec *exec, const PwExecProgram *program, const int64_t *samples);
+/* The run in exec->run; a failure stays in exec->failure. */
+gboolean pw__exec_run_task (PwExec *exec);
 PwExec *pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement,
                       gboolean is_sequential, const PwExecOptions *options, GError **error);
 /* Interrupts as soon as *FLAG is not 0, within 50 ms. */
 void pw__exec_watch (PwExec *exec, const volatile int *flag);
 
 /* stage.c */
-gboolean pw__stage_init (PwExecStage *stage, PwExec *exec, int number, GError **error);
+/* The stage at PLACE: direction times stages plus number. */
+gboolean pw__stage_init (PwExecStage *stage, PwExec *exec, int place, GError **error);
 /* After all stages are there: the peers of edges, and shared parameters. */
 gboolean pw__stage_connect (PwExecStage *stage, PwExec *exec, GError **error);
 gboolean pw__stage_reserve_losses (PwWorker *worker, PwExecStage *stage, int n, GError **error);
@@ -282,7 +345,7 @@ PwLayerCall *pw__stage_calls (PwWorker *worker, PwExecStage *stage, int64_t samp
                               GError **error);
 
 /* parameters.c */
-PwExecStage *pw__exec_stage_of_layer (PwExec *exec, int layer);
+PwExecStage *pw__exec_stage_of_layer (PwExec *exec, int direction, int layer);
 /* Shared parameters must be on one rank. */
 /* Optimiser state SLOT (below pw__optimizer_slots) of a parameter that is not borrowed. */
 gboolean pw__exec_get_state (PwExec *exec, int layer, int index, int slot, float *to,
@@ -296,6 +359,15 @@ gboolean pw__stage_allocate (PwWorker *worker, PwExecStage *stage, GError **erro
 gboolean pw__sum_shared (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error);
 /* The sharers' too. */
 gboolean pw__zero_gradient (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error);
+/* replicas.c: two replicas of a stage, on one rank or on two. */
+/* Both replicas sit on one rank and have one set of values: direction 0's. */
+gboolean pw__stage_is_folded (const PwExecStage *stage);
+/* Direction 0's gradients plus direction 1's become the gradients of both. Blocks until the other
+ * rank does the same. */
+gboolean pw__stage_reduce (PwWorker *worker, PwExecStage *stage, GError **error);
+/* All of the worker's stages, in the order in which no two ranks wait for each other. */
+gboolean pw__reduce_all (PwWorker *worker, GError **error);
+
 /* optimizer.c */
 int pw__optimizer_slots (const PwOptimizerPlan *plan);
 gboolean pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error);
@@ -303,12 +375,51 @@ gboolean pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error)
 void pw__initial_fill (int64_t seed, const char *name, PwInit init, double scale, int64_t n,
                        float *values);
 
-/* program.c */
-PwExecProgram *pw__program_new (PwExec *exec, const PwSchedule *schedule, GError **error);
+/* program.c. PER_MINIBATCH: micro-batches in each mini-batch of a stream; 0: the schedule is one
+ * mini-batch. */
+PwExecProgram *pw__program_new (PwExec *exec, const PwSchedule *schedule, int per_minibatch,
+                                GError **error);
 void pw__program_free (PwExecProgram *program);
 /* sequential.c: the same micro-batches on one rank, in the order LOWERED accumulates. */
 PwSchedule *pw__sequential_schedule (const PwSchedule *lowered, const PwStageEdges *edges,
                                      GError **error);
+
+/* endless.c: COMPUTE lowered for a stream of ITERATIONS. Its bodies are kept where that many
+ * iterations have one that repeats: then the list is of as few as show it. */
+PwSchedule *pw__lower_endless (const PwSchedule *compute, const PwStageEdges *edges,
+                               const PwLowerOptions *options, int64_t iterations, GError **error);
+
+/* minibatch.c: which micro-batches are summed into one update decides what scales their loss. */
+void pw__minibatch_init (PwMiniBatch *minibatch, const PwExecProgram *program);
+void pw__minibatch_clear (PwMiniBatch *minibatch);
+void pw__minibatch_scale (PwMiniBatch *minibatch, const PwExec *exec);
+/* LOSSES[per_minibatch], scaled, to the mean over the mini-batch. */
+double pw__minibatch_loss (const PwMiniBatch *minibatch, const PwExecProgram *program,
+                           const double *losses);
+
+/* stream.c */
+/* Micro-batch NUMBER moves into SLOT of the stage, once all of the one before has left. */
+gboolean pw__stream_claim (PwWorker *worker, PwExecStage *stage, PwMicrobatch *slot, int64_t number,
+                           GError **error);
+/* The micro-batch has ended in the stage; or MICROBATCH NULL: the stage was updated. */
+gboolean pw__stream_note_end (PwWorker *worker, PwExecStage *stage, const PwMicrobatch *microbatch,
+                              GError **error);
+/* With the executor's mutex held, by the caller of the run: hands out what is done. */
+void pw__stream_report (PwStreamRun *stream, PwExec *exec);
+
+/* versions.c: weights of asynchronous schedules. Old values are copied away before an update that
+ * they outlive; the newest stay where they are. */
+void pw__versions_begin (PwWorker *worker, PwExecStage *stage);
+/* F: notes which weights the micro-batch is to use. */
+void pw__versions_use (PwExecStage *stage, const PwStep *step, PwVersionRule rule);
+/* NULL: the newest. */
+const PwVersion *pw__versions_find (const PwExecStage *stage, const PwMicrobatch *microbatch);
+/* The micro-batch needs its weights no more. */
+void pw__versions_drop (PwWorker *worker, PwExecStage *stage, const PwMicrobatch *microbatch,
+                        PwVersionRule rule);
+/* Before an update. */
+gboolean pw__versions_keep (PwWorker *worker, PwExecStage *stage, PwVersionRule rule,
+                            GError **error);
 
 /* buffers.c */
 gboolean pw__slot_take (PwWorker *worker, PwSlot *slot, PwMemoryCategory category, int64_t bytes,
@@ -332,6 +443,19 @@ gboolean pw__gather_gradients (PwWorker *worker, const PwStep *step, GError **er
 /* Lets go of what has been sent. */
 void pw__poll_sends (PwWorker *worker);
 gboolean pw__finish_sends (PwWorker *worker, GError **error);
+/* Those of one micro-batch. */
+gboolean pw__finish_sends_of (PwWorker *worker, PwMicrobatch *microbatch, GError **error);
+
+/* The mini-batch an action belongs to, counted from the executor's first. */
+static inline int32_t
+pw__step_iteration (const PwWorker *worker, const PwStep *step) {
+  const PwRun *run = &worker->exec->run;
+  if (step->microbatch)
+    return step->microbatch->iteration;
+  return run->stream && step->stage->minibatch
+             ? run->iteration + (int32_t)step->stage->minibatch->step
+             : run->iteration;
+}
 
 /* compute.c: F, B, I, W, R, U. *START: when the inputs were there. */
 gboolean pw__compute (PwWorker *worker, const PwStep *step, double *start, GError **error);

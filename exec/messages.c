@@ -3,12 +3,13 @@
 #include "exec/exec_private.h"
 
 static void
-trace_message (PwWorker *worker, PwAction action, int64_t bytes, double start, double end) {
+trace_message (PwWorker *worker, PwAction action, const PwMicrobatch *microbatch, int64_t bytes,
+               double start, double end) {
   if (!worker->ring)
     return;
   PwTraceRecord record = { .action = action,
                            .rank = worker->rank,
-                           .iteration = worker->exec->run.iteration,
+                           .iteration = microbatch->iteration,
                            .bytes = bytes,
                            .start = start,
                            .end = end };
@@ -25,8 +26,10 @@ finish_send (PwWorker *worker, const PwSendInFlight *send, GError **error) {
                               worker->context.stream, error))
     return FALSE;
   if (worker->ring)
-    trace_message (worker, send->action, send->slot->bytes, send->start, pw__now_s ());
+    trace_message (worker, send->action, send->microbatch, send->slot->bytes, send->start,
+                   pw__now_s ());
   pw__slot_drop (worker, send->slot);
+  send->microbatch->n_sends--;
   return TRUE;
 }
 
@@ -54,6 +57,25 @@ pw__finish_sends (PwWorker *worker, GError **error) {
   return TRUE;
 }
 
+gboolean
+pw__finish_sends_of (PwWorker *worker, PwMicrobatch *microbatch, GError **error) {
+  if (microbatch->n_sends == 0)
+    return TRUE;
+  double start = pw__now_s ();
+  PwSendInFlight *sends = (PwSendInFlight *)(void *)worker->sends->data;
+  guint kept = 0;
+  gboolean good = TRUE;
+  for (guint i = 0; i < worker->sends->len; i++) {
+    if (good && sends[i].microbatch == microbatch)
+      good = finish_send (worker, &sends[i], error);
+    else
+      sends[kept++] = sends[i];
+  }
+  g_array_set_size (worker->sends, kept);
+  worker->figures.wait_time += pw__now_s () - start;
+  return good;
+}
+
 static gboolean
 set_missing_error (const PwStep *step, const char *what, GError **error) {
   char text[PW_ACTION_TEXT_MAX];
@@ -75,13 +97,16 @@ pw__post_send (PwWorker *worker, const PwStep *step, GError **error) {
   PwSlot *slot = &microbatch->slots[walk][buffer];
   if (!slot->data)
     return set_missing_error (step, "what it sends was not computed before", error);
-  PwSendInFlight send = { .slot = slot, .action = step->action, .start = pw__now_s () };
-  PwChannel channel = { .edge = end->edge, .is_backward = is_backward };
+  PwSendInFlight send
+      = { .microbatch = microbatch, .slot = slot, .action = step->action, .start = pw__now_s () };
+  PwChannel channel
+      = { .edge = end->edge, .is_backward = is_backward, .direction = step->stage->direction };
   send.request = exec->transport->post_send (exec->transport_state, worker->rank, channel,
                                              slot->data, (gsize)slot->bytes, NULL, error);
   if (!send.request)
     return FALSE;
   g_array_append_val (worker->sends, send);
+  microbatch->n_sends++;
   return !pw_policies[exec->run.program->schedule->policy].blocks_program
          || pw__finish_sends (worker, error);
 }
@@ -89,8 +114,8 @@ pw__post_send (PwWorker *worker, const PwStep *step, GError **error) {
 /* ---- Receiving ---- */
 
 static gboolean
-wait_receive (PwWorker *worker, PwAction action, PwRequest **request, int64_t bytes, double posted,
-              GError **error) {
+wait_receive (PwWorker *worker, const PwStep *step, PwAction action, PwRequest **request,
+              int64_t bytes, double posted, GError **error) {
   PwExec *exec = worker->exec;
   double start = pw__now_s ();
   PwRequest *waited_for = g_steal_pointer (request);
@@ -99,7 +124,7 @@ wait_receive (PwWorker *worker, PwAction action, PwRequest **request, int64_t by
     return FALSE;
   double end = pw__now_s ();
   worker->figures.wait_time += end - start;
-  trace_message (worker, action, bytes, posted, end);
+  trace_message (worker, action, step->microbatch, bytes, posted, end);
   return TRUE;
 }
 
@@ -113,9 +138,11 @@ receive_action (const PwStep *step, PwActionKind kind, int edge) {
 }
 
 static PwRequest *
-post (PwWorker *worker, int edge, gboolean is_backward, void *data, int64_t bytes, GError **error) {
+post (PwWorker *worker, const PwStep *step, int edge, gboolean is_backward, void *data,
+      int64_t bytes, GError **error) {
   PwExec *exec = worker->exec;
-  PwChannel channel = { .edge = edge, .is_backward = is_backward };
+  PwChannel channel
+      = { .edge = edge, .is_backward = is_backward, .direction = step->stage->direction };
   return exec->transport->post_recv (exec->transport_state, worker->rank, channel, data,
                                      (gsize)bytes, error);
 }
@@ -132,7 +159,7 @@ post_recv_forward (PwWorker *worker, const PwStep *step, GError **error) {
   if (!pw__slot_take (worker, slot, PW_MEMORY_BOUNDARY, bytes, 1, error))
     return FALSE;
   slot->posted = worker->ring ? pw__now_s () : 0;
-  slot->request = post (worker, end->edge, FALSE, slot->data, bytes, error);
+  slot->request = post (worker, step, end->edge, FALSE, slot->data, bytes, error);
   return slot->request != NULL;
 }
 
@@ -150,7 +177,7 @@ post_recv_backward (PwWorker *worker, const PwStep *step, GError **error) {
   if (!part->data)
     return FALSE;
   part->posted = worker->ring ? pw__now_s () : 0;
-  part->request = post (worker, end->edge, TRUE, part->data, part->bytes, error);
+  part->request = post (worker, step, end->edge, TRUE, part->data, part->bytes, error);
   return part->request != NULL;
 }
 
@@ -158,7 +185,7 @@ static gboolean
 wait_part (PwWorker *worker, const PwStep *step, const PwEdgeEnd *end, PwPart *part,
            GError **error) {
   return !part->request
-         || wait_receive (worker, receive_action (step, PW_ACTION_RECV_BACKWARD, end->edge),
+         || wait_receive (worker, step, receive_action (step, PW_ACTION_RECV_BACKWARD, end->edge),
                           &part->request, part->bytes, part->posted, error);
 }
 
@@ -166,7 +193,7 @@ static gboolean
 wait_slot (PwWorker *worker, const PwStep *step, const PwEdgeEnd *end, PwSlot *slot,
            GError **error) {
   return !slot->request
-         || wait_receive (worker, receive_action (step, PW_ACTION_RECV_FORWARD, end->edge),
+         || wait_receive (worker, step, receive_action (step, PW_ACTION_RECV_FORWARD, end->edge),
                           &slot->request, slot->bytes, slot->posted, error);
 }
 
@@ -197,8 +224,8 @@ load_sample (PwWorker *worker, const PwStep *step, GError **error) {
     return TRUE;
   PwSlot *slot = &microbatch->slots[step->walk][walk->sample];
   int64_t bytes_per_sample = pw_shape_bytes (&exec->resolved->graph->input);
-  const char *from = exec->run.batch->inputs;
-  from += exec->run.first_sample[microbatch->number] * bytes_per_sample;
+  const char *from = microbatch->minibatch->batch->inputs;
+  from += exec->run.first_sample[microbatch->index] * bytes_per_sample;
   if (!pw__slot_take (worker, slot, PW_MEMORY_BOUNDARY, microbatch->samples * bytes_per_sample, 1,
                       error))
     return FALSE;
@@ -208,7 +235,7 @@ load_sample (PwWorker *worker, const PwStep *step, GError **error) {
 
 static PwMicrobatch *
 peer_microbatch (const PwStep *step, const PwEdgeEnd *end) {
-  return g_ptr_array_index (end->peer->microbatches, step->microbatch->number);
+  return g_ptr_array_index (end->peer->microbatches, step->microbatch->slot);
 }
 
 static gboolean
@@ -287,13 +314,13 @@ load_caller_gradient (PwWorker *worker, const PwStep *step, GError **error) {
   PwSlot *slot = &microbatch->slots[PW_WALK_TRAINING][step->stage->caller_gradient];
   if (slot->data)
     return TRUE; /* written by the loss function */
-  const char *from = exec->run.batch->output_gradients;
+  const char *from = microbatch->minibatch->batch->output_gradients;
   if (!from)
     return set_missing_error (step, "neither a loss function nor output gradients were given",
                               error);
   const PwGraph *graph = exec->resolved->graph;
   int64_t bytes_per_sample = pw_shape_bytes (&graph->layers[graph->n_layers - 1].info.output);
-  from += exec->run.first_sample[microbatch->number] * bytes_per_sample;
+  from += exec->run.first_sample[microbatch->index] * bytes_per_sample;
   if (!pw__slot_take (worker, slot, PW_MEMORY_BOUNDARY, microbatch->samples * bytes_per_sample, 1,
                       error))
     return FALSE;

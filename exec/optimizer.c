@@ -60,6 +60,9 @@ pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error) {
                            .weight_decay = plan->weight_decay,
                            .step = stage->n_updates + 1 };
   const PwLayerTimer *timer = worker->timer;
+  stage->n_updates++;
+  if (stage->direction == 1 && pw__stage_is_folded (stage))
+    return TRUE; /* as of direction 0, whose values it uses */
   for (int i = 0; i < stage->n_layers; i++) {
     double before = timer ? pw__now_s () : 0;
     if (!update_layer (worker, stage, i, &step, error))
@@ -67,6 +70,5 @@ pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error) {
     if (timer)
       timer->add_update (timer->data, stage->first_layer + i, pw__now_s () - before);
   }
-  stage->n_updates++;
   return TRUE;
 }

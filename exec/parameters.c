@@ -10,35 +10,40 @@ layer_of (const PwExec *exec, int layer) {
 }
 
 PwExecStage *
-pw__exec_stage_of_layer (PwExec *exec, int layer) {
-  int s = 0;
-  while (layer >= exec->stages[s].first_layer + exec->stages[s].n_layers)
-    s++;
-  return &exec->stages[s];
+pw__exec_stage_of_layer (PwExec *exec, int direction, int layer) {
+  PwExecStage *stage = &exec->stages[direction * exec->n_stages];
+  while (layer >= stage->first_layer + stage->n_layers)
+    stage++;
+  return stage;
 }
 
 static PwParameter *
-parameter_of (PwExec *exec, int layer, int index) {
-  PwExecStage *stage = pw__exec_stage_of_layer (exec, layer);
+parameter_of (PwExec *exec, int direction, int layer, int index) {
+  PwExecStage *stage = pw__exec_stage_of_layer (exec, direction, layer);
   return &stage->parameters[layer - stage->first_layer][index];
+}
+
+static gboolean
+check_sharer (PwExec *exec, int direction, int owner, int user, GError **error) {
+  int a = pw__exec_stage_of_layer (exec, direction, owner)->rank;
+  int b = pw__exec_stage_of_layer (exec, direction, user)->rank;
+  if (a == b)
+    return TRUE;
+  g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
+               "layers %s and %s share a parameter but are on ranks %d and %d: the executor does "
+               "not exchange the gradients of shared parameters between ranks",
+               layer_of (exec, owner)->name, layer_of (exec, user)->name, a, b);
+  return FALSE;
 }
 
 gboolean
 pw__check_shared (PwExec *exec, GError **error) {
   for (int i = 0; i < exec->resolved->graph->n_layers; i++) {
     int owner = layer_of (exec, i)->shares_with;
-    if (owner < 0)
-      continue;
-    exec->has_shared = TRUE;
-    int a = pw__exec_stage_of_layer (exec, owner)->rank;
-    int b = pw__exec_stage_of_layer (exec, i)->rank;
-    if (a == b)
-      continue;
-    g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
-                 "layers %s and %s share a parameter but are on ranks %d and %d: the executor does "
-                 "not exchange the gradients of shared parameters between ranks",
-                 layer_of (exec, owner)->name, layer_of (exec, i)->name, a, b);
-    return FALSE;
+    exec->has_shared |= owner >= 0;
+    for (int direction = 0; owner >= 0 && direction < exec->placement->directions; direction++)
+      if (!check_sharer (exec, direction, owner, i, error))
+        return FALSE;
   }
   return TRUE;
 }
@@ -89,7 +94,10 @@ allocate_parameter (PwWorker *worker, PwExecStage *stage, int i, int p, GError *
   }
   if (p == 0 && layer->shares_with >= 0) {
     parameter->is_borrowed = TRUE;
-    parameter->value = parameter_of (exec, layer->shares_with, 0)->value;
+    parameter->value = parameter_of (exec, stage->direction, layer->shares_with, 0)->value;
+  } else if (stage->direction == 1 && pw__stage_is_folded (stage)) {
+    parameter->is_borrowed = TRUE;
+    parameter->value = stage->replica->parameters[i][p].value;
   } else if (!allocate_tensor (worker, PW_MEMORY_PARAMETERS, shape, FALSE, &parameter->value, error)
              || !fill_initial (worker, layer, p, &parameter->value, error)) {
     return FALSE;
@@ -124,8 +132,9 @@ pw__sum_shared (PwWorker *worker, PwExecStage *stage, int i, int p, GError **err
   int owner = stage->first_layer + i;
   for (int l = owner + 1; exec->has_shared && p == 0 && l < exec->resolved->graph->n_layers; l++)
     if (layer_of (exec, l)->shares_with == owner
-        && !exec->backend->ops.add (&worker->context, sum, &parameter_of (exec, l, 0)->gradient,
-                                    sum, error))
+        && !exec->backend->ops.add (&worker->context, sum,
+                                    &parameter_of (exec, stage->direction, l, 0)->gradient, sum,
+                                    error))
       return FALSE;
   return TRUE;
 }
@@ -136,22 +145,28 @@ zero (PwWorker *worker, PwTensor *tensor, GError **error) {
                                         (gsize)pw_tensor_bytes (tensor), error);
 }
 
-gboolean
-pw__zero_gradient (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
+static gboolean
+zero_uses (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
   PwExec *exec = worker->exec;
   int owner = stage->first_layer + i;
   for (int l = owner + 1; exec->has_shared && p == 0 && l < exec->resolved->graph->n_layers; l++)
     if (layer_of (exec, l)->shares_with == owner
-        && !zero (worker, &parameter_of (exec, l, 0)->gradient, error))
+        && !zero (worker, &parameter_of (exec, stage->direction, l, 0)->gradient, error))
       return FALSE;
   return zero (worker, &stage->parameters[i][p].gradient, error);
+}
+
+gboolean
+pw__zero_gradient (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
+  return zero_uses (worker, stage, i, p, error)
+         && (!pw__stage_is_folded (stage) || zero_uses (worker, stage->replica, i, p, error));
 }
 
 static gboolean
 for_own_stages (PwWorker *worker, gboolean (*func) (PwWorker *, PwExecStage *, GError **),
                 GError **error) {
   PwExec *exec = worker->exec;
-  for (int s = 0; s < exec->n_stages; s++)
+  for (int s = 0; s < exec->n_places; s++)
     if (exec->stages[s].rank == worker->rank && !func (worker, &exec->stages[s], error))
       return FALSE;
   return TRUE;
@@ -175,7 +190,7 @@ zero_task (PwWorker *worker, gpointer data, GError **error) {
 static gboolean
 update_task (PwWorker *worker, gpointer data, GError **error) {
   (void)data;
-  return for_own_stages (worker, pw__stage_update, error);
+  return pw__reduce_all (worker, error) && for_own_stages (worker, pw__stage_update, error);
 }
 
 static gboolean
@@ -202,7 +217,7 @@ pw_exec_update (PwExec *exec, GError **error) {
 typedef enum { GET_PARAMETER, SET_PARAMETER, GET_GRADIENT, GET_STATE, SET_STATE } Access;
 typedef struct {
   Access access;
-  int layer, index;
+  int direction, layer, index;
   int slot; /* of the optimiser's state */
   float *to;
   const float *from;
@@ -214,7 +229,7 @@ get_gradient (PwWorker *worker, const Copy *copy, GError **error) {
   PwExec *exec = worker->exec;
   int shares = copy->index == 0 ? layer_of (exec, copy->layer)->shares_with : -1;
   int owner = shares >= 0 ? shares : copy->layer;
-  PwTensor sum = parameter_of (exec, owner, copy->index)->gradient;
+  PwTensor sum = parameter_of (exec, copy->direction, owner, copy->index)->gradient;
   int64_t bytes = pw_tensor_bytes (&sum);
   PwTensor work = sum;
   work.data = pw__buffer_take (worker, PW_MEMORY_WORKSPACE, bytes, error);
@@ -224,8 +239,9 @@ get_gradient (PwWorker *worker, const Copy *copy, GError **error) {
       = exec->backend->copy (worker->context.stream, work.data, sum.data, (gsize)bytes, error);
   for (int l = owner + 1; good && copy->index == 0 && l < exec->resolved->graph->n_layers; l++)
     if (layer_of (exec, l)->shares_with == owner)
-      good = exec->backend->ops.add (&worker->context, &work, &parameter_of (exec, l, 0)->gradient,
-                                     &work, error);
+      good = exec->backend->ops.add (&worker->context, &work,
+                                     &parameter_of (exec, copy->direction, l, 0)->gradient, &work,
+                                     error);
   good = good
          && exec->backend->copy_to_host (worker->context.stream, copy->to, work.data, (gsize)bytes,
                                          error)
@@ -238,7 +254,7 @@ static gboolean
 copy_task (PwWorker *worker, gpointer data, GError **error) {
   const Copy *copy = data;
   const PwBackend *backend = worker->context.backend;
-  PwParameter *parameter = parameter_of (worker->exec, copy->layer, copy->index);
+  PwParameter *parameter = parameter_of (worker->exec, copy->direction, copy->layer, copy->index);
   PwTensor *value = copy->access == GET_STATE || copy->access == SET_STATE
                         ? &parameter->state[copy->slot]
                         : &parameter->value;
@@ -264,28 +280,57 @@ static gboolean
 do_copy (PwExec *exec, Copy copy, GError **error) {
   g_assert (copy.layer >= 0 && copy.layer < exec->resolved->graph->n_layers);
   g_assert (copy.index >= 0 && copy.index < layer_of (exec, copy.layer)->info.n_parameters);
-  int rank = pw__exec_stage_of_layer (exec, copy.layer)->rank;
+  int rank = pw__exec_stage_of_layer (exec, copy.direction, copy.layer)->rank;
   return pw__exec_on (exec, rank, copy_task, &copy, error);
+}
+
+/* In each replica that has values of its own. */
+static gboolean
+do_set (PwExec *exec, Copy copy, GError **error) {
+  for (; copy.direction < exec->placement->directions; copy.direction++) {
+    const PwExecStage *stage = pw__exec_stage_of_layer (exec, copy.direction, copy.layer);
+    if (!(copy.direction == 1 && pw__stage_is_folded (stage)) && !do_copy (exec, copy, error))
+      return FALSE;
+  }
+  return TRUE;
 }
 
 gboolean
 pw_exec_get_parameter (PwExec *exec, int layer, int index, float *to, GError **error) {
-  return do_copy (exec, (Copy){ .access = GET_PARAMETER, .layer = layer, .index = index, .to = to },
-                  error);
+  return pw_exec_get_replica (exec, 0, layer, index, to, error);
+}
+
+gboolean
+pw_exec_get_replica (PwExec *exec, int direction, int layer, int index, float *to, GError **error) {
+  g_assert (direction >= 0 && direction < exec->placement->directions);
+  Copy copy = {
+    .access = GET_PARAMETER, .direction = direction, .layer = layer, .index = index, .to = to
+  };
+  return do_copy (exec, copy, error);
 }
 
 gboolean
 pw_exec_set_parameter (PwExec *exec, int layer, int index, const float *from, GError **error) {
-  return do_copy (
+  return do_set (
       exec, (Copy){ .access = SET_PARAMETER, .layer = layer, .index = index, .from = from }, error);
 }
 
 gboolean
 pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GError **error) {
-  return check_training (exec, error)
-         && do_copy (exec,
-                     (Copy){ .access = GET_GRADIENT, .layer = layer, .index = index, .to = to },
-                     error);
+  Copy copy = { .access = GET_GRADIENT, .layer = layer, .index = index, .to = to };
+  if (!check_training (exec, error) || !do_copy (exec, copy, error))
+    return FALSE;
+  if (exec->placement->directions == 1)
+    return TRUE;
+  int64_t n = pw_shape_elements (&layer_of (exec, layer)->info.parameters[index].shape);
+  g_autofree float *more = g_new (float, (gsize)n);
+  copy.direction = 1;
+  copy.to = more;
+  if (!do_copy (exec, copy, error))
+    return FALSE;
+  for (int64_t i = 0; i < n; i++)
+    to[i] += more[i];
+  return TRUE;
 }
 
 gboolean
@@ -298,7 +343,7 @@ pw__exec_get_state (PwExec *exec, int layer, int index, int slot, float *to, GEr
 gboolean
 pw__exec_set_state (PwExec *exec, int layer, int index, int slot, const float *from,
                     GError **error) {
-  return do_copy (
+  return do_set (
       exec,
       (Copy){ .access = SET_STATE, .layer = layer, .index = index, .slot = slot, .from = from },
       error);

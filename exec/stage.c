@@ -18,15 +18,20 @@ find_runners (PwExecStage *stage, const PwGraph *graph, GError **error) {
 }
 
 gboolean
-pw__stage_init (PwExecStage *stage, PwExec *exec, int number, GError **error) {
+pw__stage_init (PwExecStage *stage, PwExec *exec, int place, GError **error) {
   const PwGraph *graph = exec->resolved->graph;
   const int *bounds = exec->resolved->partition->bounds;
   const PwLayer *last = &graph->layers[graph->n_layers - 1];
+  int number = place % exec->n_stages;
   stage->number = number;
-  stage->rank = pw_placement_rank (exec->placement, 0, number);
+  stage->direction = place / exec->n_stages;
+  stage->rank = pw_placement_rank (exec->placement, stage->direction, number);
+  if (exec->n_places > exec->n_stages)
+    stage->replica = &exec->stages[(place + exec->n_stages) % exec->n_places];
   stage->first_layer = bounds[number];
   stage->n_layers = bounds[number + 1] - bounds[number];
   stage->microbatches = g_ptr_array_new ();
+  stage->versions = g_array_new (FALSE, FALSE, sizeof (PwVersion));
   stage->sized_calls = g_array_new (FALSE, FALSE, sizeof (PwSizedCalls));
   if (!find_runners (stage, graph, error))
     return FALSE;
@@ -44,7 +49,7 @@ pw__stage_init (PwExecStage *stage, PwExec *exec, int number, GError **error) {
 static PwEdgeEnd
 edge_end (const PwExecStage *stage, PwExec *exec, int edge, int peer) {
   int tensor = exec->resolved->edges->edges[edge].tensor;
-  PwEdgeEnd end = { .edge = edge, .peer = &exec->stages[peer] };
+  PwEdgeEnd end = { .edge = edge, .peer = &exec->stages[stage->direction * exec->n_stages + peer] };
   end.is_local = end.peer->rank == stage->rank;
   for (int w = 0; w < PW_WALK_N; w++)
     end.output[w] = pw_lifetimes_find (stage->walks[w].lifetimes, PW_BUFFER_OUTPUT, tensor, 0);
@@ -129,7 +134,8 @@ PwMicrobatch *
 pw__stage_microbatch (PwExecStage *stage, int number) {
   while (stage->microbatches->len <= (guint)number) {
     PwMicrobatch *microbatch = g_new0 (PwMicrobatch, 1);
-    microbatch->number = (int)stage->microbatches->len;
+    microbatch->slot = (int)stage->microbatches->len;
+    microbatch->number = -1;
     for (int w = 0; w < PW_WALK_N; w++)
       microbatch->slots[w] = g_new0 (PwSlot, (gsize)stage->walks[w].lifetimes->n_buffers + 1);
     microbatch->parts = g_new0 (PwPart, (gsize)stage->n_out + 1);
@@ -173,6 +179,10 @@ pw__stage_clear (PwExecStage *stage) {
     g_free (g_array_index (stage->sized_calls, PwSizedCalls, i).calls);
   if (stage->sized_calls)
     g_array_free (stage->sized_calls, TRUE);
+  for (guint i = 0; stage->versions && i < stage->versions->len; i++)
+    g_free (g_array_index (stage->versions, PwVersion, i).values);
+  if (stage->versions)
+    g_array_free (stage->versions, TRUE);
   g_free (stage->host_losses);
   g_free (stage->runners);
   g_free (stage->parameters);

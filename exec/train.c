@@ -19,23 +19,78 @@ last_end (const PwExec *exec) {
   return end;
 }
 
+static void
+note_step (Training *training, int64_t s, const PwExecStep *step, double end) {
+  const PwTrainOptions *options = training->options;
+  PwTrainResult *result = training->result;
+  result->losses[s] = step->loss;
+  result->iteration_s[s] = step->iteration_s;
+  training->ends[s] = end;
+  result->steps = s + 1;
+  if (options->progress)
+    options->progress (s, step->loss, step->iteration_s, options->progress_data);
+}
+
 static gboolean
 train_step (Training *training, int program, int64_t s, GError **error) {
   const PwTrainOptions *options = training->options;
-  PwTrainResult *result = training->result;
   PwExecStep step = { 0 };
   PwExecBatch batch = { .inputs = training->inputs, .targets = training->targets };
   pw_dataset_fill (training->dataset, s, options->resolved->batch, training->inputs,
                    training->targets);
   if (!pw_exec_run (training->exec, program, &batch, &step, error))
     return FALSE;
-  result->losses[s] = step.loss;
-  result->iteration_s[s] = step.iteration_s;
-  training->ends[s] = last_end (training->exec);
-  result->steps = s + 1;
-  if (options->progress)
-    options->progress (s, step.loss, step.iteration_s, options->progress_data);
+  note_step (training, s, &step, last_end (training->exec));
   return TRUE;
+}
+
+/* ---- Endless schedules: all steps in one run ---- */
+
+static void
+fill_step (int64_t step, void *inputs, void *targets, gpointer data) {
+  const Training *training = data;
+  pw_dataset_fill (training->dataset, step, training->options->resolved->batch, inputs, targets);
+}
+
+static void
+note_streamed (int64_t s, const PwExecStep *step, gpointer data) {
+  Training *training = data;
+  double before = s > 0 ? training->ends[s - 1] : 0;
+  note_step (training, s, step, before + step->iteration_s);
+}
+
+static gboolean
+train_stream (Training *training, int program, GError **error) {
+  int64_t steps = training->options->steps, done;
+  g_autofree PwExecStep *results = g_new0 (PwExecStep, (gsize)steps + 1);
+  PwExecStream stream = { .steps = steps,
+                          .fill = fill_step,
+                          .progress = note_streamed,
+                          .data = training,
+                          .results = results };
+  return steps == 0 || pw_exec_run_stream (training->exec, program, &stream, &done, error);
+}
+
+static gboolean
+train_steps (Training *training, int program, GError **error) {
+  if (pw_schedule_is_endless (training->options->resolved->compute))
+    return train_stream (training, program, error);
+  for (int64_t s = 0; s < training->options->steps; s++)
+    if (!train_step (training, program, s, error))
+      return FALSE;
+  return TRUE;
+}
+
+static int
+add_program (const Training *training, GError **error) {
+  const PwResolvedPlan *resolved = training->options->resolved;
+  const PwPlan *plan = training->options->plan;
+  if (!pw_schedule_is_endless (resolved->compute))
+    return pw_exec_add (training->exec, resolved->lowered, error);
+  PwLowerOptions options
+      = { .policy = plan->policy, .batched = plan->batched, .recompute = plan->recompute };
+  return pw_exec_add_endless (training->exec, resolved->compute, &options,
+                              MAX (training->options->steps, 1), error);
 }
 
 static int
@@ -69,6 +124,15 @@ iteration_time (const Training *training) {
   return pw__median (times, n);
 }
 
+/* A stream's figures are of all its steps. */
+static void
+take_mean_step (PwExecRank *rank, int64_t steps) {
+  rank->busy_time /= (double)steps;
+  rank->wait_time /= (double)steps;
+  rank->wall_time /= (double)steps;
+  rank->actions /= steps;
+}
+
 static void
 collect (Training *training) {
   PwTrainResult *result = training->result;
@@ -81,8 +145,11 @@ collect (Training *training) {
     result->items_per_second = (double)items / result->iteration_time;
   result->n_ranks = training->exec->n_ranks;
   result->rank = g_new0 (PwExecRank, (gsize)result->n_ranks);
-  for (int r = 0; r < result->n_ranks; r++)
+  for (int r = 0; r < result->n_ranks; r++) {
     pw_exec_rank (training->exec, r, &result->rank[r]);
+    if (pw_schedule_is_endless (resolved->compute) && result->steps > 0)
+      take_mean_step (&result->rank[r], result->steps);
+  }
   if (training->options->exec.trace_iterations > 0)
     result->trace = pw_exec_trace (training->exec);
 }
@@ -99,7 +166,7 @@ prepare (Training *training, int *program, GError **error) {
   if (!training->exec)
     return FALSE;
   pw__exec_watch (training->exec, options->interrupted);
-  *program = pw_exec_add (training->exec, resolved->lowered, error);
+  *program = add_program (training, error);
   training->inputs = g_malloc ((gsize)(resolved->batch * pw_shape_bytes (&resolved->graph->input)));
   training->targets
       = g_malloc ((gsize)(resolved->batch * pw_shape_bytes (&resolved->graph->target) + 1));
@@ -117,8 +184,7 @@ pw_train_run (const PwTrainOptions *options, PwTrainResult **result, GError **er
     (*result)->losses = g_new0 (double, (gsize)options->steps + 1);
     (*result)->iteration_s = g_new0 (double, (gsize)options->steps + 1);
     training.ends = g_new0 (double, (gsize)options->steps + 1);
-    for (int64_t s = 0; good && s < options->steps; s++)
-      good = train_step (&training, program, s, error);
+    good = train_steps (&training, program, error);
     collect (&training);
     if (good)
       (*result)->parameters_sha256 = pw_exec_parameters_sha256 (training.exec, error);

@@ -1,4 +1,5 @@
-/* The training loop of `run`: batches, steps, losses, figures. */
+/* The training loop of `run`: batches, steps, losses, figures. A step is one mini-batch. Those of an
+ * endless schedule are one stream, without a flush between them. */
 #pragma once
 #include "exec/data.h"
 #include "exec/exec.h"
@@ -26,7 +27,7 @@ typedef struct {
   gboolean items_are_tokens;
   char *parameters_sha256;
   int n_ranks;
-  PwExecRank *rank;
+  PwExecRank *rank; /* figures of the last step; of an endless schedule the means of all */
   PwTrace *trace; /* NULL if none was asked for */
 } PwTrainResult;
 /* On failure *RESULT may still be set (what was done so far, trace included). */

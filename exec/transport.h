@@ -1,7 +1,8 @@
 /* How tensors travel between ranks. A transport is one file with one table.
  *
- * A channel is one (edge, F or B, direction) of the stage edges: messages of a channel arrive in the
- * order they were posted. Both sides post; the buffer of a send belongs to the transport until its
+ * A channel is one (edge, F or B, direction) of the stage edges, or leads from one replica of a stage
+ * to the other where there are two directions: messages of a channel arrive in the order they were
+ * posted. Both sides post; the buffer of a send belongs to the transport until its
  * request is done, the buffer of a receive likewise. A rank's calls come from its own worker only. */
 #pragma once
 #include "kernels/kernels.h"
@@ -12,8 +13,9 @@ typedef struct PwTransportState PwTransportState; /* shared by all ranks of the 
 typedef struct PwRequest PwRequest;               /* owned by the transport, recycled after wait */
 
 typedef struct {
-  int edge;
+  int edge;             /* between replicas: the stage */
   gboolean is_backward; /* a gradient: from consumer to producer */
+  gboolean is_replica;  /* from the replica of `direction` to the other one */
   int direction;
 } PwChannel;
 

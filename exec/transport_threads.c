@@ -78,10 +78,11 @@ typedef struct {
 } Rank;
 
 struct PwTransportState {
-  int n_ranks, n_edges;
+  int n_ranks, n_edges, n_stages;
   double timeout_s, spin_s;
   Rank *ranks;
-  Queue **queues; /* [direction][edge][forward, backward]; NULL inside a rank */
+  Queue **queues; /* [direction][edge][forward, backward], then, of two directions,
+                     [direction][stage]; NULL inside a rank */
   int n_queues;
   const PwStageEdges *edges;
   atomic_int aborted;
@@ -107,6 +108,8 @@ relax (void) {
 
 static int
 queue_index (const PwTransportState *state, PwChannel channel) {
+  if (channel.is_replica)
+    return 4 * state->n_edges + channel.direction * state->n_stages + channel.edge;
   return (channel.direction * state->n_edges + channel.edge) * 2 + (channel.is_backward ? 1 : 0);
 }
 
@@ -159,6 +162,18 @@ open_queues (PwTransportState *state, const PwPlacement *placement) {
 }
 
 static void
+open_replica_queues (PwTransportState *state, const PwPlacement *placement) {
+  for (int direction = 0; direction < 2; direction++)
+    for (int s = 0; s < placement->stages; s++) {
+      int sender = pw_placement_rank (placement, direction, s);
+      int receiver = pw_placement_rank (placement, 1 - direction, s);
+      PwChannel channel = { .edge = s, .is_replica = TRUE, .direction = direction };
+      if (sender != receiver)
+        state->queues[queue_index (state, channel)] = queue_new (channel, sender, receiver);
+    }
+}
+
+static void
 open_rank (PwTransportState *state, int r) {
   Rank *rank = &state->ranks[r];
   pthread_condattr_t attributes;
@@ -183,14 +198,19 @@ threads_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy 
   PwTransportState *state = g_new0 (PwTransportState, 1);
   state->n_ranks = placement->ranks;
   state->n_edges = edges->n_edges;
+  state->n_stages = placement->stages;
   state->edges = edges;
   state->timeout_s = timeout_s;
   state->spin_s = placement->ranks > cores_allowed () ? SPIN_CROWDED_S : SPIN_S;
   state->n_queues = 2 * placement->directions * edges->n_edges;
+  if (placement->directions == 2)
+    state->n_queues += 2 * placement->stages;
   state->queues = g_new0 (Queue *, (gsize)MAX (state->n_queues, 1));
   atomic_init (&state->aborted, 0);
   pthread_mutex_init (&state->reason_mutex, NULL);
   open_queues (state, placement);
+  if (placement->directions == 2)
+    open_replica_queues (state, placement);
   state->ranks = g_aligned_alloc0 ((gsize)placement->ranks, sizeof (Rank), 64);
   for (int r = 0; r < placement->ranks; r++)
     open_rank (state, r);
@@ -371,11 +391,21 @@ park (PwTransportState *state, int r, PwRequest *request, double deadline) {
   pthread_mutex_unlock (&rank->mutex);
 }
 
+static char *
+describe_channel (const PwTransportState *state, PwChannel channel) {
+  if (channel.is_replica)
+    return g_strdup_printf ("gradients of the replica of stage %d", channel.edge);
+  const PwStageEdge *edge = &state->edges->edges[channel.edge];
+  return g_strdup_printf ("%s of edge %d (stage %d to stage %d)",
+                          channel.is_backward ? "gradient" : "output", channel.edge, edge->producer,
+                          edge->consumer);
+}
+
 static void
 set_wait_error (PwTransportState *state, int r, const PwRequest *request, PwExecError code,
                 GError **error) {
   const Queue *queue = request->queue;
-  const PwStageEdge *edge = &state->edges->edges[queue->channel.edge];
+  g_autofree char *channel = describe_channel (state, queue->channel);
   g_autofree char *what = NULL;
   if (code == PW_EXEC_ERROR_INTERRUPTED) {
     pthread_mutex_lock (&state->reason_mutex);
@@ -386,12 +416,9 @@ set_wait_error (PwTransportState *state, int r, const PwRequest *request, PwExec
   } else {
     what = g_strdup ("the two ends disagree about the size");
   }
-  g_set_error (error, PW_EXEC_ERROR, code,
-               "rank %d, %s rank %d, %s of edge %d (stage %d to stage %d): %s", r,
+  g_set_error (error, PW_EXEC_ERROR, code, "rank %d, %s rank %d, %s: %s", r,
                request->is_send ? "sending to" : "receiving from",
-               request->is_send ? queue->receiver : queue->sender,
-               queue->channel.is_backward ? "gradient" : "output", queue->channel.edge,
-               edge->producer, edge->consumer, what);
+               request->is_send ? queue->receiver : queue->sender, channel, what);
 }
 
 static gboolean

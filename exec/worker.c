@@ -3,11 +3,11 @@
 #include "exec/exec_private.h"
 
 static void
-trace_compute (PwWorker *worker, PwAction action, double start, double end) {
+trace_compute (PwWorker *worker, const PwStep *step, double start, double end) {
   PwMemoryUse peak;
-  int32_t iteration = worker->exec->run.iteration;
+  int32_t iteration = pw__step_iteration (worker, step);
   PwTraceRecord record = {
-    .action = action, .rank = worker->rank, .iteration = iteration, .start = start, .end = end
+    .action = step->action, .rank = worker->rank, .iteration = iteration, .start = start, .end = end
   };
   pw__trace_ring_add (worker->ring, &record);
   /* The peak within the action, drawn at its start, then what is left at its end. */
@@ -27,7 +27,38 @@ run_compute (PwWorker *worker, const PwStep *step, GError **error) {
     worker->first_start = start;
   worker->last_end = end;
   if (worker->ring)
-    trace_compute (worker, step->action, start, end);
+    trace_compute (worker, step, start, end);
+  gboolean is_update = step->action.kind == PW_ACTION_UPDATE;
+  return !worker->exec->run.stream || !(step->ends_microbatch || is_update)
+         || pw__stream_note_end (worker, step->stage, step->microbatch, error);
+}
+
+static int64_t
+gradient_bytes (const PwWorker *worker, const PwExecStage *stage) {
+  const PwGraph *graph = worker->exec->resolved->graph;
+  int64_t bytes = 0;
+  for (int i = 0; i < stage->n_layers; i++)
+    for (int p = 0; p < graph->layers[stage->first_layer + i].info.n_parameters; p++)
+      bytes += pw_tensor_bytes (&stage->parameters[i][p].gradient);
+  return bytes;
+}
+
+static gboolean
+run_reduction (PwWorker *worker, const PwStep *step, GError **error) {
+  double start = pw__now_s ();
+  if (!pw__stage_reduce (worker, step->stage, error))
+    return FALSE;
+  double end = pw__now_s ();
+  worker->figures.wait_time += end - start;
+  if (!worker->ring)
+    return TRUE;
+  PwTraceRecord record = { .action = step->action,
+                           .rank = worker->rank,
+                           .iteration = pw__step_iteration (worker, step),
+                           .bytes = gradient_bytes (worker, step->stage),
+                           .start = start,
+                           .end = end };
+  pw__trace_ring_add (worker->ring, &record);
   return TRUE;
 }
 
@@ -48,6 +79,30 @@ run_message (PwWorker *worker, const PwStep *step, GError **error) {
 }
 
 static gboolean
+dispatch (PwWorker *worker, const PwStep *step, GError **error) {
+  if (pw_action_kinds[step->action.kind].is_compute)
+    return run_compute (worker, step, error);
+  if (step->action.kind == PW_ACTION_REDUCE_GRADIENT)
+    return run_reduction (worker, step, error);
+  return run_message (worker, step, error);
+}
+
+/* The micro-batch the step means OFFSET further on. */
+static gboolean
+place_step (PwWorker *worker, PwStep *step, int64_t offset, GError **error) {
+  if (!pw_action_kinds[step->action.kind].has_microbatch)
+    return TRUE;
+  int64_t number = step->action.microbatch + offset;
+  int slot = (int)(number % worker->exec->run.program->n_slots);
+  step->microbatch = g_ptr_array_index (step->stage->microbatches, slot);
+  if (step->microbatch->number != number
+      && !pw__stream_claim (worker, step->stage, step->microbatch, number, error))
+    return FALSE;
+  step->action.microbatch = (uint32_t)step->microbatch->index & 0xffffffu;
+  return TRUE;
+}
+
+static gboolean
 run_step (PwWorker *worker, const PwStep *step, GError **error) {
   PwExec *exec = worker->exec;
   char text[PW_ACTION_TEXT_MAX];
@@ -59,53 +114,71 @@ run_step (PwWorker *worker, const PwStep *step, GError **error) {
   exec->transport->progress (exec->transport_state, worker->rank);
   if (worker->sends->len > 0)
     pw__poll_sends (worker);
-  if (pw_action_kinds[step->action.kind].is_compute ? run_compute (worker, step, error)
-                                                    : run_message (worker, step, error))
+  if (dispatch (worker, step, error))
     return TRUE;
   g_prefix_error (error, "rank %d, %s: ", worker->rank, pw_action_format (step->action, text));
   return FALSE;
 }
 
-/* Sizes of this run; what an earlier forward without a backward left behind goes, last stage first:
- * it borrows from the ones before. */
+/* Of a run without a stream. */
 static gboolean
-prepare_microbatches (PwWorker *worker, GError **error) {
+prepare_microbatch (PwWorker *worker, PwExecStage *stage, PwMicrobatch *microbatch,
+                    GError **error) {
+  PwRun *run = &worker->exec->run;
+  int m = microbatch->slot;
+  if (!run->program->has_forward && microbatch->phase != PW_MICROBATCH_EMPTY
+      && microbatch->samples != run->samples[m]) {
+    g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_DATA,
+                 "micro-batch %d had %" G_GINT64_FORMAT " samples in its forward, not "
+                 "%" G_GINT64_FORMAT,
+                 m, microbatch->samples, run->samples[m]);
+    return FALSE;
+  }
+  microbatch->number = microbatch->index = microbatch->loss_at = m;
+  microbatch->iteration = run->iteration;
+  microbatch->minibatch = &run->single;
+  microbatch->samples = run->samples[m];
+  microbatch->calls = pw__stage_calls (worker, stage, run->samples[m], error);
+  if (run->program->has_forward)
+    microbatch->user_loss = 0;
+  return microbatch->calls != NULL;
+}
+
+/* What an earlier forward without a backward left behind goes, last stage first: it borrows from
+ * the ones before. */
+static gboolean
+prepare_stage (PwWorker *worker, PwExecStage *stage, GError **error) {
   PwExec *exec = worker->exec;
-  const PwRun *run = &exec->run;
-  for (int s = exec->n_stages - 1; s >= 0; s--) {
-    PwExecStage *stage = &exec->stages[s];
-    if (stage->rank != worker->rank)
-      continue;
-    for (int m = 0; m < run->program->n_microbatches; m++) {
-      PwMicrobatch *microbatch = g_ptr_array_index (stage->microbatches, m);
-      if (run->program->has_forward)
-        pw__microbatch_reset (worker, stage, microbatch);
-      else if (microbatch->phase != PW_MICROBATCH_EMPTY && microbatch->samples != run->samples[m]) {
-        g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_DATA,
-                     "micro-batch %d had %" G_GINT64_FORMAT " samples in its forward, not "
-                     "%" G_GINT64_FORMAT,
-                     m, microbatch->samples, run->samples[m]);
-        return FALSE;
-      }
-      microbatch->samples = run->samples[m];
-      microbatch->calls = pw__stage_calls (worker, stage, run->samples[m], error);
-      if (!microbatch->calls)
-        return FALSE;
-      if (run->program->has_forward)
-        microbatch->user_loss = 0;
-    }
-    if (stage->losses
-        && !exec->backend->zero (worker->context.stream, stage->losses,
-                                 (gsize)stage->n_losses * sizeof (double), error))
+  const PwExecProgram *program = exec->run.program;
+  pw__versions_begin (worker, stage);
+  stage->minibatch = NULL;
+  for (int m = 0; m < program->n_slots; m++) {
+    PwMicrobatch *microbatch = g_ptr_array_index (stage->microbatches, m);
+    if (program->has_forward)
+      pw__microbatch_reset (worker, stage, microbatch);
+    microbatch->number = -1;
+    if (!exec->run.stream && !prepare_microbatch (worker, stage, microbatch, error))
       return FALSE;
   }
+  return !stage->losses
+         || exec->backend->zero (worker->context.stream, stage->losses,
+                                 (gsize)stage->n_losses * sizeof (double), error);
+}
+
+static gboolean
+prepare_stages (PwWorker *worker, GError **error) {
+  PwExec *exec = worker->exec;
+  for (int place = exec->n_places - 1; place >= 0; place--)
+    if (exec->stages[place].rank == worker->rank
+        && !prepare_stage (worker, &exec->stages[place], error))
+      return FALSE;
   return TRUE;
 }
 
 static gboolean
 read_losses (PwWorker *worker, GError **error) {
   PwExec *exec = worker->exec;
-  for (int s = 0; s < exec->n_stages; s++) {
+  for (int s = 0; s < exec->n_places; s++) {
     PwExecStage *stage = &exec->stages[s];
     if (stage->rank == worker->rank && stage->losses
         && !exec->backend->copy_to_host (worker->context.stream, stage->host_losses, stage->losses,
@@ -115,28 +188,46 @@ read_losses (PwWorker *worker, GError **error) {
   return exec->backend->stream_synchronize (worker->context.stream, error);
 }
 
+static gboolean
+run_steps (PwWorker *worker, const PwStep *steps, int64_t n, int64_t offset, GError **error) {
+  for (int64_t i = 0; i < n; i++) {
+    PwStep step = steps[i];
+    if (!place_step (worker, &step, offset, error) || !run_step (worker, &step, error))
+      return FALSE;
+    worker->figures.actions++;
+  }
+  return TRUE;
+}
+
+static gboolean
+run_list (PwWorker *worker, const PwStepList *list, int64_t more_repeats, GError **error) {
+  const PwStep *body = list->steps + list->n_prologue;
+  if (!run_steps (worker, list->steps, list->n_prologue, 0, error))
+    return FALSE;
+  for (int64_t r = 0; r < list->repeats + more_repeats; r++)
+    if (!run_steps (worker, body, list->n_body, r * list->shift, error))
+      return FALSE;
+  return run_steps (worker, body + list->n_body, list->n_epilogue, more_repeats * list->shift,
+                    error);
+}
+
 gboolean
 pw__worker_run (PwWorker *worker, gpointer data, GError **error) {
   (void)data;
   const PwExec *exec = worker->exec;
-  const GArray *steps = exec->run.program->steps[worker->rank];
+  const PwRun *run = &exec->run;
   worker->figures.busy_time = worker->figures.wait_time = worker->figures.wall_time = 0;
   worker->figures.actions = 0;
   worker->first_start = worker->last_end = 0;
   worker->in_group = FALSE;
-  worker->context.step = exec->run.iteration;
-  if (!prepare_microbatches (worker, error))
+  if (!prepare_stages (worker, error))
     return FALSE;
   double start = pw__now_s ();
-  for (guint i = 0; i < steps->len; i++) {
-    if (!run_step (worker, &g_array_index (steps, PwStep, i), error))
-      return FALSE;
-    worker->figures.actions++;
-  }
-  if (!pw__finish_sends (worker, error))
+  if (!run_list (worker, &run->program->lists[worker->rank], run->more_repeats, error)
+      || !pw__finish_sends (worker, error))
     return FALSE;
   worker->figures.wall_time = pw__now_s () - start;
-  return read_losses (worker, error);
+  return run->stream || read_losses (worker, error);
 }
 
 /* ---- The thread ---- */

@@ -82,6 +82,28 @@ has_updates (const PwSchedule *schedule) {
   return FALSE;
 }
 
+/* The gradients of two replicas are added in the order of the stages. */
+static PwAction *
+append_reductions (const PwPlacement *placement, int rank, PwAction *out) {
+  for (int stage = 0; placement->directions == 2 && stage < placement->stages; stage++)
+    for (int direction = 0; direction < 2; direction++) {
+      if (pw_placement_rank (placement, direction, stage) != rank)
+        continue;
+      *out = pw_action (PW_ACTION_REDUCE_GRADIENT, stage, 0);
+      out->direction = direction != 0;
+      out++;
+    }
+  return out;
+}
+
+static gboolean
+has_reductions (const PwProgram *program) {
+  for (int64_t i = 0; i < program->n_prologue; i++)
+    if (program->actions[i].kind == PW_ACTION_REDUCE_GRADIENT)
+      return TRUE;
+  return FALSE;
+}
+
 /* PyTorch's grammar has no U: without one a file would train nothing. */
 static void
 add_updates (PwSchedule *schedule) {
@@ -90,8 +112,10 @@ add_updates (PwSchedule *schedule) {
     const PwProgram *program = &schedule->programs[rank];
     int places = placement->directions * placement->stages;
     int64_t n = program->n_prologue;
-    PwAction *actions = g_new (PwAction, (gsize)(n + places));
+    PwAction *actions = g_new (PwAction, (gsize)(n + 2 * places));
     memcpy (actions, program->actions, (gsize)n * sizeof *actions);
+    if (!has_reductions (program))
+      n = append_reductions (placement, rank, actions + n) - actions;
     for (int place = 0; place < places; place++) {
       if (placement->rank_of_stage[place] != rank)
         continue;

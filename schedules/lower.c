@@ -200,7 +200,7 @@ allocate_lists (Lowering *l) {
     }
     if (l->options->recompute != PW_RECOMPUTE_NONE)
       length[rank] += l->n_gradient[place];
-    length[rank] += l->adds_updates;
+    length[rank] += l->adds_updates * placement->directions; /* U, and REDUCE_GRAD of replicas */
   }
   l->lowered = pw__schedule_copy_head (schedule);
   pw_schedule_new_lists (l->lowered, length);
@@ -457,9 +457,24 @@ check_finished (Lowering *l, GError **error) {
   return TRUE;
 }
 
+/* The two replicas of a stage first add their gradients: behind all else, and on every rank in the
+ * order of the stages, so that no two of these exchanges can wait for each other. */
+static void
+append_reductions (Lowering *l) {
+  const PwPlacement *placement = l->schedule->placement;
+  for (int stage = 0; stage < placement->stages; stage++)
+    for (int direction = 0; direction < 2; direction++) {
+      PwAction reduction = pw_action (PW_ACTION_REDUCE_GRADIENT, stage, 0);
+      reduction.direction = direction != 0;
+      *l->ranks[pw_placement_rank (placement, direction, stage)].out++ = reduction;
+    }
+}
+
 static void
 append_updates (Lowering *l) {
   const PwPlacement *placement = l->schedule->placement;
+  if (placement->directions == 2)
+    append_reductions (l);
   for (int place = 0; place < placement->directions * placement->stages; place++) {
     PwAction update = pw_action (PW_ACTION_UPDATE, place % placement->stages, 0);
     update.direction = place >= placement->stages;
@@ -614,7 +629,8 @@ pw_schedule_raise (const PwSchedule *lowered) {
       PwAction *start_of_part = out;
       for (int64_t i = 0; i < *lengths[part]; i++, from++)
         if (!pw__action_is_message (*from) && from->kind != PW_ACTION_RECOMPUTE
-            && (from->kind != PW_ACTION_UPDATE || !lowered->promise.synchronous))
+            && ((from->kind != PW_ACTION_UPDATE && from->kind != PW_ACTION_REDUCE_GRADIENT)
+                || !lowered->promise.synchronous))
           *out++ = *from;
       *lengths[part] = out - start_of_part;
     }

@@ -1,5 +1,6 @@
 /* From the compute level to what runs: adds SEND and RECV for every stage edge that crosses ranks,
- * R where activations are recomputed, and U at the end of a synchronous iteration. */
+ * R where activations are recomputed, and at the end of a synchronous iteration REDUCE_GRAD between
+ * the two replicas of a stage, and U. */
 #pragma once
 #include "schedules/schedule.h"
 #include "schedules/stages.h"
@@ -13,8 +14,8 @@ typedef struct {
                        into one group, at both ends (Megatron-LM's send_forward_recv_backward) */
   PwRecompute recompute; /* EXCEPT_LAST: not for the last micro-batch that a stage forwards, whose
                             backward follows at once in torchgpipe's order */
-  gboolean updates; /* add U of each stage at the end of its rank's list; only to synchronous
-                       training that has none */
+  gboolean updates; /* add U of each stage at the end of its rank's list, and where it has two
+                       replicas REDUCE_GRAD before; only to synchronous training that has none */
 } PwLowerOptions;
 
 /* All messages stand in one order that every list keeps: that in which their data are ready if F, I,
@@ -32,5 +33,5 @@ typedef struct {
  * a chain. SCHEDULE may be lowered already only if it is to be copied; bodies are unrolled. */
 PwSchedule *pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
                                const PwLowerOptions *options, GError **error);
-/* The opposite: drops messages, R and U. */
+/* The opposite: drops messages, R, and of synchronous training REDUCE_GRAD and U. */
 PwSchedule *pw_schedule_raise (const PwSchedule *lowered);
