@@ -87,24 +87,44 @@ problem_new_random (int ranks, int chunks, int microbatches, gboolean zeros) {
   return problem;
 }
 
+/* Equal neighbours as "12 x 1/1/1". */
+static void
+append_runs (GString *text, const char *head, GPtrArray *words) {
+  g_string_append (text, head);
+  for (guint i = 0, n = 1; i < words->len; i += n) {
+    const char *word = g_ptr_array_index (words, i);
+    for (n = 1; i + n < words->len && g_str_equal (word, g_ptr_array_index (words, i + n)); n++)
+      continue;
+    if (n > 1)
+      g_string_append_printf (text, " %u x %s", n, word);
+    else
+      g_string_append_printf (text, " %s", word);
+  }
+  g_ptr_array_unref (words);
+}
+
 char *
 problem_describe (const Problem *problem) {
   GString *text = g_string_new (NULL);
   const PwSearchInput *input = &problem->input;
-  g_string_append_printf (text, "P=%d M=%d chunks=%d %s; F/I/W:held/kept", input->ranks,
-                          input->microbatches, input->chunks,
+  g_string_append_printf (text, "P=%d M=%d chunks=%d %s;", input->ranks, input->microbatches,
+                          input->chunks,
                           input->objective == PW_OBJECTIVE_SPAN ? "span" : "iteration");
+  GPtrArray *stages = g_ptr_array_new_with_free_func (g_free);
+  GPtrArray *transfers = g_ptr_array_new_with_free_func (g_free);
+  GPtrArray *limits = g_ptr_array_new_with_free_func (g_free);
   for (int s = 0; s < problem->costs->stages; s++) {
     const PwStageCost *cost = &problem->costs->stage[s];
-    g_string_append_printf (text, " %g/%g/%g:%g/%g", cost->forward, cost->input, cost->weight,
-                            problem->held[s], problem->kept[s]);
+    g_ptr_array_add (stages, g_strdup_printf ("%g/%g/%g:%g/%g", cost->forward, cost->input,
+                                              cost->weight, problem->held[s], problem->kept[s]));
   }
-  g_string_append (text, "; transfers");
   for (int e = 0; e < problem->costs->n_edges; e++)
-    g_string_append_printf (text, " %g", problem->costs->link[e].latency_s);
-  g_string_append (text, "; limits");
+    g_ptr_array_add (transfers, g_strdup_printf ("%g", problem->costs->link[e].latency_s));
   for (int rank = 0; rank < input->ranks; rank++)
-    g_string_append_printf (text, " %g", problem->limit[rank]);
+    g_ptr_array_add (limits, g_strdup_printf ("%g", problem->limit[rank]));
+  append_runs (text, " F/I/W:held/kept", stages);
+  append_runs (text, "; transfers", transfers);
+  append_runs (text, "; limits", limits);
   return g_string_free (text, FALSE);
 }
 
