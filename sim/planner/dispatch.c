@@ -19,31 +19,32 @@ typedef struct {
  *
  * Forwards, of two chunks, F0 may never take what F1 needs. */
 static gboolean
-leaves_room (const PwOrderStep *steps, const int *count, int letter, double limit) {
+leaves_room (const PwOrderStep *steps, const int *count, int letter, gboolean is_bold,
+             double limit) {
   if (letter != 0)
     return TRUE;
-  int held = count[steps[0].row] - count[steps[2].row] + 1;
-  return held * steps[0].memory + steps[1].memory <= limit;
+  int waiting = count[steps[0].row] - count[steps[is_bold ? 1 : 2].row] + 1;
+  return waiting * steps[0].memory + steps[1].memory <= limit;
 }
 
 /* Backwards, W is done ahead of I, and its memory is in the way of the I of others. */
 static gboolean
 leaves_room_backwards (const PwOrderStep *steps, const int *count, int chunks, int letter,
-                       double limit) {
-  int ahead[PW_CHUNKS_MAX], held[PW_CHUNKS_MAX];
+                       gboolean is_bold, double limit) {
+  int inputs[PW_CHUNKS_MAX], ahead[PW_CHUNKS_MAX];
   double taken = 0;
   for (int c = 0; c < chunks; c++) {
-    int f = count[steps[c].row], i = count[steps[chunks + c].row] + (letter == chunks + c),
-        w = count[steps[2 * chunks + c].row] + (letter == 2 * chunks + c);
-    ahead[c] = w - i;
-    held[c] = i - f;
+    inputs[c] = count[steps[chunks + c].row] + (letter == chunks + c);
+    ahead[c] = count[steps[2 * chunks + c].row] + (letter == 2 * chunks + c) - inputs[c];
     taken += ahead[c] * steps[2 * chunks + c].memory;
   }
   for (int c = 0; c < chunks; c++) {
     double input = steps[chunks + c].memory, weight = steps[2 * chunks + c].memory;
-    if (taken + input + (ahead[c] > 0 ? 0 : weight) > limit)
+    int gone = c > 0 ? (is_bold ? inputs[c] : count[steps[c - 1].row]) : 0;
+    int waiting = c > 0 ? inputs[c - 1] - gone : 0;
+    double others = c > 0 ? waiting * -steps[c - 1].memory : 0; /* F gives it back */
+    if (taken + others + input + (ahead[c] > 0 ? 0 : weight) > limit)
       return FALSE;
-    taken += held[c] * (input + weight);
   }
   return TRUE;
 }
@@ -59,8 +60,8 @@ has_memory (const Dispatch *d, int rank, int letter) {
   if (d->usage[rank] + steps[letter].memory > limit)
     return FALSE;
   if (d->direction == &problem->backwards)
-    return leaves_room_backwards (steps, count, problem->chunks, letter, limit);
-  return problem->chunks == 1 || leaves_room (steps, count, letter, limit);
+    return leaves_room_backwards (steps, count, problem->chunks, letter, d->rule->is_bold, limit);
+  return problem->chunks == 1 || leaves_room (steps, count, letter, d->rule->is_bold, limit);
 }
 
 /* INFINITY: not known, finished, or no memory. */

@@ -13,6 +13,10 @@
 #include <string.h>
 
 #define ACTIONS_MAX ((int64_t)1 << 26)
+/* Shares of the effort after which the next method has its turn. */
+#define UNTIL_PATTERNS 0.4
+#define UNTIL_PRIORITIES 0.55
+#define UNTIL_VARIED 0.85
 #define ROUNDS_MAX 10
 /* Partial orders kept before a problem is not small (exact.c): at first, and with the best order
  * known to exclude more. */
@@ -47,7 +51,7 @@ typedef struct {
 /* In actions placed; about 30 ns each. */
 static double
 find_effort (const PwOrderProblem *problem) {
-  return 2e6 + 200 * (double)pw__order_size (problem);
+  return 2.2e6 + 180 * (double)pw__order_size (problem);
 }
 
 static gboolean
@@ -97,9 +101,11 @@ consider (Search *search, const char *method) {
 static void
 dispatch (Search *search, const double *offset, double period, double patience,
           gboolean is_backwards) {
-  PwDispatchRule rule = { offset, period, patience, is_backwards };
-  if (pw__order_dispatch (search->problem, &rule, search->words, &search->scratch))
-    consider (search, "dispatch");
+  for (int bold = 0; bold < search->problem->chunks; bold++) {
+    PwDispatchRule rule = { offset, period, patience, is_backwards, bold };
+    if (pw__order_dispatch (search->problem, &rule, search->words, &search->scratch))
+      consider (search, "dispatch");
+  }
 }
 
 /* F or I first, the other next, W last; backwards W comes before its I, or when there is time. */
@@ -118,7 +124,7 @@ try_priorities (Search *search) {
       int class = kind == PW_KIND_WEIGHT ? 2 : kind == first ? 0 : 1;
       offset[row] = far * class - (is_up ? 0.5 : 0);
     }
-    for (gsize i = 0; i < G_N_ELEMENTS (patience) && !is_spent (search, 0.5); i++)
+    for (gsize i = 0; i < G_N_ELEMENTS (patience) && !is_spent (search, UNTIL_PRIORITIES); i++)
       dispatch (search, offset, 1, patience[i], is_backwards);
   }
 }
@@ -167,8 +173,9 @@ try_patterns (Search *search) {
   PwPattern pattern;
   pw__pattern_init (&pattern, problem);
   GRand *random = g_rand_new_with_seed (1);
-  int n_fitting = 0;
-  for (int i = 0; i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_spent (search, 0.35);
+  int n_fitting = 0, n_near = 0;
+  for (int i = 0;
+       i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_spent (search, UNTIL_PATTERNS);
        i++, period *= PERIOD_STEP) {
     double peak = build_pattern (search, &pattern, period, random);
     if (peak <= 1) {
@@ -176,7 +183,7 @@ try_patterns (Search *search) {
       pw__pattern_unroll (&pattern, problem, search->words);
       consider (search, "pattern");
     }
-    if (peak <= PEAK_MAX && !is_finished (search))
+    if (peak <= PEAK_MAX && (peak <= 1 || n_near++ % 4 == 0) && !is_finished (search))
       dispatch (search, pattern.offset, period, 1, FALSE);
   }
   g_rand_free (random);
@@ -223,7 +230,7 @@ try_published (Search *search) {
   pw_schedule_params_init (&params);
   params.ranks = problem->ranks;
   params.microbatches = problem->microbatches;
-  for (gsize i = 0; i < G_N_ELEMENTS (names[0]) && !is_spent (search, 0.35); i++) {
+  for (gsize i = 0; i < G_N_ELEMENTS (names[0]) && !is_finished (search); i++) {
     const char *name = names[problem->chunks - 1][i];
     g_autoptr (PwSchedule) schedule = pw_schedule_generate (name, &params, NULL);
     if (schedule && spell (problem, schedule, search->words))
@@ -317,11 +324,11 @@ pw_search_run (const PwSearchInput *input, GError **error) {
                     .effort = find_effort (&problem),
                     .seen = g_array_new (FALSE, FALSE, sizeof (uint64_t)) };
   pw__order_scratch_init (&search.scratch, &problem);
-  try_patterns (&search);
   try_published (&search);
+  try_patterns (&search);
   try_priorities (&search);
   exclude_others (&search, FEW_NODES);
-  improve (&search, pw__order_vary, "varied", 0.75);
+  improve (&search, pw__order_vary, "varied", UNTIL_VARIED);
   improve (&search, pw__order_improve, "local", 1);
   exclude_others (&search, MANY_NODES);
   PwSearchResult *result = g_new0 (PwSearchResult, 1);

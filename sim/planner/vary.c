@@ -14,7 +14,7 @@
 typedef struct {
   double *offset; /* [rows] */
   double patience;
-  gboolean is_backwards;
+  gboolean is_backwards, is_bold;
 } Rule;
 
 /* When the rows of WORDS end, less PERIOD for each micro-batch. */
@@ -43,6 +43,7 @@ shake (const PwOrderProblem *problem, const Rule *from, double period, GRand *ra
     to->offset[row] = from->offset[row] + shift;
   }
   to->is_backwards = from->is_backwards;
+  to->is_bold = from->is_bold ^ (g_rand_int_range (random, 0, 4) == 0);
   to->patience = from->patience * pow (2, g_rand_double_range (random, -2, 2));
 }
 
@@ -50,7 +51,8 @@ shake (const PwOrderProblem *problem, const Rule *from, double period, GRand *ra
 static double
 dispatch (const PwOrderProblem *problem, const Rule *rule, double period, double best,
           uint8_t *words, PwOrderScratch *scratch) {
-  PwDispatchRule dispatch = { rule->offset, period, rule->patience, rule->is_backwards };
+  PwDispatchRule dispatch
+      = { rule->offset, period, rule->patience, rule->is_backwards, rule->is_bold };
   if (!pw__order_dispatch (problem, &dispatch, words, scratch))
     return INFINITY;
   double value = pw__order_justify (problem, words, 1, scratch);
@@ -65,7 +67,7 @@ typedef struct {
 static Line
 start_line (const PwOrderProblem *problem, const uint8_t *words, double period,
             gboolean is_backwards, PwOrderScratch *scratch) {
-  Rule rule = { g_new (double, (gsize)problem->rows), 1, is_backwards };
+  Rule rule = { g_new (double, (gsize)problem->rows), 1, is_backwards, FALSE };
   measure (problem, words, period, rule.offset, scratch);
   for (int row = 0; is_backwards && row < problem->rows; row++) {
     int kind = row / problem->stages, stage = row % problem->stages;
