@@ -14,7 +14,8 @@ static const char *const accumulation_names[] = { [PW_ACCUMULATION_ASCENDING] = 
 typedef struct {
   const char *name;
   gboolean all, valid;
-  GArray *options; /* PwCheckOptions */
+  int weight_versions; /* of a stage at once; 1: synchronous */
+  GArray *options;     /* PwCheckOptions */
   GPtrArray *reports;
   GError *syntax; /* instead of reports */
 } Checks;
@@ -68,8 +69,10 @@ check (Checks *checks, const PwSynthetic *synthetic, GError **error) {
   }
   checks->valid = schedule != NULL;
   checks->syntax = found;
-  if (schedule)
+  if (schedule) {
     list_options (checks, synthetic, schedule);
+    checks->weight_versions = schedule->promise.synchronous ? 1 : schedule->promise.weight_versions;
+  }
   for (guint i = 0; schedule && i < checks->options->len; i++) {
     PwCheckReport *report
         = pw_schedule_check (schedule, NULL, &g_array_index (checks->options, PwCheckOptions, i));
@@ -174,6 +177,9 @@ print_text (const Checks *checks) {
   printf ("%s: %s\n", checks->name, checks->valid ? "valid" : "not valid");
   if (accumulation (checks))
     printf ("accumulation: %s\n", accumulation (checks));
+  if (checks->weight_versions > 1)
+    printf ("asynchronous: up to %d versions of a stage's weights at once\n",
+            checks->weight_versions);
   if (checks->reports->len > 0) {
     printf ("\n");
     static const char *const headings[] = { "<policy", "<batched", "<valid", "<what it is", NULL };
@@ -229,7 +235,8 @@ const PwCommand pw_command_schedule_check = {
   .summary = "proves a schedule complete, in order, and free of deadlock",
   .details = "Checks a schedule by name, or a CSV file: nothing missing, nothing twice, every\n"
              "dependency kept, memory within --memory-limit, and no deadlock under --p2p-policy\n"
-             "(a policy, or all: each with and without batching). Exit status 1: not valid.",
+             "(a policy, or all: each with and without batching, unless a file has its messages\n"
+             "already). Exit status 1: not valid.",
   .example = "  pipewright schedule check plan.csv --p2p-policy all\n"
              "    says under which transport policies the schedule of a file runs through",
   .run = run,
