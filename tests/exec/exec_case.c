@@ -141,6 +141,34 @@ exec_case_train (ExecCase *c, PwExec *exec, int steps, double *losses) {
   return sha;
 }
 
+void
+exec_case_fill (int64_t step, void *inputs, void *targets, gpointer data) {
+  ExecCase *c = data;
+  pw_dataset_fill (c->dataset, step, c->resolved->batch, inputs, targets);
+}
+
+char *
+exec_case_stream (ExecCase *c, PwExec *exec, int steps, double *losses) {
+  g_autoptr (GError) error = NULL;
+  PwLowerOptions options
+      = { .policy = c->plan->policy, .batched = c->plan->batched, .recompute = c->plan->recompute };
+  int program = pw_exec_add_endless (exec, c->resolved->compute, &options, steps, &error);
+  g_assert_no_error (error);
+  g_autofree PwExecStep *results = g_new0 (PwExecStep, (gsize)steps);
+  PwExecStream stream = { .steps = steps, .fill = exec_case_fill, .data = c, .results = results };
+  int64_t done;
+  pw_exec_run_stream (exec, program, &stream, &done, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (done, ==, steps);
+  for (int s = 0; s < steps; s++) {
+    losses[s] = results[s].loss;
+    g_assert_cmpfloat (results[s].iteration_s, >, 0);
+  }
+  char *sha = pw_exec_parameters_sha256 (exec, &error);
+  g_assert_no_error (error);
+  return sha;
+}
+
 ExecCase *
 exec_case_new_scheduled (const char *model, const char *schedule, const char *more, int ranks,
                          int microbatches) {

@@ -32,6 +32,9 @@ ExecCase *exec_case_new_scheduled (const char *model, const char *schedule, cons
 /* A new executor, trained as above. TRANSPORT NULL: threads. */
 char *exec_case_train_new (ExecCase *c, gboolean sequential, const PwTransport *transport,
                            int steps, double *losses);
+/* As exec_case_train, of an endless schedule: STEPS mini-batches without a flush. */
+char *exec_case_stream (ExecCase *c, PwExec *exec, int steps, double *losses);
+void exec_case_fill (int64_t step, void *inputs, void *targets, gpointer data); /* DATA: C */
 /* Losses and parameters after STEPS are those of sequential training, to the last bit. */
 void exec_case_compare_with_sequential (ExecCase *c, const PwTransport *transport, int steps);
 /* Mini-batch STEP as a batch; points into C. */

@@ -1,3 +1,5 @@
+/* Training by hand: one micro-batch after another on one rank, weights and gradients copied in and
+ * out, every version ever made kept. Slow and plain; only the kernels are those of the executor. */
 #include "reference.h"
 
 #include <string.h>
@@ -9,14 +11,14 @@ typedef struct {
   float *sum, *state[2];
 } Tensor;
 
-struct Reference {
+typedef struct {
   ExecCase *c, *one;
   PwExec *exec;
   int program;
   GArray *tensors;
   gboolean has_sum;
   PwOpContext context;
-};
+} Reference;
 
 static Tensor *
 tensor_at (const Reference *reference, guint i) {
@@ -50,7 +52,7 @@ add_tensor (Reference *reference, int layer, int index) {
   g_array_append_val (reference->tensors, tensor);
 }
 
-Reference *
+static Reference *
 reference_new (ExecCase *c, const char *model) {
   g_autoptr (GError) error = NULL;
   Reference *reference = g_new0 (Reference, 1);
@@ -76,7 +78,7 @@ reference_new (ExecCase *c, const char *model) {
   return reference;
 }
 
-void
+static void
 reference_free (Reference *reference) {
   if (!reference)
     return;
@@ -102,8 +104,10 @@ first_sample (const Reference *reference, int m) {
   return first;
 }
 
-double
-reference_microbatch (Reference *reference, int m, const int *stage_version, double scale) {
+/* Forward and backward of micro-batch M of the current mini-batch; STAGE_VERSION[stage] updates
+ * made the weights it uses. Gradients add up. Returns the loss times SCALE. */
+static double
+run_microbatch (Reference *reference, int m, const int *stage_version, double scale) {
   g_autoptr (GError) error = NULL;
   const PwGraph *graph = reference->c->resolved->graph;
   for (guint i = 0; i < reference->tensors->len; i++) {
@@ -124,8 +128,9 @@ reference_microbatch (Reference *reference, int m, const int *stage_version, dou
   return step.loss;
 }
 
-void
-reference_add (Reference *reference) {
+/* The gradients since the last call are moved to the running sum: sum + gradients. */
+static void
+add_gradients (Reference *reference) {
   g_autoptr (GError) error = NULL;
   for (guint i = 0; i < reference->tensors->len; i++) {
     Tensor *tensor = tensor_at (reference, i);
@@ -145,8 +150,14 @@ flat (float *data, int64_t n) {
   return (PwTensor){ .data = data, .element = PW_ELEMENT_F32, .n_dims = 1, .dims = { n } };
 }
 
-void
-reference_update (Reference *reference) {
+static int
+newest_version (const Reference *reference) {
+  return (int)tensor_at (reference, 0)->versions->len - 1;
+}
+
+/* The optimiser makes the next version from the newest with the running sum, which is then none. */
+static void
+make_version (Reference *reference) {
   g_autoptr (GError) error = NULL;
   const PwOptimizerPlan *plan = &reference->c->resolved->optimizer;
   const PwOps *ops = &pw_backend_cpu.ops;
@@ -156,7 +167,7 @@ reference_update (Reference *reference) {
                            .beta2 = plan->beta2,
                            .epsilon = plan->epsilon,
                            .weight_decay = plan->weight_decay,
-                           .step = reference_versions (reference) + 1 };
+                           .step = newest_version (reference) + 1 };
   for (guint i = 0; i < reference->tensors->len; i++) {
     Tensor *tensor = tensor_at (reference, i);
     gsize bytes = (gsize)tensor->n * sizeof (float);
@@ -176,20 +187,15 @@ reference_update (Reference *reference) {
   reference->has_sum = FALSE;
 }
 
-int
-reference_versions (const Reference *reference) {
-  return (int)tensor_at (reference, 0)->versions->len - 1;
-}
-
-int64_t
-reference_targets (const Reference *reference, int first, int end) {
+static int64_t
+count_targets (const Reference *reference, int first, int end) {
   const PwShape *target = &reference->c->resolved->graph->target;
   int64_t samples = first_sample (reference, end) - first_sample (reference, first);
   return samples * pw_shape_elements (target);
 }
 
-char *
-reference_sha256 (Reference *reference) {
+static char *
+sha256 (Reference *reference) {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   for (guint i = 0; i < reference->tensors->len; i++) {
     const Tensor *tensor = tensor_at (reference, i);
@@ -197,4 +203,83 @@ reference_sha256 (Reference *reference) {
                        (gssize)(tensor->n * (int64_t)sizeof (float)));
   }
   return g_strdup (g_checksum_get_string (checksum));
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Reference, reference_free)
+
+char *
+reference_train_replicas (ExecCase *c, const char *model, int steps, double *losses) {
+  const PwSchedule *schedule = c->resolved->compute;
+  g_autoptr (Reference) reference = reference_new (c, model);
+  int M = schedule->microbatches;
+  double scale = 1.0 / (double)count_targets (reference, 0, M);
+  g_autofree int *version = g_new0 (int, (gsize)schedule->stages);
+  g_autofree double *loss = g_new0 (double, (gsize)M);
+  for (int s = 0; s < steps; s++) {
+    exec_case_batch (c, s);
+    for (int stage = 0; stage < schedule->stages; stage++)
+      version[stage] = s;
+    for (int direction = 0; direction < 2; direction++) {
+      for (int m = 0; m < M; m++)
+        if (schedule->direction[m] == direction)
+          loss[m] = run_microbatch (reference, m, version, scale);
+      add_gradients (reference);
+    }
+    make_version (reference);
+    losses[s] = 0;
+    for (int m = 0; m < M; m++)
+      losses[s] += loss[m];
+  }
+  return sha256 (reference);
+}
+
+/* Updates of STAGE that stand before the KIND of micro-batch M in its rank's list. */
+static int
+updates_before (const PwSchedule *unrolled, int stage, PwActionKind kind, int64_t m) {
+  const PwProgram *program = &unrolled->programs[pw_placement_rank (unrolled->placement, 0, stage)];
+  int n = 0;
+  for (int64_t i = 0; i < program->n_prologue; i++) {
+    PwAction action = program->actions[i];
+    if ((int)action.stage != stage)
+      continue;
+    if (action.kind == kind && action.microbatch == m)
+      return n;
+    n += action.kind == PW_ACTION_UPDATE;
+  }
+  g_assert_not_reached ();
+}
+
+static int
+version_of (const PwSchedule *unrolled, int stage, int64_t m) {
+  if (unrolled->promise.version_rule == PW_VERSIONS_NEWEST)
+    return updates_before (unrolled, stage, PW_ACTION_FORWARD, m);
+  return MAX (0, updates_before (unrolled, stage, PW_ACTION_BACKWARD, m) - 1);
+}
+
+char *
+reference_train_delayed (ExecCase *c, const char *model, int steps, double *losses) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (Reference) reference = reference_new (c, model);
+  g_autoptr (PwSchedule) unrolled = pw_schedule_unroll (c->resolved->compute, steps, &error);
+  g_assert_no_error (error);
+  int M = c->resolved->microbatches, stages = unrolled->stages, every = 1;
+  while (every < M && updates_before (unrolled, stages - 1, PW_ACTION_BACKWARD, every) == 0)
+    every++;
+  g_autofree int *version = g_new0 (int, (gsize)stages);
+  for (int s = 0; s < steps; s++) {
+    exec_case_batch (c, s);
+    losses[s] = 0;
+    for (int group = 0; group < M; group += every) {
+      double n = (double)count_targets (reference, group, group + every), loss = 0;
+      for (int m = group; m < group + every; m++) {
+        for (int stage = 0; stage < stages; stage++)
+          version[stage] = version_of (unrolled, stage, (int64_t)s * M + m);
+        loss += run_microbatch (reference, m, version, 1 / n);
+      }
+      add_gradients (reference);
+      make_version (reference);
+      losses[s] += loss * (n / (double)count_targets (reference, 0, M));
+    }
+  }
+  return sha256 (reference);
 }

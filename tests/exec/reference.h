@@ -3,20 +3,11 @@
 #pragma once
 #include "exec_case.h"
 
-typedef struct Reference Reference;
-/* MODEL as C's (JSON); optimiser and seed are C's. */
-Reference *reference_new (ExecCase *c, const char *model);
-void reference_free (Reference *reference);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Reference, reference_free)
-
-/* Forward and backward of micro-batch M of C's current mini-batch; STAGE_VERSION[stage] updates
- * made the weights it uses. Gradients add up. Returns the loss times SCALE. */
-double reference_microbatch (Reference *reference, int m, const int *stage_version, double scale);
-/* The gradients since the last call are moved to the running sum: sum + gradients. */
-void reference_add (Reference *reference);
-/* The optimiser makes the next version from the newest with the running sum, which is then zero. */
-void reference_update (Reference *reference);
-int reference_versions (const Reference *reference); /* updates so far */
-/* Targets in micro-batches FIRST .. END - 1. */
-int64_t reference_targets (const Reference *reference, int first, int end);
-char *reference_sha256 (Reference *reference);
+/* MODEL is C's, as JSON; optimiser and seed are C's. Both return the parameters' SHA-256 and fill
+ * LOSSES[STEPS].
+ *
+ * Two directions: the gradients of direction 0's micro-batches, those of direction 1's, their sum.
+ */
+char *reference_train_replicas (ExecCase *c, const char *model, int steps, double *losses);
+/* An asynchronous schedule: the delays are counted in the compute lists, as PwVersionRule says. */
+char *reference_train_delayed (ExecCase *c, const char *model, int steps, double *losses);

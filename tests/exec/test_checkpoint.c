@@ -89,7 +89,8 @@ test_resume (gconstpointer data) {
   remove_file (path);
 }
 
-/* Cut anywhere, or with a byte of the header changed, it is refused or harmless; nothing changes. */
+/* Cut anywhere, or with a byte of the header changed, it is refused or harmless; nothing changes.
+ */
 static void
 test_damage (void) {
   g_autoptr (GError) error = NULL;
@@ -129,8 +130,7 @@ test_mismatch (void) {
     { PW_TEST_GPT, ADAM "'ranks': 1", "has no" },
     { "{'name': 'mlp', 'input': 9, 'width': 13, 'depth': 5, 'output': 7}", ADAM "'ranks': 1",
       "is not [13, 9]" },
-    { "{'name': 'mlp', 'input': 9, 'width': 12, 'depth': 4, 'output': 7}", ADAM "'ranks': 1",
-      "" },
+    { "{'name': 'mlp', 'input': 9, 'width': 12, 'depth': 4, 'output': 7}", ADAM "'ranks': 1", "" },
     { PW_TEST_MLP, "'optimizer': 'sgd', 'ranks': 1", "optimizer.0." },
   };
   g_autofree char *path = temporary_path ();

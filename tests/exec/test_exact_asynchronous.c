@@ -27,60 +27,7 @@ make_case (int model, int every, int optimizer, const char *more, int ranks, int
   return exec_case_new (text, NULL);
 }
 
-/* ---- The reference ---- */
-
-/* Of pipedream: updates that stand before the forward of micro-batch M in its rank's list. */
-static int
-updates_before (const PwSchedule *unrolled, int stage, int64_t m) {
-  int rank = pw_placement_rank (unrolled->placement, 0, stage), n = 0;
-  const PwProgram *program = &unrolled->programs[rank];
-  for (int64_t i = 0; i < program->n_prologue; i++) {
-    PwAction action = program->actions[i];
-    if (action.kind == PW_ACTION_FORWARD && action.microbatch == m)
-      return n;
-    n += action.kind == PW_ACTION_UPDATE;
-  }
-  g_assert_not_reached ();
-}
-
-static int
-version_of (const PwSchedule *unrolled, int every, int stage, int64_t m) {
-  return every > 0 ? (int)MAX (0, m / every - 1) : updates_before (unrolled, stage, m);
-}
-
-static char *
-train_by_hand (ExecCase *c, const char *model, int every, int steps, double *losses) {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (Reference) reference = reference_new (c, model);
-  g_autoptr (PwSchedule) unrolled = pw_schedule_unroll (c->resolved->compute, steps, &error);
-  g_assert_no_error (error);
-  int M = c->resolved->microbatches, k = MAX (every, 1), stages = unrolled->stages;
-  g_autofree int *version = g_new0 (int, (gsize)stages);
-  for (int s = 0; s < steps; s++) {
-    exec_case_batch (c, s);
-    losses[s] = 0;
-    for (int group = 0; group < M; group += k) {
-      double n = (double)reference_targets (reference, group, group + k), loss = 0;
-      for (int m = group; m < group + k; m++) {
-        for (int stage = 0; stage < stages; stage++)
-          version[stage] = version_of (unrolled, every, stage, (int64_t)s * M + m);
-        loss += reference_microbatch (reference, m, version, 1 / n);
-      }
-      reference_add (reference);
-      reference_update (reference);
-      losses[s] += loss * (n / (double)reference_targets (reference, 0, M));
-    }
-  }
-  return reference_sha256 (reference);
-}
-
-/* ---- The executor ---- */
-
-static void
-fill (int64_t step, void *inputs, void *targets, gpointer data) {
-  ExecCase *c = data;
-  pw_dataset_fill (c->dataset, step, c->resolved->batch, inputs, targets);
-}
+/* ---- Streams ---- */
 
 typedef struct {
   char *sha;
@@ -101,25 +48,11 @@ static Run
 stream (ExecCase *c, const PwTransport *transport, int steps) {
   g_autoptr (GError) error = NULL;
   PwExecOptions options = { .transport = transport, .timeout_s = 60, .trace_iterations = 2 };
-  PwLowerOptions lower
-      = { .policy = c->plan->policy, .batched = c->plan->batched, .recompute = c->plan->recompute };
   g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);
   g_assert_no_error (error);
-  int program = pw_exec_add_endless (exec, c->resolved->compute, &lower, steps, &error);
-  g_assert_no_error (error);
-  g_autofree PwExecStep *results = g_new0 (PwExecStep, (gsize)steps);
-  PwExecStream given = { .steps = steps, .fill = fill, .data = c, .results = results };
-  int64_t done;
-  pw_exec_run_stream (exec, program, &given, &done, &error);
-  g_assert_no_error (error);
-  g_assert_cmpint (done, ==, steps);
-  Run run = { .sha = pw_exec_parameters_sha256 (exec, &error),
-              .losses = g_new (double, (gsize)steps),
-              .trace = pw_exec_trace (exec) };
-  for (int s = 0; s < steps; s++) {
-    run.losses[s] = results[s].loss;
-    g_assert_cmpfloat (results[s].iteration_s, >, 0);
-  }
+  Run run = { .losses = g_new (double, (gsize)steps) };
+  run.sha = exec_case_stream (c, exec, steps, run.losses);
+  run.trace = pw_exec_trace (exec);
   for (int r = 0; r < pw_exec_ranks (exec); r++)
     pw_exec_rank (exec, r, &run.rank[r]);
   return run;
@@ -139,9 +72,9 @@ check_versions (const ExecCase *c, const Run *run) {
 }
 
 static void
-compare (ExecCase *c, const char *model, int every, int steps, const PwTransport *transport) {
+compare (ExecCase *c, const char *model, int steps, const PwTransport *transport) {
   g_autofree double *expected = g_new (double, (gsize)steps);
-  g_autofree char *sha = train_by_hand (c, model, every, steps, expected);
+  g_autofree char *sha = reference_train_delayed (c, model, steps, expected);
   g_auto (Run) run = stream (c, transport, steps);
   g_assert_cmpstr (run.sha, ==, sha);
   for (int s = 0; s < steps; s++)
@@ -159,7 +92,7 @@ pipedream (void) {
       for (int ranks = 1; ranks <= 4; ranks++)
         for (gsize i = 0; i < G_N_ELEMENTS (microbatches); i++) {
           g_autoptr (ExecCase) c = make_case (model, 0, optimizer, "", ranks, microbatches[i]);
-          compare (c, models[model], 0, 36 / microbatches[i], NULL);
+          compare (c, models[model], 36 / microbatches[i], NULL);
         }
 }
 
@@ -172,7 +105,7 @@ two_buffered (void) {
       for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++) {
         g_autoptr (ExecCase) c
             = make_case (model, sizes[i][2], optimizer, "", sizes[i][0], sizes[i][1]);
-        compare (c, models[model], sizes[i][2], 6, NULL);
+        compare (c, models[model], 6, NULL);
       }
 }
 
@@ -182,7 +115,7 @@ short_streams (void) {
   for (int steps = 1; steps <= 6; steps++)
     for (int every = 0; every <= 4; every += 4) {
       g_autoptr (ExecCase) c = make_case (1, every, 1, "", 4, 4);
-      compare (c, models[1], every, steps, NULL);
+      compare (c, models[1], steps, NULL);
     }
 }
 
@@ -196,7 +129,7 @@ policies (void) {
                                batched ? "true" : "false");
         int model = (int)policy % 2;
         g_autoptr (ExecCase) c = make_case (model, every, 1, more, 3, 4);
-        compare (c, models[model], every, 6, &exec_case_delayed);
+        compare (c, models[model], 6, &exec_case_delayed);
       }
 }
 
@@ -204,7 +137,7 @@ static void
 recomputation (void) {
   for (int every = 0; every <= 4; every += 4) {
     g_autoptr (ExecCase) c = make_case (1, every, 1, ", 'recompute': 'stage'", 3, 4);
-    compare (c, models[1], every, 6, NULL);
+    compare (c, models[1], 6, NULL);
   }
 }
 
@@ -270,7 +203,7 @@ refusals (void) {
   int program = pw_exec_add_endless (exec, c->resolved->compute, &lower, 2, &error);
   g_assert_no_error (error);
   PwExecStep results[30];
-  PwExecStream given = { .steps = 30, .fill = fill, .data = c, .results = results };
+  PwExecStream given = { .steps = 30, .fill = exec_case_fill, .data = c, .results = results };
   int64_t done;
   if (!pw_exec_run_stream (exec, program, &given, &done, &error))
     g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);

@@ -26,33 +26,6 @@ make_case (int model, int schedule, int optimizer, const char *more, int ranks, 
   return exec_case_new (text, NULL);
 }
 
-/* Direction 0's micro-batches, then direction 1's, then the sum: by hand. */
-static char *
-train_by_hand (ExecCase *c, const char *model, double *losses) {
-  const PwSchedule *schedule = c->resolved->compute;
-  g_autoptr (Reference) reference = reference_new (c, model);
-  int M = schedule->microbatches;
-  double scale = 1.0 / (double)reference_targets (reference, 0, M);
-  g_autofree int *version = g_new0 (int, (gsize)schedule->stages);
-  g_autofree double *loss = g_new0 (double, (gsize)M);
-  for (int s = 0; s < STEPS; s++) {
-    exec_case_batch (c, s);
-    for (int stage = 0; stage < schedule->stages; stage++)
-      version[stage] = s;
-    for (int direction = 0; direction < 2; direction++) {
-      for (int m = 0; m < M; m++)
-        if (schedule->direction[m] == direction)
-          loss[m] = reference_microbatch (reference, m, version, scale);
-      reference_add (reference);
-    }
-    reference_update (reference);
-    losses[s] = 0;
-    for (int m = 0; m < M; m++)
-      losses[s] += loss[m];
-  }
-  return reference_sha256 (reference);
-}
-
 /* Trains C, holding the replicas against each other after every step. */
 static char *
 train (ExecCase *c, const PwTransport *transport, double *losses) {
@@ -102,7 +75,7 @@ every_rank_count (void) {
             g_autoptr (ExecCase) c
                 = make_case (model, schedule, optimizer, "", ranks, times * ranks);
             double by_hand[STEPS], sequential[STEPS];
-            g_autofree char *expected = train_by_hand (c, models[model], by_hand);
+            g_autofree char *expected = reference_train_replicas (c, models[model], STEPS, by_hand);
             compare (c, NULL, expected, by_hand);
             g_autofree char *sha = exec_case_train_new (c, TRUE, NULL, STEPS, sequential);
             g_assert_cmpstr (sha, ==, expected);

@@ -3,17 +3,24 @@
 
 #include <string.h>
 
+#include "sim/sim.h"
+
 /* What the rank holds along its list if sends are done AT_ONCE, or only at the end: the two bounds
- * of what the other rank's speed can make of it. Workspace aside. */
+ * of what the other rank's speed can make of it. Old weights are counted as if they were there all
+ * the time, or (AT_ONCE) never: they come and go with the updates. Workspace aside. */
 static int64_t
-predicted_peak (const PwResolvedPlan *resolved, int rank, gboolean at_once) {
-  const PwSchedule *lowered = resolved->lowered;
+predicted_peak (const PwResolvedPlan *resolved, const PwSchedule *lowered, int rank,
+                gboolean at_once) {
   const PwPlacement *placement = lowered->placement;
+  int places = placement->directions * lowered->stages;
+  g_autofree int *versions = g_new (int, (gsize)places);
+  pw_schedule_weight_versions (lowered, versions);
   int64_t alive = 0, peak = 0;
-  for (int s = 0; s < lowered->stages; s++)
-    if (pw_placement_rank (placement, 0, s) == rank) {
-      const PwStageCost *cost = &resolved->costs->stage[s];
-      alive += cost->parameter_bytes + cost->gradient_bytes + cost->optimizer_bytes;
+  for (int place = 0; place < places; place++)
+    if (placement->rank_of_stage[place] == rank) {
+      const PwStageCost *cost = &resolved->costs->stage[place % lowered->stages];
+      alive += cost->gradient_bytes + cost->optimizer_bytes;
+      alive += (at_once ? 1 : versions[place]) * cost->parameter_bytes;
     }
   const PwProgram *program = &lowered->programs[rank];
   for (int64_t i = 0; i < program->n_prologue; i++) {
@@ -47,6 +54,36 @@ predicted_peak (const PwResolvedPlan *resolved, int rank, gboolean at_once) {
   return peak;
 }
 
+/* What stays all the time is what the simulator says; the peak lies between the two bounds. */
+static void
+check_rank (const ExecCase *c, const PwSchedule *lowered, const PwSimResult *predicted,
+            const PwExecRank *rank) {
+  static const PwMemoryCategory standing[]
+      = { PW_MEMORY_PARAMETERS, PW_MEMORY_GRADIENTS, PW_MEMORY_OPTIMIZER, PW_MEMORY_VERSIONS };
+  int64_t sum = 0;
+  for (int k = 0; k < PW_MEMORY_N; k++)
+    sum += rank->peak_by_category[k];
+  g_assert_cmpint (sum, ==, rank->peak_memory_bytes);
+  int64_t measured = rank->peak_memory_bytes - rank->peak_by_category[PW_MEMORY_WORKSPACE];
+  g_assert_cmpint (measured, >=, predicted_peak (c->resolved, lowered, rank->rank, TRUE));
+  g_assert_cmpint (measured, <=, predicted_peak (c->resolved, lowered, rank->rank, FALSE));
+  for (gsize i = 0; i < G_N_ELEMENTS (standing); i++)
+    g_assert_cmpint (rank->peak_by_category[standing[i]], ==,
+                     predicted->rank[rank->rank].peak_by_category[standing[i]]);
+}
+
+/* The lists of all ITERATIONS, as the simulator is given them. */
+static PwSchedule *
+lower_all (const ExecCase *c, int iterations) {
+  g_autoptr (GError) error = NULL;
+  PwLowerOptions options = { .policy = c->plan->policy, .updates = TRUE };
+  g_autoptr (PwSchedule) unrolled = pw_schedule_unroll (c->resolved->compute, iterations, &error);
+  g_assert_no_error (error);
+  PwSchedule *lowered = pw_schedule_lower (unrolled, c->resolved->edges, &options, &error);
+  g_assert_no_error (error);
+  return lowered;
+}
+
 static void
 check_peaks (const char *model, const char *schedule, int ranks, const char *optimizer,
              int microbatches) {
@@ -58,21 +95,25 @@ check_peaks (const char *model, const char *schedule, int ranks, const char *opt
   g_autoptr (ExecCase) c = exec_case_new (members, NULL);
   g_autoptr (PwExec) exec = pw_exec_new (c->resolved, NULL, &error);
   g_assert_no_error (error);
-  g_autofree char *sha = exec_case_train (c, exec, 4, NULL);
+  gboolean is_endless = pw_schedule_is_endless (c->resolved->compute);
+  double losses[4];
+  g_autofree char *sha
+      = is_endless ? exec_case_stream (c, exec, 4, losses) : exec_case_train (c, exec, 4, losses);
+  int iterations = is_endless ? 4 : 1;
+  g_autoptr (PwSchedule) lowered = lower_all (c, iterations);
+  PwSimInput input;
+  pw_sim_input_init (&input);
+  input.schedule = lowered;
+  input.edges = c->resolved->edges;
+  input.costs = c->resolved->costs;
+  input.iterations = iterations;
+  input.is_unrolled = TRUE;
+  g_autoptr (PwSimResult) predicted = pw_sim_run (&input, &error);
+  g_assert_no_error (error);
   for (int r = 0; r < ranks; r++) {
     PwExecRank rank;
     pw_exec_rank (exec, r, &rank);
-    int64_t sum = 0;
-    for (int k = 0; k < PW_MEMORY_N; k++)
-      sum += rank.peak_by_category[k];
-    g_assert_cmpint (sum, ==, rank.peak_memory_bytes);
-    int64_t measured = rank.peak_memory_bytes - rank.peak_by_category[PW_MEMORY_WORKSPACE];
-    g_assert_cmpint (measured, >=, predicted_peak (c->resolved, r, TRUE));
-    g_assert_cmpint (measured, <=, predicted_peak (c->resolved, r, FALSE));
-    const PwStageCost *cost = &c->resolved->costs->stage[r];
-    g_assert_cmpint (rank.peak_by_category[PW_MEMORY_PARAMETERS], ==, cost->parameter_bytes);
-    g_assert_cmpint (rank.peak_by_category[PW_MEMORY_GRADIENTS], ==, cost->gradient_bytes);
-    g_assert_cmpint (rank.peak_by_category[PW_MEMORY_OPTIMIZER], ==, cost->optimizer_bytes);
+    check_rank (c, lowered, predicted, &rank);
   }
 }
 
@@ -94,6 +135,26 @@ several_ranks (void) {
     for (int ranks = 2; ranks <= 4; ranks += 2) {
       check_peaks (models[m], "gpipe", ranks, "{'name': 'adamw'}", 5);
       check_peaks (models[m], "1f1b", ranks, "{'name': 'adamw'}", 5);
+    }
+}
+
+/* Two replicas of each stage, one from each end. */
+static void
+two_directions (void) {
+  for (gsize m = 0; m < 2; m++)
+    for (int ranks = 2; ranks <= 4; ranks += 2) {
+      check_peaks (models[m], "chimera", ranks, "{'name': 'adamw'}", 2 * ranks);
+      check_peaks (models[m], "chimera", ranks, "{'name': 'sgd'}", ranks);
+    }
+}
+
+/* As many versions of the weights as the schedule needs. */
+static void
+weight_versions (void) {
+  for (gsize m = 0; m < 2; m++)
+    for (int ranks = 1; ranks <= 4; ranks++) {
+      check_peaks (models[m], "pipedream", ranks, "{'name': 'adamw'}", 5);
+      check_peaks (models[m], "pipedream-2bw", ranks, "{'name': 'adamw'}", 4);
     }
 }
 
@@ -136,6 +197,8 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/exec/memory/peak-of-one-rank-is-the-predicted-one", one_rank);
   g_test_add_func ("/exec/memory/peaks-lie-between-the-predicted-bounds", several_ranks);
+  g_test_add_func ("/exec/memory/two-directions-have-two-replicas", two_directions);
+  g_test_add_func ("/exec/memory/asynchronous-schedules-keep-weight-versions", weight_versions);
   g_test_add_func ("/exec/memory/trace-holds-the-last-iterations-and-their-memory", trace_samples);
   return g_test_run ();
 }
