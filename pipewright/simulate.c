@@ -238,21 +238,28 @@ simulate_resolved (PwResolvedPlan *resolved, int iterations, double weight_memor
   return g_steal_pointer (&simulation);
 }
 
+gboolean
+pw_simulate_stream (const PwPlan *plan, PwResolvedPlan *resolved, int iterations, GError **error) {
+  if (iterations <= 1 || !pw_schedule_is_endless (resolved->compute))
+    return TRUE;
+  PwLowerOptions options
+      = { .policy = plan->policy, .batched = plan->batched, .recompute = plan->recompute };
+  PwSchedule *lowered = lower (resolved->compute, iterations, resolved->edges, &options, error);
+  if (!lowered)
+    return FALSE;
+  pw_schedule_free (resolved->lowered);
+  resolved->lowered = lowered;
+  return TRUE;
+}
+
 PwSimulation *
 pw_simulate_plan (const PwPlan *plan, int iterations, GError **error) {
   gint64 begin_us = g_get_monotonic_time ();
   g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, NULL, error);
   if (!resolved)
     return NULL;
-  if (iterations > 1 && pw_schedule_is_endless (resolved->compute)) {
-    PwLowerOptions options
-        = { .policy = plan->policy, .batched = plan->batched, .recompute = plan->recompute };
-    PwSchedule *lowered = lower (resolved->compute, iterations, resolved->edges, &options, error);
-    if (!lowered)
-      return NULL;
-    pw_schedule_free (resolved->lowered);
-    resolved->lowered = lowered;
-  }
+  if (!pw_simulate_stream (plan, resolved, iterations, error))
+    return NULL;
   return simulate_resolved (g_steal_pointer (&resolved), iterations, plan->params.weight_memory,
                             begin_us, error);
 }

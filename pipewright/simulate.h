@@ -43,6 +43,10 @@ PwStageCosts *pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule 
 /* A file's schedule is checked before it is simulated. */
 PwSimulation *pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error);
 PwSimulation *pw_simulate_plan (const PwPlan *plan, int iterations, GError **error);
+/* Of an endless schedule RESOLVED's lowered lists become those of ITERATIONS without a flush between
+ * them; others stay as they are. */
+gboolean pw_simulate_stream (const PwPlan *plan, PwResolvedPlan *resolved, int iterations,
+                             GError **error);
 /* RESOLVED is taken over. */
 PwSimulation *pw_simulate_resolved (PwResolvedPlan *resolved, int iterations, GError **error);
 PwTrace *pw_simulation_trace (const PwSimulation *simulation);

@@ -4,6 +4,7 @@
 
 #define DEFAULT_STEPS 10
 #define WARMUP_STEPS 3
+#define STREAM_ITERATIONS 6 /* predicted of an endless schedule */
 
 typedef struct {
   const PwValidateOptions *options;
@@ -57,13 +58,19 @@ find_costs (const PwPlan *plan, const PwValidateOptions *options, GError **error
   return pw_profile_run (resolved->graph, &profile, error);
 }
 
-/* Steps are separated by a barrier in a run, so what is predicted is one iteration alone. */
+/* Steps are separated by a barrier in a run, so what is predicted is one iteration alone; but those
+ * of an endless schedule are not. */
 static PwSimulation *
 predict (const PwPlan *plan, PwLayerCosts *layer_costs, GError **error) {
   PwResolveOptions options
       = { .mode = PW_MODE_TRAINING, .updates = TRUE, .layer_costs = layer_costs };
-  PwResolvedPlan *resolved = pw_plan_resolve (plan, &options, error);
-  return resolved ? pw_simulate_resolved (resolved, 1, error) : NULL;
+  g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, &options, error);
+  if (!resolved)
+    return NULL;
+  int iterations = pw_schedule_is_endless (resolved->compute) ? STREAM_ITERATIONS : 1;
+  if (!pw_simulate_stream (plan, resolved, iterations, error))
+    return NULL;
+  return pw_simulate_resolved (g_steal_pointer (&resolved), iterations, error);
 }
 
 static gboolean
