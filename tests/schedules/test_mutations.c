@@ -87,30 +87,49 @@ assert_refused (const Mutation *mutation, const Mutant *m, const PwCheckReport *
     fail (mutation->name, m, report);
 }
 
+/* Of two replicas the reference does not count updates. */
+static gboolean
+is_about_update (const PwCheckReport *report) {
+  for (int i = 0; i < report->n_findings; i++) {
+    g_auto (GStrv) words = g_strsplit_set (report->findings[i].message, " :", -1);
+    gboolean is_update = FALSE;
+    for (char **word = words; *word != NULL; word++)
+      is_update |= g_str_has_suffix (*word, "U");
+    if (!is_update)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static void
 assert_verdict (const Mutant *m, const PwStageEdges *edges, const PwCheckReport *report,
                 PwPolicy policy) {
   const char *wrong = reference_verdict (m->schedule, edges, policy);
+  if (m->schedule->placement->directions > 1 && wrong == NULL && is_about_update (report))
+    return;
   if (report->valid != (wrong == NULL))
     fail (wrong != NULL ? wrong : "nothing is wrong", m, report);
 }
 
-static void
+/* FALSE: nothing in it to change. */
+static gboolean
 mutate (const Mutation *mutation, const PwSchedule *schedule) {
   Mutant m = { .schedule = pw_schedule_copy (schedule) };
   PwPolicy policy = (PwPolicy)g_test_rand_int_range (0, PW_POLICY_N);
-  if (mutation->apply (&m)) {
+  gboolean applied = mutation->apply (&m);
+  if (applied) {
     g_autoptr (PwCheckReport) report = check (m.schedule, NULL, policy);
-    if (schedule->placement->directions == 1)
-      assert_verdict (&m, NULL, report, policy);
+    assert_verdict (&m, NULL, report, policy);
     assert_refused (mutation, &m, report);
   }
   pw_schedule_free (m.schedule);
+  return applied;
 }
 
 static void
 test_faults (void) {
   int rounds = g_test_slow () ? 200 : 12;
+  g_autofree int *applied = g_new0 (int, (gsize)n_mutations);
   for (const PwScheduleType *const *type = pw_schedule_list (); *type != NULL; type++)
     for (int round = 0; round < rounds; round++) {
       g_autoptr (PwSchedule) schedule = random_schedule (*type);
@@ -118,11 +137,13 @@ test_faults (void) {
         continue;
       g_autoptr (PwSchedule) lowered = random_lowering (schedule, NULL);
       for (int i = 0; i < n_mutations; i++) {
-        mutate (&mutations[i], lowered);
+        applied[i] += mutate (&mutations[i], lowered);
         if (!mutations[i].lowered_only)
-          mutate (&mutations[i], schedule);
+          applied[i] += mutate (&mutations[i], schedule);
       }
     }
+  for (int i = 0; i < n_mutations; i++)
+    g_assert_cmpint (applied[i], >, 20);
 }
 
 /* Each step of a deadlock's cycle names actions that are where it says, and ends where the next one
@@ -188,7 +209,7 @@ test_swaps (void) {
   for (const PwScheduleType *const *type = pw_schedule_list (); *type != NULL; type++)
     for (int round = 0; round < rounds; round++) {
       g_autoptr (PwSchedule) schedule = random_schedule (*type);
-      if (schedule == NULL || schedule->placement->directions > 1)
+      if (schedule == NULL)
         continue;
       g_autoptr (PwSchedule) lowered = random_lowering (schedule, NULL);
       accepted += swap_and_compare (schedule, NULL, mutation_swap, &refused);
