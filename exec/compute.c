@@ -148,8 +148,10 @@ hand_result_out (PwWorker *worker, const PwStep *step, const PwSlot *slot, GErro
     return FALSE;
   PwTensor output = pw__tensor (shape, microbatch->samples, slot->data);
   PwTensor output_gradient = pw__tensor (shape, microbatch->samples, written->data);
+  pthread_mutex_lock (&exec->loss_mutex);
   batch->loss_func (microbatch->index, &output, &output_gradient, &microbatch->user_loss,
                     batch->loss_data);
+  pthread_mutex_unlock (&exec->loss_mutex);
   return TRUE;
 }
 

@@ -152,6 +152,7 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   atomic_init (&exec->is_interrupted, 0);
   atomic_init (&exec->is_stopping, 0);
   pthread_mutex_init (&exec->mutex, NULL);
+  pthread_mutex_init (&exec->loss_mutex, NULL);
   pthread_condattr_init (&attributes);
   pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
   pthread_cond_init (&exec->start, &attributes);
@@ -211,6 +212,7 @@ pw_exec_free (PwExec *exec) {
   pthread_cond_destroy (&exec->start);
   pthread_cond_destroy (&exec->finished);
   pthread_mutex_destroy (&exec->mutex);
+  pthread_mutex_destroy (&exec->loss_mutex);
   pw_placement_free (exec->placement);
   g_clear_error (&exec->failure);
   g_free (exec->run.first_sample);

@@ -55,8 +55,8 @@ int pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error);
 int pw_exec_add_endless (PwExec *exec, const PwSchedule *compute, const PwLowerOptions *options,
                          int64_t steps, GError **error);
 
-/* Called on the worker of the last stage for a model without a loss layer: reads OUTPUT, writes
- * GRADIENT (same shape), adds to *LOSS. */
+/* Called on a worker of the last stage, one call at a time, for a model without a loss layer: reads
+ * OUTPUT, writes GRADIENT (same shape), adds to *LOSS. */
 typedef void (*PwLossFunc) (int microbatch, const PwTensor *output, PwTensor *gradient,
                             double *loss, gpointer data);
 

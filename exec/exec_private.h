@@ -290,6 +290,8 @@ struct PwExec {
   int last_program; /* -1: none */
   GError *failure;  /* of a run: the executor is of no more use but for reading */
 
+  pthread_mutex_t loss_mutex; /* two replicas of the last stage may be at the caller's loss */
+
   /* The task in progress. */
   pthread_mutex_t mutex;
   pthread_cond_t start, finished;

@@ -45,7 +45,7 @@ run_clear (Run *run) {
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Run, run_clear)
 
 static Run
-stream (ExecCase *c, const PwTransport *transport, int steps) {
+stream_of (ExecCase *c, const PwTransport *transport, int steps) {
   g_autoptr (GError) error = NULL;
   PwExecOptions options = { .transport = transport, .timeout_s = 60, .trace_iterations = 2 };
   g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);
@@ -75,7 +75,7 @@ static void
 compare (ExecCase *c, const char *model, int steps, const PwTransport *transport) {
   g_autofree double *expected = g_new (double, (gsize)steps);
   g_autofree char *sha = reference_train_delayed (c, model, steps, expected);
-  g_auto (Run) run = stream (c, transport, steps);
+  g_auto (Run) run = stream_of (c, transport, steps);
   g_assert_cmpstr (run.sha, ==, sha);
   for (int s = 0; s < steps; s++)
     g_assert_cmpfloat (run.losses[s], ==, expected[s]);
@@ -148,7 +148,7 @@ one_iteration (void) {
     g_autoptr (ExecCase) c = make_case (1, every, 1, "", 4, 8);
     double loss;
     g_autofree char *sha = exec_case_train_new (c, FALSE, NULL, 1, &loss);
-    g_auto (Run) run = stream (c, NULL, 1);
+    g_auto (Run) run = stream_of (c, NULL, 1);
     g_assert_cmpstr (sha, ==, run.sha);
     g_assert_cmpfloat (loss, ==, run.losses[0]);
   }
@@ -159,8 +159,8 @@ static void
 long_streams (void) {
   for (int every = 0; every <= 4; every += 4) {
     g_autoptr (ExecCase) c = make_case (0, every, 0, "", 4, 4);
-    g_auto (Run) some = stream (c, NULL, 40);
-    g_auto (Run) more = stream (c, NULL, 400);
+    g_auto (Run) some = stream_of (c, NULL, 40);
+    g_auto (Run) more = stream_of (c, NULL, 400);
     for (int r = 0; r < 4; r++) {
       g_assert_cmpint (more.rank[r].actions, ==, some.rank[r].actions / 40 * 400);
       for (int k = 0; k < PW_MEMORY_N; k++)
@@ -177,13 +177,44 @@ static void
 traces (void) {
   g_autoptr (GError) error = NULL;
   g_autoptr (ExecCase) c = make_case (1, 2, 1, "", 2, 4);
-  g_auto (Run) run = stream (c, NULL, 9);
+  g_auto (Run) run = stream_of (c, NULL, 9);
   pw_trace_check (run.trace, &error);
   g_assert_no_error (error);
   g_assert_cmpint (run.trace->info.iterations, ==, 2);
   g_assert_cmpint (run.trace->info.microbatches, ==, 4);
   /* 4 F, 4 B, 2 U and 8 messages on each of two ranks. */
   g_assert_cmpuint (run.trace->records->len, ==, 2 * 2 * (4 + 4 + 2 + 8));
+}
+
+static void
+fill_badly (int64_t step, void *inputs, void *targets, gpointer data) {
+  exec_case_fill (step, inputs, targets, data);
+  if (step == 7)
+    *(int32_t *)inputs = 32; /* no such token */
+}
+
+/* The steps before are whole; afterwards nothing runs any more. */
+static void
+failures (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ExecCase) c = make_case (1, 0, 1, "", 3, 4);
+  PwExecOptions options = { .timeout_s = 60 };
+  PwLowerOptions lower = { .policy = PW_POLICY_DEFAULT };
+  g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);
+  int program = pw_exec_add_endless (exec, c->resolved->compute, &lower, 30, &error);
+  g_assert_no_error (error);
+  PwExecStep results[30];
+  PwExecStream stream = { .steps = 30, .fill = fill_badly, .data = c, .results = results };
+  g_auto (Run) run = stream_of (c, NULL, 30);
+  int64_t done;
+  g_assert_false (pw_exec_run_stream (exec, program, &stream, &done, &error));
+  g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_KERNEL);
+  g_clear_error (&error);
+  g_assert_cmpint (done, <=, 7);
+  for (int s = 0; s < done; s++)
+    g_assert_cmpfloat (results[s].loss, ==, run.losses[s]);
+  g_assert_false (pw_exec_run_stream (exec, program, &stream, &done, &error));
+  g_assert_cmpint (done, ==, 0);
 }
 
 static void
@@ -200,13 +231,13 @@ refusals (void) {
   g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
   g_clear_error (&error);
   g_autoptr (PwExec) exec = pw_exec_new (c->resolved, NULL, &error);
-  int program = pw_exec_add_endless (exec, c->resolved->compute, &lower, 2, &error);
+  int program = pw_exec_add_endless (exec, c->resolved->compute, &lower, 1, &error);
   g_assert_no_error (error);
   PwExecStep results[30];
   PwExecStream given = { .steps = 30, .fill = exec_case_fill, .data = c, .results = results };
   int64_t done;
-  if (!pw_exec_run_stream (exec, program, &given, &done, &error))
-    g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
+  g_assert_false (pw_exec_run_stream (exec, program, &given, &done, &error));
+  g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
 }
 
 int
@@ -220,6 +251,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/exec/exact-asynchronous/one-iteration-is-a-stream-of-one", one_iteration);
   g_test_add_func ("/exec/exact-asynchronous/long-streams-need-no-more-memory", long_streams);
   g_test_add_func ("/exec/exact-asynchronous/traces-hold-whole-mini-batches", traces);
+  g_test_add_func ("/exec/exact-asynchronous/a-failure-ends-a-stream", failures);
   g_test_add_func ("/exec/exact-asynchronous/what-cannot-be-streamed-is-refused", refusals);
   return g_test_run ();
 }

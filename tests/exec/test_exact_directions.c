@@ -2,7 +2,10 @@
  * micro-batches of the two directions apart and adds the two sums. */
 #include "reference.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
+
+#include "exec/checkpoint.h"
 
 #define STEPS 4
 
@@ -146,6 +149,35 @@ by_hand_updates (void) {
   g_assert_cmpint (memcmp (values, found, (gsize)n * sizeof (float)), ==, 0);
 }
 
+/* Written from one replica, read into both. */
+static void
+checkpoints (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ExecCase) c = make_case (1, 1, 1, "", 4, 8);
+  g_autofree char *folder = g_dir_make_tmp ("pw-directions-XXXXXX", &error);
+  g_autofree char *path = g_build_filename (folder, "half.safetensors", NULL);
+  g_autofree char *expected = exec_case_train_new (c, FALSE, NULL, STEPS, NULL);
+  for (int half = 0; half < 2; half++) {
+    g_autoptr (PwExec) exec = pw_exec_new (c->resolved, NULL, &error);
+    g_assert_no_error (error);
+    if (half == 1)
+      g_assert_true (pw_checkpoint_load (exec, path, &error));
+    int program = pw_exec_add (exec, c->resolved->lowered, &error);
+    for (int s = 0; s < STEPS / 2; s++) {
+      PwExecBatch batch = exec_case_batch (c, half * STEPS / 2 + s);
+      pw_exec_run (exec, program, &batch, NULL, &error);
+      g_assert_no_error (error);
+    }
+    g_autofree char *sha = pw_exec_parameters_sha256 (exec, &error);
+    if (half == 1)
+      g_assert_cmpstr (sha, ==, expected);
+    else
+      g_assert_true (pw_checkpoint_save (exec, path, &error));
+  }
+  g_unlink (path);
+  g_rmdir (folder);
+}
+
 /* U without a sum of both, or a sum that other work stands behind. */
 static void
 wrong_reductions (void) {
@@ -184,6 +216,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/exec/exact-directions/policies-and-delays-change-nothing", policies);
   g_test_add_func ("/exec/exact-directions/recomputation-changes-nothing", recomputation);
   g_test_add_func ("/exec/exact-directions/updates-by-hand-equal-u", by_hand_updates);
+  g_test_add_func ("/exec/exact-directions/checkpoints-go-on-exactly", checkpoints);
   g_test_add_func ("/exec/exact-directions/replicas-are-added-before-they-are-updated",
                    wrong_reductions);
   return g_test_run ();

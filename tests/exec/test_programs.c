@@ -149,6 +149,35 @@ halves (void) {
   g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
 }
 
+/* The last stage is on two ranks: the caller's loss is called by either, one at a time. */
+static void
+loss_of_two_directions (void) {
+  g_autoptr (GError) error = NULL;
+  PwResolveOptions options = { .mode = PW_MODE_TRAINING, .graph = lossless_graph () };
+  g_autoptr (ExecCase) c = exec_case_new (
+      "'model': 'mlp', 'ranks': 2, 'schedule': {'name': 'chimera', 'microbatches': 4}, "
+      "'batch': 8, 'seed': 4, 'data': 'random'",
+      &options);
+  PwExecBatch batch = exec_case_batch (c, 0);
+  float outputs[2][8 * 5];
+  double loss[2];
+  g_autofree float *found[2] = { NULL, NULL };
+  gsize n;
+  for (int i = 0; i < 2; i++) {
+    g_autoptr (PwExec) exec = i == 0 ? pw_exec_new_sequential (c->resolved, NULL, &error)
+                                     : pw_exec_new (c->resolved, NULL, &error);
+    int program = pw_exec_add (exec, c->resolved->lowered, &error);
+    g_assert_no_error (error);
+    PwExecBatch with_loss
+        = { .inputs = batch.inputs, .outputs = outputs[i], .loss_func = square_loss };
+    run (exec, program, &with_loss, &loss[i]);
+    found[i] = gradients (exec, c->resolved->graph, &n);
+  }
+  g_assert_cmpfloat (loss[0], ==, loss[1]);
+  g_assert_cmpint (memcmp (outputs[0], outputs[1], sizeof outputs[0]), ==, 0);
+  g_assert_cmpint (memcmp (found[0], found[1], n * sizeof (float)), ==, 0);
+}
+
 /* Two runs without U add up; the optimiser by hand does what U does. */
 static void
 updates_by_hand (void) {
@@ -235,6 +264,7 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/exec/programs/forward-and-backward-apart-equal-the-whole", halves);
+  g_test_add_func ("/exec/programs/loss-functions-of-two-directions", loss_of_two_directions);
   g_test_add_func ("/exec/programs/updates-by-hand-equal-u", updates_by_hand);
   g_test_add_func ("/exec/programs/inference-gives-the-logits-of-training", inference);
   g_test_add_func ("/exec/programs/micro-batch-sizes-may-change", sizes_per_run);

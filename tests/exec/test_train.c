@@ -53,6 +53,36 @@ interrupt_at_2 (int64_t step, double loss, double iteration_s, gpointer data) {
     *(volatile int *)data = 1;
 }
 
+/* All steps are one stream; what is said of each adds up. */
+static void
+streamed (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ExecCase) c = exec_case_new (
+      "'model': " PW_TEST_GPT ", 'ranks': 3, 'schedule': {'name': 'pipedream-2bw', "
+      "'microbatches': 6, 'update_every': 3}, 'batch': 6, 'data': 'random'",
+      NULL);
+  g_autoptr (PwTrainResult) result = NULL;
+  g_autoptr (PwExec) exec = pw_exec_new (c->resolved, NULL, &error);
+  double losses[12];
+  g_autofree char *sha = exec_case_stream (c, exec, 12, losses);
+  PwTrainOptions options = { .resolved = c->resolved,
+                             .plan = c->plan,
+                             .steps = 12,
+                             .warmup_steps = -1,
+                             .exec = { .trace_iterations = 3 } };
+  pw_train_run (&options, &result, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (result->steps, ==, 12);
+  g_assert_cmpstr (result->parameters_sha256, ==, sha);
+  for (int s = 0; s < 12; s++)
+    g_assert_cmpfloat (result->losses[s], ==, losses[s]);
+  g_assert_cmpfloat_with_epsilon (result->items_per_second * result->iteration_time, 6 * 8, 1e-9);
+  for (int r = 0; r < 3; r++)
+    g_assert_cmpint (result->rank[r].actions, ==, 2 * 6 + 2 + (r == 1 ? 4 : 2) * 6);
+  g_assert_true (pw_trace_check (result->trace, &error));
+  g_assert_cmpint (result->trace->info.iterations, ==, 3);
+}
+
 static void
 interrupted (void) {
   g_autoptr (GError) error = NULL;
@@ -72,6 +102,30 @@ interrupted (void) {
   g_assert_nonnull (result);
   g_assert_cmpint (result->steps, ==, 3);
   g_assert_nonnull (result->trace);
+  g_assert_true (pw_trace_check (result->trace, NULL));
+}
+
+static void
+interrupted_stream (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ExecCase) c
+      = exec_case_new ("'model': " PW_TEST_GPT ", 'ranks': 2, 'schedule': {'name': 'pipedream', "
+                       "'microbatches': 3}, 'batch': 6, 'data': 'random'",
+                       NULL);
+  g_autoptr (PwTrainResult) result = NULL;
+  volatile int flag = 0;
+  PwTrainOptions options = { .resolved = c->resolved,
+                             .plan = c->plan,
+                             .steps = 1000000,
+                             .warmup_steps = -1,
+                             .exec = { .trace_iterations = 2 },
+                             .progress = interrupt_at_2,
+                             .progress_data = (gpointer)&flag,
+                             .interrupted = &flag };
+  g_assert_false (pw_train_run (&options, &result, &error));
+  g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_INTERRUPTED);
+  g_assert_cmpint (result->steps, >=, 3);
+  g_assert_cmpint (result->steps, <, 1000000);
   g_assert_true (pw_trace_check (result->trace, NULL));
 }
 
@@ -118,7 +172,9 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/exec/train/figures-fit-together", figures);
+  g_test_add_func ("/exec/train/an-endless-schedule-is-one-stream", streamed);
   g_test_add_func ("/exec/train/an-interrupt-leaves-what-was-done", interrupted);
+  g_test_add_func ("/exec/train/an-interrupt-stops-a-stream", interrupted_stream);
   g_test_add_data_func ("/exec/profile/gpt-has-costs-for-every-layer", PW_TEST_GPT, profile);
   g_test_add_data_func ("/exec/profile/mlp-has-costs-for-every-layer", PW_TEST_MLP, profile);
   g_test_add_data_func ("/exec/profile/shared-parameters-are-profiled-on-one-rank",
