@@ -90,6 +90,14 @@ urgency (const Dispatch *d, int rank, int letter) {
   return d->rule->offset[step->row] + m * d->rule->period;
 }
 
+/* Is it worth waiting from NOW until READY, where starting something would take until END? */
+static gboolean
+is_worth_waiting (const Dispatch *d, double now, double ready, double end, double patience) {
+  double tolerance = d->problem->tolerance;
+  return ready > now + tolerance && ready < end - tolerance
+         && ready - now <= patience * (end - ready);
+}
+
 /* The letter to start at NOW; -1: none, *LATER is when to look again. */
 static int
 choose (const Dispatch *d, int rank, double now, double *later) {
@@ -109,11 +117,18 @@ choose (const Dispatch *d, int rank, double now, double *later) {
   if (best < 0)
     return -1;
   double end = now + steps[best].duration;
-  for (int letter = 0; letter < problem->letters; letter++)
-    if (ready[letter] > now + tolerance && ready[letter] < end - tolerance
-        && urgent[letter] < urgent[best]
-        && ready[letter] - now <= d->rule->patience * (end - ready[letter]))
+  for (int letter = 0; letter < problem->letters; letter++) {
+    int row = steps[letter].row;
+    if (urgent[letter] < urgent[best]
+        && is_worth_waiting (d, now, ready[letter], end, d->rule->patience))
       return -1;
+    double first = d->direction->earliest[row];
+    if (d->rule->is_expectant && steps[letter].sender >= 0 && d->scratch->count[row] == 0
+        && is_worth_waiting (d, now, first, end, INFINITY)) {
+      *later = MIN (*later, first);
+      return -1;
+    }
+  }
   return best;
 }
 

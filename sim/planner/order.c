@@ -95,6 +95,27 @@ fill_steps (PwOrderProblem *problem) {
     }
 }
 
+/* Rows that wait come after those they wait for: again and again until nothing changes. */
+static void
+find_earliest (const PwOrderProblem *problem, PwOrderDirection *direction) {
+  direction->earliest = g_new0 (double, (gsize)problem->rows);
+  g_autofree double *end = g_new0 (double, (gsize)problem->rows);
+  for (gboolean changed = TRUE; changed;) {
+    changed = FALSE;
+    for (int i = 0; i < problem->ranks * problem->letters; i++) {
+      const PwOrderStep *step = &direction->steps[i];
+      double start = direction->release[i / problem->letters];
+      if (step->sender >= 0)
+        start = MAX (start, end[step->sender] + step->delay);
+      if (step->local >= 0)
+        start = MAX (start, end[step->local]);
+      changed = changed || start > direction->earliest[step->row] || end[step->row] < start;
+      direction->earliest[step->row] = start;
+      end[step->row] = start + step->duration;
+    }
+  }
+}
+
 void
 pw__order_problem_init (PwOrderProblem *problem, const PwSearchInput *input) {
   int ranks = input->ranks, chunks = input->chunks;
@@ -121,6 +142,8 @@ pw__order_problem_init (PwOrderProblem *problem, const PwSearchInput *input) {
   fill_steps (problem);
   for (int r = 0; r < ranks; r++)
     problem->backwards.release[r] = problem->due[ranks - 1] - problem->due[r];
+  find_earliest (problem, &problem->forwards);
+  find_earliest (problem, &problem->backwards);
 }
 
 void
@@ -136,6 +159,8 @@ pw__order_problem_clear (PwOrderProblem *problem) {
   g_free (problem->backwards.steps);
   g_free (problem->forwards.release);
   g_free (problem->backwards.release);
+  g_free (problem->forwards.earliest);
+  g_free (problem->backwards.earliest);
   memset (problem, 0, sizeof *problem);
 }
 

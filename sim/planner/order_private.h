@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
   PwOrderStep *steps; /* [ranks][letters] */
   double *release;    /* [ranks] when a rank may start */
+  double *earliest;   /* [rows] when the first micro-batch could start, if it never waited */
 } PwOrderDirection;
 
 typedef struct {

@@ -31,6 +31,7 @@
 /* What building one costs, in actions placed per stage, and how many are tried for a period. */
 #define PATTERN_VISITS 50
 #define DELAYS_MAX 12
+#define SPREAD_MAX 100
 /* A start that is this much longer after one round than the best is not packed further. */
 #define PROMISING 1.02
 
@@ -99,33 +100,43 @@ consider (Search *search, const char *method) {
 }
 
 static void
-dispatch (Search *search, const double *offset, double period, double patience,
-          gboolean is_backwards) {
-  for (int bold = 0; bold < search->problem->chunks; bold++) {
-    PwDispatchRule rule = { offset, period, patience, is_backwards, bold };
-    if (pw__order_dispatch (search->problem, &rule, search->words, &search->scratch))
-      consider (search, "dispatch");
-  }
+dispatch (Search *search, const PwDispatchRule *rule) {
+  if (pw__order_dispatch (search->problem, rule, search->words, &search->scratch))
+    consider (search, "dispatch");
+}
+
+/* Every kind of rule with the priorities of RULE. */
+static void
+dispatch_all (Search *search, const PwDispatchRule *rule) {
+  static const double patience[] = { 0, 0.3, 1, 3, INFINITY };
+  for (gsize i = 0; i < G_N_ELEMENTS (patience); i++)
+    for (int kind = 0; kind < 2 * search->problem->chunks; kind++) {
+      if (is_spent (search, UNTIL_PRIORITIES))
+        return;
+      PwDispatchRule other = *rule;
+      other.patience = patience[i];
+      other.is_expectant = kind % 2 == 0;
+      other.is_bold = kind >= 2;
+      dispatch (search, &other);
+    }
 }
 
 /* F or I first, the other next, W last; backwards W comes before its I, or when there is time. */
 static void
 try_priorities (Search *search) {
-  static const double patience[] = { 0, 0.3, 1, 3, INFINITY };
   const PwOrderProblem *problem = search->problem;
   double far = 2.0 * problem->microbatches;
   g_autofree double *offset = g_new (double, (gsize)problem->rows);
   for (int way = 0; way < 4; way++) {
-    int first = way % 2;
-    gboolean is_backwards = way >= 2;
+    int first = 1 - way % 2;
     for (int row = 0; row < problem->rows; row++) {
       int kind = row / problem->stages;
       gboolean is_up = row % problem->stages >= problem->ranks;
       int class = kind == PW_KIND_WEIGHT ? 2 : kind == first ? 0 : 1;
       offset[row] = far * class - (is_up ? 0.5 : 0);
     }
-    for (gsize i = 0; i < G_N_ELEMENTS (patience) && !is_spent (search, UNTIL_PRIORITIES); i++)
-      dispatch (search, offset, 1, patience[i], is_backwards);
+    dispatch_all (search,
+                  &(PwDispatchRule){ .offset = offset, .period = 1, .is_backwards = way >= 2 });
   }
 }
 
@@ -165,6 +176,28 @@ build_pattern (Search *search, PwPattern *pattern, double period, GRand *random)
 }
 
 static void
+try_pattern (Search *search, const PwPattern *pattern) {
+  pw__pattern_unroll (pattern, search->problem, search->words);
+  consider (search, "pattern");
+}
+
+/* More memory than a period needs buys later W and longer ways: other delays that still fit. */
+static void
+spread_pattern (Search *search, PwPattern *pattern, double period, GRand *random) {
+  const PwOrderProblem *problem = search->problem;
+  for (int try = 0; try < SPREAD_MAX && !is_spent (search, UNTIL_PATTERNS); try++) {
+    double delays[2 * PW_CHUNKS_MAX] = { 0 };
+    for (int pass = 0; pass < 2 * problem->chunks; pass++)
+      if (g_rand_boolean (random))
+        delays[pass] = g_rand_double (random) * period / 2;
+    search->scratch.visits += PATTERN_VISITS * problem->stages;
+    if (pw__pattern_build (pattern, problem, period, delays)
+        && pw__pattern_peak (pattern, problem) <= 1)
+      try_pattern (search, pattern);
+  }
+}
+
+static void
 try_patterns (Search *search) {
   const PwOrderProblem *problem = search->problem;
   double period = find_longest_work (problem);
@@ -178,13 +211,13 @@ try_patterns (Search *search) {
        i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_spent (search, UNTIL_PATTERNS);
        i++, period *= PERIOD_STEP) {
     double peak = build_pattern (search, &pattern, period, random);
-    if (peak <= 1) {
-      n_fitting++;
-      pw__pattern_unroll (&pattern, problem, search->words);
-      consider (search, "pattern");
-    }
+    if (peak <= 1)
+      try_pattern (search, &pattern);
     if (peak <= PEAK_MAX && (peak <= 1 || n_near++ % 4 == 0) && !is_finished (search))
-      dispatch (search, pattern.offset, period, 1, FALSE);
+      dispatch (search,
+                &(PwDispatchRule){ .offset = pattern.offset, .period = period, .patience = 1 });
+    if (peak <= 1 && n_fitting++ == 0)
+      spread_pattern (search, &pattern, period, random);
   }
   g_rand_free (random);
   pw__pattern_clear (&pattern);

@@ -10,11 +10,12 @@
 #define ROUNDS_MAX 10
 /* Orders this much longer than the best are not packed to the end. */
 #define HOPELESS 1.01
+#define LINES 4
 
 typedef struct {
   double *offset; /* [rows] */
   double patience;
-  gboolean is_backwards, is_bold;
+  gboolean is_backwards, is_expectant, is_bold;
 } Rule;
 
 /* When the rows of WORDS end, less PERIOD for each micro-batch. */
@@ -44,6 +45,7 @@ shake (const PwOrderProblem *problem, const Rule *from, double period, GRand *ra
   }
   to->is_backwards = from->is_backwards;
   to->is_bold = from->is_bold ^ (g_rand_int_range (random, 0, 4) == 0);
+  to->is_expectant = from->is_expectant ^ (g_rand_int_range (random, 0, 4) == 0);
   to->patience = from->patience * pow (2, g_rand_double_range (random, -2, 2));
 }
 
@@ -51,8 +53,8 @@ shake (const PwOrderProblem *problem, const Rule *from, double period, GRand *ra
 static double
 dispatch (const PwOrderProblem *problem, const Rule *rule, double period, double best,
           uint8_t *words, PwOrderScratch *scratch) {
-  PwDispatchRule dispatch
-      = { rule->offset, period, rule->patience, rule->is_backwards, rule->is_bold };
+  PwDispatchRule dispatch = { rule->offset,       period,       rule->patience, rule->is_backwards,
+                              rule->is_expectant, rule->is_bold };
   if (!pw__order_dispatch (problem, &dispatch, words, scratch))
     return INFINITY;
   double value = pw__order_justify (problem, words, 1, scratch);
@@ -64,14 +66,19 @@ typedef struct {
   double value; /* of what it leads to */
 } Line;
 
+/* From the times of WORDS; or I as soon as it can be, W when nothing else can. */
 static Line
-start_line (const PwOrderProblem *problem, const uint8_t *words, double period,
+start_line (const PwOrderProblem *problem, const uint8_t *words, double period, gboolean is_eager,
             gboolean is_backwards, PwOrderScratch *scratch) {
-  Rule rule = { g_new (double, (gsize)problem->rows), 1, is_backwards, FALSE };
+  static const double lag[PW_KIND_N] = { [PW_KIND_FORWARD] = 0.5, [PW_KIND_WEIGHT] = 1 };
+  Rule rule = { g_new (double, (gsize)problem->rows), 1, is_backwards, FALSE, FALSE };
   measure (problem, words, period, rule.offset, scratch);
-  for (int row = 0; is_backwards && row < problem->rows; row++) {
+  for (int row = 0; row < problem->rows; row++) {
     int kind = row / problem->stages, stage = row % problem->stages;
-    rule.offset[row] = problem->duration[kind][stage] - rule.offset[row];
+    if (is_eager)
+      rule.offset[row] = lag[kind] * problem->microbatches * period;
+    else if (is_backwards)
+      rule.offset[row] = problem->duration[kind][stage] - rule.offset[row];
   }
   return (Line){ rule, INFINITY };
 }
@@ -84,12 +91,12 @@ pw__order_vary (const PwOrderProblem *problem, uint8_t *words, int64_t visits_ma
   uint8_t *trial = g_new (uint8_t, size);
   double best = pw__order_evaluate (problem, words, scratch);
   double period = best / problem->microbatches;
-  Line lines[2];
-  for (int i = 0; i < 2; i++)
-    lines[i] = start_line (problem, words, period, i == 1, scratch);
+  Line lines[LINES];
+  for (int i = 0; i < LINES; i++)
+    lines[i] = start_line (problem, words, period, i >= 2, i % 2 == 1, scratch);
   Rule other = { .offset = g_new (double, (gsize)problem->rows) };
   for (int i = 0; scratch->visits < visits_max && best > target + problem->tolerance; i++) {
-    Line *line = &lines[i % 2];
+    Line *line = &lines[i % LINES];
     shake (problem, &line->rule, period, random, &other);
     double value = dispatch (problem, &other, period, best, trial, scratch);
     if (value <= line->value) {
@@ -102,8 +109,8 @@ pw__order_vary (const PwOrderProblem *problem, uint8_t *words, int64_t visits_ma
       memcpy (words, trial, size);
     }
   }
-  g_free (lines[0].rule.offset);
-  g_free (lines[1].rule.offset);
+  for (int i = 0; i < LINES; i++)
+    g_free (lines[i].rule.offset);
   g_free (other.offset);
   g_free (trial);
   g_rand_free (random);
