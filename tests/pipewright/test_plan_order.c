@@ -40,8 +40,8 @@ make_problem (Problem *problem, int chunks) {
     problem->forward[r] = quarters (1, 8);
     problem->input[r] = quarters (1, 8);
     problem->weight[r] = quarters (0, 8);
-    problem->backward[r]
-        = MAX (problem->input[r] + problem->weight[r] - quarters (0, 4), quarters (1, 2));
+    double both = problem->input[r] + problem->weight[r], saved = quarters (0, 4);
+    problem->backward[r] = MAX (both - saved, 0.25);
   }
   /* Full backwards that are timed apart: as long as both gradients, or shorter. */
   if (g_test_rand_bit ()) {
