@@ -202,10 +202,10 @@ print_builtin (const PwPlanOrder *order) {
   double longer = order->builtin ? order->builtin_value / order->value - 1 : 0;
   if (!order->builtin)
     pw_print_fact (name, "none with this placement fits this memory");
-  else if (g_str_equal (order->method, order->builtin))
+  else if (g_str_equal (order->simulation->compute->name, order->builtin))
     pw_print_fact (name, "%s, which is this order", order->builtin);
   else if (longer < 5e-5)
-    pw_print_fact (name, "%s, as long within this memory", order->builtin);
+    pw_print_fact (name, "%s within this memory, as long", order->builtin);
   else
     pw_print_fact (name, "%s within this memory, %.2f%% longer", order->builtin, 100 * longer);
 }
@@ -219,10 +219,10 @@ print_text (const GArray *rows, int best, const Options *options) {
           schedule->ranks, schedule->microbatches);
   print_table (rows, best);
   printf ("\n");
-  if (order->is_optimal)
-    pw_print_fact ("found by", "%s; no order is shorter", order->method);
-  else
-    pw_print_fact ("found by", "%s", order->method);
+  gboolean is_changed
+      = pw_schedule_get (order->method) && !g_str_equal (schedule->name, order->method);
+  pw_print_fact ("found by", "%s%s%s", order->method, is_changed ? ", improved" : "",
+                 order->is_optimal ? "; no order is shorter" : "");
   print_builtin (order);
   if (options->csv)
     pw_print_fact ("written", "%s; `pipewright schedule show %s` draws it", options->csv,

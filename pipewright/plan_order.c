@@ -162,7 +162,7 @@ find (const PwPlanOrderProblem *problem, PwPlanOrder *order, GError **error) {
     order->builtin = g_strdup (builtin->compute->name);
     order->builtin_value = builtin->value;
   }
-  if (builtin && is_better (problem, builtin, best)) {
+  if (builtin && !(best && is_better (problem, best, builtin))) {
     pw__plan_order_trial_free (best);
     best = g_steal_pointer (&builtin);
     g_free (order->method);

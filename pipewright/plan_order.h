@@ -1,6 +1,6 @@
-/* An order better than the built-in schedules': searched for (sim/planner/search.h), simulated, and
- * held against every built-in schedule of the same placement within the same memory. What comes
- * back is the best of all of them and a proven bound on how good any order can be. */
+/* An order at least as good as the built-in schedules': searched for (sim/planner/search.h),
+ * simulated, and held against every built-in schedule of the same placement within the same memory.
+ * What comes back is the best of all of them and a proven bound on how good any order can be. */
 #pragma once
 #include "pipewright/simulate.h"
 #include "sim/planner/search.h"
