@@ -222,7 +222,7 @@ print_text (const GArray *rows, int best, const Options *options) {
   gboolean is_changed
       = pw_schedule_get (order->method) && !g_str_equal (schedule->name, order->method);
   pw_print_fact ("found by", "%s%s%s", order->method, is_changed ? ", improved" : "",
-                 order->is_optimal ? "; no order is shorter" : "");
+                 order->is_optimal ? "; no order with this placement is shorter" : "");
   print_builtin (order);
   if (options->csv)
     pw_print_fact ("written", "%s; `pipewright schedule show %s` draws it", options->csv,
