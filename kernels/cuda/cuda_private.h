@@ -13,6 +13,8 @@ struct PwStream {
   cudaStream_t stream;
   PwCudaPool *pool;
   cublasLtHandle_t products;
+  int *error_flag; /* device; kernels set bits where an index is outside its table, looked at when the
+                      stream is synchronised */
 };
 struct PwEvent {
   cudaEvent_t event;
