@@ -174,17 +174,20 @@ last_window (const Way *way, int e) {
   double from[EVENTS_MAX + 1] = { 0 };
   for (int i = last; i >= 0; i--)
     from[i] = from[i + 1] + way->duration[i] + way->weight[i];
+  double own = from[e]; /* and W of what it has done before */
+  for (int i = way->n / 2; i < e; i++)
+    own += way->weight[i];
   gboolean is_forward = e < way->n / 2;
   double room = way->limit - way->memory[e] - (is_forward ? way->held[e] : 0);
   if (way->n == 2)
-    return MAX (0, length - from[e] - fill_straight (way, room, e == 0));
+    return MAX (0, length - own - fill_straight (way, room, e == 0));
   Pending pending[2 * EVENTS_MAX];
   int n = 0;
   for (int i = e + 1; i <= last; i++)
     pending[n++] = (Pending){ from[i], way->memory[i] };
   for (int i = way->n / 2; i <= last; i++)
     pending[n++] = (Pending){ way->weight[i], way->kept[i] };
-  return MAX (0, length - from[e] - fill (pending, n, room, way->microbatches - 1));
+  return MAX (0, length - own - fill (pending, n, room, way->microbatches - 1));
 }
 
 /* Idle time between F and I of any micro-batch, one chunk. */

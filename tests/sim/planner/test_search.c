@@ -127,7 +127,8 @@ static const Size small_sizes[] = {
   { 3, 1, 3, 60, TRUE },  { 3, 1, 4, 60, TRUE }, { 4, 1, 5, 20, FALSE }, { 5, 1, 4, 10, FALSE },
   { 1, 2, 1, 10, TRUE },  { 1, 2, 3, 10, TRUE }, { 2, 2, 1, 20, TRUE },  { 2, 2, 2, 40, TRUE },
   { 2, 2, 3, 40, TRUE },  { 2, 2, 4, 20, TRUE }, { 3, 2, 1, 20, TRUE },  { 3, 2, 2, 20, TRUE },
-  { 3, 2, 3, 10, FALSE }, { 3, 2, 4, 4, FALSE },
+  { 3, 2, 3, 10, FALSE }, { 3, 2, 4, 4, FALSE }, { 3, 2, 5, 4, FALSE },  { 4, 1, 7, 5, FALSE },
+  { 5, 1, 5, 4, FALSE },
 };
 
 static void
