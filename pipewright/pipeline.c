@@ -107,6 +107,11 @@ pw_pipeline_new (const PwSequential *model, const int *balance, int stages, int 
   pipeline->resolved = pw_plan_resolve (pipeline->plan, &resolve, error);
   if (!pipeline->resolved)
     return NULL;
+  if (!pipeline->resolved->compute->promise.synchronous) {
+    refuse (error, "schedule: an asynchronous one updates within its lists, not in "
+                   "pw_optimizer_step");
+    return NULL;
+  }
   PwExecOptions exec = { .no_pinning = options->no_pinning };
   pipeline->exec = pw_exec_new (pipeline->resolved, &exec, error);
   pipeline->loss_stream = pw_backend_cpu.stream_new (0, error);
@@ -146,6 +151,7 @@ half (const PwSchedule *lowered, gboolean is_forward) {
   schedule->mode = PW_MODE_TRAINING;
   schedule->policy = lowered->policy;
   schedule->promise = lowered->promise;
+  schedule->direction = g_memdup2 (lowered->direction, (gsize) lowered->microbatches);
   for (int rank = 0; rank < lowered->ranks; rank++) {
     const PwProgram *program = &lowered->programs[rank];
     PwAction *actions = g_new (PwAction, (gsize) program->n_prologue);
@@ -186,14 +192,16 @@ pw__pipeline_lists (PwPipeline *pipeline, int microbatches, GError **error) {
   /* The executor borrows the lists, so they live as long as the pipeline even after a failure. */
   g_ptr_array_add (pipeline->lists, lists);
 
-  g_autoptr (PwSchedule) all_forward_first = lower (pipeline, "gpipe", microbatches, error);
-  if (!all_forward_first)
-    return NULL;
   lists->whole = lower (pipeline, pipeline->plan->schedule, microbatches, error);
   if (!lists->whole)
     return NULL;
-  lists->forward = half (all_forward_first, TRUE);
-  lists->backward = half (all_forward_first, FALSE);
+  g_autoptr (PwSchedule) gpipe = lower (pipeline, "gpipe", microbatches, error);
+  if (!gpipe)
+    return NULL;
+  /* Two directions have a placement of their own. */
+  const PwSchedule *halved = lists->whole->placement->directions == 2 ? lists->whole : gpipe;
+  lists->forward = half (halved, TRUE);
+  lists->backward = half (halved, FALSE);
   lists->whole_program = pw_exec_add (pipeline->exec, lists->whole, error);
   if (lists->whole_program < 0)
     return NULL;

@@ -102,10 +102,11 @@ assert_close (const GArray *a, const GArray *b) {
 
 /* The built-in loss, a loss function, and forward + own loss + backward give the same gradients. */
 static void
-test_three_ways (void) {
+test_three_ways (gconstpointer data) {
   g_autoptr (GError) error = NULL;
-  g_autoptr (PwSequential) model = new_model (3);
-  g_autoptr (PwPipeline) pipeline = new_pipeline (model, NULL, 3, 4, (PwPipelineOptions){ 0 });
+  g_autoptr (PwSequential) model = new_model (4);
+  g_autoptr (PwPipeline) pipeline =
+      new_pipeline (model, NULL, 4, 4, (PwPipelineOptions){ .schedule = data });
   float input[SAMPLES * WIDTH], target[SAMPLES * WIDTH], output[SAMPLES * WIDTH];
   float output_gradient[SAMPLES * WIDTH];
   fill (input, G_N_ELEMENTS (input), 0);
@@ -258,6 +259,7 @@ test_refusals (void) {
     { "{\"type\":\"linear\",\"in\":4,\"out\":4,\"repeat\":4}", { 2, 2 }, 2, 0, NULL, NULL, "chunks" },
     { "{\"type\":\"linear\",\"in\":4,\"out\":4,\"repeat\":4}", { 2, 2 }, 2, 1, "2f2b", NULL, "2f2b" },
     { "{\"type\":\"linear\",\"in\":4,\"out\":4,\"repeat\":4}", { 2, 2 }, 2, 1, NULL, "hinge", "loss" },
+    { "{\"type\":\"linear\",\"in\":4,\"out\":4,\"repeat\":4}", { 2, 2 }, 2, 1, "pipedream", NULL, "asynchronous" },
     { "{\"type\":\"linear\",\"in\":0,\"out\":4,\"repeat\":4}", { 2, 2 }, 2, 1, NULL, NULL, "in" },
     { "{\"type\":\"linear\",\"in\":4,\"out\":5,\"repeat\":4}", { 2, 2 }, 2, 1, NULL, NULL, "layers" },
     { "{\"type\":\"lineal\",\"in\":4,\"out\":4,\"repeat\":4}", { 2, 2 }, 2, 1, NULL, NULL, "lineal" },
@@ -291,7 +293,10 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/pipewright/pipeline/every-cut-gives-the-sequential-bits", test_equal_bits);
-  g_test_add_func ("/pipewright/pipeline/three-ways-to-the-same-gradients", test_three_ways);
+  g_test_add_data_func ("/pipewright/pipeline/three-ways-to-the-same-gradients", "1f1b",
+                        test_three_ways);
+  g_test_add_data_func ("/pipewright/pipeline/three-ways-through-two-directions", "chimera",
+                        test_three_ways);
   g_test_add_func ("/pipewright/pipeline/mini-batches-may-change-size", test_changing_sizes);
   g_test_add_func ("/pipewright/pipeline/cross-entropy-is-learned", test_cross_entropy_learns);
   g_test_add_func ("/pipewright/pipeline/parameters-move-to-another-cut", test_parameters_round_trip);
