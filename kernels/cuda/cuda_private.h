@@ -4,26 +4,37 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/ops_private.h"
 #include "kernels/kernels.h"
 
 typedef struct PwCudaPool PwCudaPool; /* the rank's caching, stream-ordered allocator */
+typedef struct PwCudaStaging PwCudaStaging; /* page-locked host memory that copies go through */
+typedef struct PwCudaClock PwCudaClock; /* a point in time that host and device both know */
 
 struct PwStream {
   int device;
   cudaStream_t stream;
   PwCudaPool *pool;
   cublasLtHandle_t products;
-  int *error_flag; /* device; kernels set bits where an index is outside its table, looked at when the
-                      stream is synchronised */
+  int *error_flag; /* device; kernels set bits (PwCudaIndex) where an index is outside its table,
+                      looked at when the stream is synchronised */
+  GHashTable *compiled; /* PwCudaProduct -> descriptors and algorithm; product.c */
+  PwCudaStaging *staging;
+  PwCudaClock *clock;
 };
+/* Made when first recorded: only then is the device known. */
 struct PwEvent {
-  cudaEvent_t event;
+  cudaEvent_t event; /* keeps no time, which makes it cheap */
+  cudaEvent_t timestamp;
+  PwCudaClock *clock; /* what the timestamp is measured from */
 };
 
-/* TRUE where CODE is cudaSuccess; else ERROR names the op (`what`), the layer, the rank and CUDA's
- * own words. CONTEXT NULL: no layer, no rank. */
+/* errors.c. TRUE where CODE is cudaSuccess; else ERROR names the op (`what`), the layer, the rank
+ * and CUDA's own words. CONTEXT NULL: no layer, no rank. */
 gboolean pw__cuda_check (const PwOpContext *context, const char *what, cudaError_t code,
                          GError **error);
+gboolean pw__cuda_check_product (const PwOpContext *context, const char *what, cublasStatus_t code,
+                                 GError **error);
 /* FALSE with PW_KERNEL_ERROR_UNSUPPORTED where a tensor is not of a type that the kernels take. */
 gboolean pw__cuda_type (const PwOpContext *context, const char *what, const PwTensor *tensor,
                         PwCudaType *type, GError **error);
@@ -31,3 +42,59 @@ static inline cudaStream_t
 pw__cuda_stream (const PwOpContext *context) {
   return context->stream->stream;
 }
+
+/* product.c. C[rows,columns] = A[rows,depth] B[depth,columns] + bias, or += A B, all row-major and
+ * without gaps. A transposed operand lies in memory as [depth,rows] or [columns,depth]. Sums are
+ * fp32. All members are ints or enums: keys are compared as bytes. */
+typedef struct {
+  int64_t rows, columns, depth;
+  PwCudaType type, result; /* of A, B and bias; of C */
+  int transpose_a, transpose_b;
+  int accumulate; /* not with bias */
+  int bias;
+  int tf32; /* fp32 operands may be rounded to 10 bits of mantissa */
+  int unused; /* no padding */
+} PwCudaProduct;
+gboolean pw__cuda_product (PwOpContext *, const char *what, const PwCudaProduct *, const void *a,
+                           const void *b, const void *bias, void *c, PwWorkspace, GError **);
+/* Bytes that pw__cuda_product needs of its workspace; 0 too where cuBLASLt knows no way. */
+gsize pw__cuda_product_workspace (PwOpContext *, const PwCudaProduct *);
+void pw__cuda_product_free (PwStream *); /* what the stream has compiled */
+
+/* pool.c */
+PwCudaPool *pw__cuda_pool_new (PwStream *);
+void pw__cuda_pool_free (PwCudaPool *);
+void *pw__cuda_alloc (PwStream *, gsize bytes, GError **);
+void pw__cuda_free (PwStream *, void *);
+
+/* staging.c. Copies from and to host memory that is not page-locked, without blocking the host: FROM
+ * may be reused at once, TO is filled when the stream is synchronised. */
+PwCudaStaging *pw__cuda_staging_new (void);
+void pw__cuda_staging_free (PwCudaStaging *);
+gboolean pw__cuda_copy_from_host (PwStream *, void *to, const void *from, gsize bytes, GError **);
+gboolean pw__cuda_copy_to_host (PwStream *, void *to, const void *from, gsize bytes, GError **);
+/* After the stream's work is done: hands out what was copied to the host. */
+void pw__cuda_staging_deliver (PwCudaStaging *);
+
+/* clock.c */
+PwCudaClock *pw__cuda_clock_new (cudaStream_t, GError **);
+void pw__cuda_clock_release (PwCudaClock *);
+/* Another one in its place when it is old; the stream is idle. */
+gboolean pw__cuda_clock_renew (PwStream *, GError **);
+gboolean pw__cuda_timestamp_record (PwEvent *, PwStream *, GError **);
+gboolean pw__cuda_timestamp_read (PwEvent *, double *seconds, GError **);
+
+/* devices.c */
+gboolean pw__cuda_check_run (const PwBackendRun *, GError **);
+gboolean pw__cuda_device_of_rank (int rank, int *device, GError **);
+
+/* device.c */
+PwStream *pw__cuda_stream_new (int rank, GError **);
+void pw__cuda_stream_free (PwStream *);
+gboolean pw__cuda_stream_synchronize (PwStream *, GError **);
+gboolean pw__cuda_zero (PwStream *, void *, gsize bytes, GError **);
+gboolean pw__cuda_copy (PwStream *, void *to, const void *from, gsize bytes, GError **);
+PwEvent *pw__cuda_event_new (GError **);
+void pw__cuda_event_free (PwEvent *);
+gboolean pw__cuda_event_record (PwEvent *, PwStream *, GError **);
+gboolean pw__cuda_event_wait (PwEvent *, PwStream *, GError **);
