@@ -279,7 +279,7 @@ test_more_memory_is_never_worse (gconstpointer data) {
   gboolean is_large = GPOINTER_TO_INT (data);
   double worst = 0;
   int longer = 0, steps = 0;
-  for (int n = 0; n < 12; n++) {
+  for (int n = 0; n < 8; n++) {
     int chunks = 1 + n % 2;
     g_autoptr (Problem) problem
         = is_large ? large_problem (chunks)
