@@ -14,13 +14,13 @@ step_parameter (PwWorker *worker, PwParameter *parameter, const PwOptimizerPlan 
   const PwOps *ops = &worker->context.backend->ops;
   switch (plan->kind) {
   case PW_OPTIMIZER_SGD:
-    return ops->sgd (&worker->context, &parameter->value, &parameter->gradient,
+    return ops->sgd (&worker->context, &parameter->value, NULL, &parameter->gradient,
                      parameter->state[0].data ? &parameter->state[0] : NULL, step, error);
   case PW_OPTIMIZER_ADAM:
-    return ops->adam (&worker->context, &parameter->value, &parameter->gradient,
+    return ops->adam (&worker->context, &parameter->value, NULL, &parameter->gradient,
                       &parameter->state[0], &parameter->state[1], step, error);
   case PW_OPTIMIZER_ADAMW:
-    return ops->adamw (&worker->context, &parameter->value, &parameter->gradient,
+    return ops->adamw (&worker->context, &parameter->value, NULL, &parameter->gradient,
                        &parameter->state[0], &parameter->state[1], step, error);
   }
   g_assert_not_reached ();

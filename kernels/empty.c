@@ -50,50 +50,86 @@ layernorm_input_gradient (PwOpContext *context, const PwTensor *x, const PwTenso
 
 static gboolean
 attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t heads, gboolean causal,
-                   PwTensor *y, PwTensor *probabilities, PwWorkspace workspace, GError **error) {
+                   PwTensor *y, PwTensor *lse, PwWorkspace workspace, GError **error) {
   return TRUE;
 }
 
 static gboolean
 attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int64_t heads, gboolean causal,
-                          const PwTensor *probabilities, const PwTensor *dy, PwTensor *dqkv,
-                          PwWorkspace workspace, GError **error) {
+                          const PwTensor *y, const PwTensor *lse, const PwTensor *dy,
+                          PwTensor *dqkv, PwWorkspace workspace, GError **error) {
   return TRUE;
 }
 
 static gboolean
 cross_entropy_forward (PwOpContext *context, const PwTensor *x, const PwTensor *targets,
-                       double scale, PwTensor *probabilities, double *loss, GError **error) {
+                       double scale, PwTensor *lse, double *loss, GError **error) {
   return TRUE;
 }
 
 static gboolean
-loss_input_gradient (PwOpContext *context, const PwTensor *x, const PwTensor *targets, double scale,
-                     PwTensor *dx, GError **error) {
+cross_entropy_input_gradient (PwOpContext *context, const PwTensor *x, const PwTensor *lse,
+                              const PwTensor *targets, double scale, PwTensor *dx, GError **error) {
+  return TRUE;
+}
+
+static gboolean
+mse_input_gradient (PwOpContext *context, const PwTensor *x, const PwTensor *targets, double scale,
+                    PwTensor *dx, GError **error) {
+  return TRUE;
+}
+
+static gboolean
+rmsnorm_forward (PwOpContext *context, const PwTensor *x, const PwTensor *gain, double epsilon,
+                 PwTensor *y, PwTensor *rstd, GError **error) {
+  return TRUE;
+}
+
+static gboolean
+rmsnorm_input_gradient (PwOpContext *context, const PwTensor *x, const PwTensor *gain,
+                        const PwTensor *rstd, const PwTensor *dy, PwTensor *dx, PwTensor *dgain,
+                        PwWorkspace workspace, GError **error) {
+  return TRUE;
+}
+
+static gboolean
+dropout (PwOpContext *context, const PwTensor *x, double probability, int64_t first_sample,
+         PwTensor *y, GError **error) {
   return TRUE;
 }
 
 static gboolean
 mse_forward (PwOpContext *context, const PwTensor *x, const PwTensor *targets, double scale,
-             double *loss, GError **error) {
+             double *loss, PwWorkspace workspace, GError **error) {
   return TRUE;
 }
 
 static gboolean
-sgd (PwOpContext *context, PwTensor *w, const PwTensor *gradient, PwTensor *momentum,
-     const PwOptimizerStep *step, GError **error) {
+sgd (PwOpContext *context, PwTensor *w, PwTensor *master, const PwTensor *gradient,
+     PwTensor *momentum, const PwOptimizerStep *step, GError **error) {
   return TRUE;
 }
 
 static gboolean
-adam (PwOpContext *context, PwTensor *w, const PwTensor *gradient, PwTensor *m, PwTensor *v,
-      const PwOptimizerStep *step, GError **error) {
+adam (PwOpContext *context, PwTensor *w, PwTensor *master, const PwTensor *gradient, PwTensor *m,
+      PwTensor *v, const PwOptimizerStep *step, GError **error) {
   return TRUE;
 }
 
 static gboolean
-square_sum (PwOpContext *context, const PwTensor *x, double *sum, GError **error) {
+square_sum (PwOpContext *context, const PwTensor *x, double *sum, PwWorkspace workspace,
+            GError **error) {
   return TRUE;
+}
+
+static gboolean
+overflow_check (PwOpContext *context, const PwTensor *x, int32_t *overflow, GError **error) {
+  return TRUE;
+}
+
+static gsize
+no_workspace_1 (PwOpContext *context, int64_t a) {
+  return 0;
 }
 
 static gsize
@@ -123,6 +159,10 @@ const PwBackend pw_backend_empty = {
     .gelu_input_gradient = op_iio,
     .layernorm_forward = layernorm_forward,
     .layernorm_input_gradient = layernorm_input_gradient,
+    .rmsnorm_forward = rmsnorm_forward,
+    .rmsnorm_input_gradient = rmsnorm_input_gradient,
+    .dropout_forward = dropout,
+    .dropout_input_gradient = dropout,
     .embedding_forward = op_iio,
     .embedding_weight_gradient = op_iiow,
     .position_forward = op_iio,
@@ -131,19 +171,21 @@ const PwBackend pw_backend_empty = {
     .attention_input_gradient = attention_input_gradient,
     .add = op_iio,
     .cross_entropy_forward = cross_entropy_forward,
-    .cross_entropy_input_gradient = loss_input_gradient,
+    .cross_entropy_input_gradient = cross_entropy_input_gradient,
     .mse_forward = mse_forward,
-    .mse_input_gradient = loss_input_gradient,
+    .mse_input_gradient = mse_input_gradient,
     .sgd = sgd,
     .adam = adam,
     .adamw = adam,
     .square_sum = square_sum,
+    .overflow_check = overflow_check,
   },
   .workspace = {
     .linear = no_workspace_3,
     .layernorm = no_workspace_2,
     .embedding = no_workspace_3,
     .attention = no_workspace_4,
+    .sum = no_workspace_1,
   },
   .stream_new = pw__cpu_stream_new,
   .stream_free = pw__cpu_stream_free,

@@ -17,7 +17,7 @@ GQuark pw_kernel_error_quark (void);
 typedef enum {
   PW_KERNEL_ERROR_UNSUPPORTED, /* type or shape the backend has no kernel for */
   PW_KERNEL_ERROR_MEMORY,
-  PW_KERNEL_ERROR_INDEX, /* a token or target outside its table */
+  PW_KERNEL_ERROR_INDEX,  /* a token or target outside its table */
   PW_KERNEL_ERROR_LIBRARY /* the library beneath failed; the message has its words */
 } PwKernelError;
 
@@ -48,6 +48,7 @@ typedef struct {
   int layer;
   int64_t microbatch;
   uint64_t seed;
+  gboolean tf32; /* products of fp32 may round their operands to 10 bits of mantissa (CUDA) */
 } PwOpContext;
 
 typedef struct {
@@ -88,6 +89,21 @@ typedef struct {
                                         const PwTensor *mean, const PwTensor *rstd,
                                         const PwTensor *dy, PwTensor *dx, PwTensor *dgain,
                                         PwTensor *dbias, PwWorkspace, GError **);
+  /* y = x rstd gain, rstd = 1 / sqrt (mean of x^2 + epsilon), over the last dimension
+   * (1910.07467). rstd [N] is for the gradient. dgain is accumulated. dx may be NULL. */
+  gboolean (*rmsnorm_forward) (PwOpContext *, const PwTensor *x, const PwTensor *gain,
+                               double epsilon, PwTensor *y, PwTensor *rstd, GError **);
+  gboolean (*rmsnorm_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *gain,
+                                      const PwTensor *rstd, const PwTensor *dy, PwTensor *dx,
+                                      PwTensor *dgain, PwWorkspace, GError **);
+  /* y = x / (1 - probability) where an element is kept, else 0. Whether it is hangs on the
+   * context's (seed, step, layer), the sample and the element in it alone (kernels/dropout.h), so
+   * the gradient draws the same again and no mask is stored. Dimension 0 counts samples;
+   * FIRST_SAMPLE is the first one's number in the mini-batch. y may be x, dx may be dy. */
+  gboolean (*dropout_forward) (PwOpContext *, const PwTensor *x, double probability,
+                               int64_t first_sample, PwTensor *y, GError **);
+  gboolean (*dropout_input_gradient) (PwOpContext *, const PwTensor *dy, double probability,
+                                      int64_t first_sample, PwTensor *dx, GError **);
   /* y[N,C] = table[token[N]]; tokens outside the table fail. */
   gboolean (*embedding_forward) (PwOpContext *, const PwTensor *tokens, const PwTensor *table,
                                  PwTensor *y, GError **);
@@ -100,62 +116,95 @@ typedef struct {
   gboolean (*position_weight_gradient) (PwOpContext *, const PwTensor *dy, PwTensor *dtable,
                                         GError **);
   /* qkv[B,T,3C] = [q | k | v], each [heads, C/heads]; y[B,T,C] = softmax(q k^T / sqrt(d)) v per
-   * head, masked to s <= t when causal. probabilities[B,heads,T,T] are kept for the gradient. */
+   * head, masked to s <= t when causal. The probabilities are never kept whole: lse[B,heads,T],
+   * fp32, the log of each row's sum of exponentials, is enough to make them again
+   * (FlashAttention-2, 2307.08691). */
   gboolean (*attention_forward) (PwOpContext *, const PwTensor *qkv, int64_t heads, gboolean causal,
-                                 PwTensor *y, PwTensor *probabilities, PwWorkspace, GError **);
+                                 PwTensor *y, PwTensor *lse, PwWorkspace, GError **);
+  /* Reads y, too: sum over s of p dp = dy . y, so no sweep over the keys is needed for it. y costs
+   * no memory where the next layer is linear, which keeps it as its own input. */
   gboolean (*attention_input_gradient) (PwOpContext *, const PwTensor *qkv, int64_t heads,
-                                        gboolean causal, const PwTensor *probabilities,
+                                        gboolean causal, const PwTensor *y, const PwTensor *lse,
                                         const PwTensor *dy, PwTensor *dqkv, PwWorkspace, GError **);
   /* y = a + b; y may be a or b. */
   gboolean (*add) (PwOpContext *, const PwTensor *a, const PwTensor *b, PwTensor *y, GError **);
-  /* Logits x[N,V], targets int32 [N]; probabilities[N,V] are kept for the gradient. *loss (a device
-   * double) += scale * sum over n of -log softmax(x[n])[target[n]]; target -1 is left out. */
+  /* Logits x[N,V], targets int32 [N]; lse[N], fp32, the log of each row's sum of exponentials, is
+   * kept for the gradient. *loss (a device double) += scale * sum over n of lse[n] -
+   * x[n][target[n]]; target -1 is left out. */
   gboolean (*cross_entropy_forward) (PwOpContext *, const PwTensor *x, const PwTensor *targets,
-                                     double scale, PwTensor *probabilities, double *loss, GError **);
-  /* dx = scale * (probabilities - onehot(target)). */
-  gboolean (*cross_entropy_input_gradient) (PwOpContext *, const PwTensor *probabilities,
+                                     double scale, PwTensor *lse, double *loss, GError **);
+  /* dx = scale * (exp(x - lse) - onehot(target)), 0 where the target is -1; dx may be x. */
+  gboolean (*cross_entropy_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *lse,
                                             const PwTensor *targets, double scale, PwTensor *dx,
                                             GError **);
   /* *loss += scale * sum of (x - target)^2; dx = 2 scale (x - target). */
   gboolean (*mse_forward) (PwOpContext *, const PwTensor *x, const PwTensor *targets, double scale,
-                           double *loss, GError **);
+                           double *loss, PwWorkspace, GError **);
   gboolean (*mse_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *targets,
                                   double scale, PwTensor *dx, GError **);
   /* Optimisers, in place on w. SGD: m = momentum m + g (m may be NULL when momentum is 0);
-   * Adam: 1412.6980; AdamW: decoupled decay, 1711.05101. Equal to torch.optim's in fp32. */
-  gboolean (*sgd) (PwOpContext *, PwTensor *w, const PwTensor *gradient, PwTensor *momentum,
-                   const PwOptimizerStep *, GError **);
-  gboolean (*adam) (PwOpContext *, PwTensor *w, const PwTensor *gradient, PwTensor *m, PwTensor *v,
-                    const PwOptimizerStep *, GError **);
-  gboolean (*adamw) (PwOpContext *, PwTensor *w, const PwTensor *gradient, PwTensor *m, PwTensor *v,
-                     const PwOptimizerStep *, GError **);
+   * Adam: 1412.6980; AdamW: decoupled decay, 1711.05101. Equal to torch.optim's in fp32.
+   * Gradients and states are fp32. Where w is of a half type, MASTER is its fp32 value: the step is
+   * made on that and w gets it rounded (1710.03740); NULL where w is fp32 itself. */
+  gboolean (*sgd) (PwOpContext *, PwTensor *w, PwTensor *master, const PwTensor *gradient,
+                   PwTensor *momentum, const PwOptimizerStep *, GError **);
+  gboolean (*adam) (PwOpContext *, PwTensor *w, PwTensor *master, const PwTensor *gradient,
+                    PwTensor *m, PwTensor *v, const PwOptimizerStep *, GError **);
+  gboolean (*adamw) (PwOpContext *, PwTensor *w, PwTensor *master, const PwTensor *gradient,
+                     PwTensor *m, PwTensor *v, const PwOptimizerStep *, GError **);
   /* *sum (a device double) += sum of squares, in double and in an order fixed by the shape. */
-  gboolean (*square_sum) (PwOpContext *, const PwTensor *x, double *sum, GError **);
+  gboolean (*square_sum) (PwOpContext *, const PwTensor *x, double *sum, PwWorkspace, GError **);
+  /* *overflow (a device int32) = 1 if x holds an infinity or a NaN; else it is left as it is. */
+  gboolean (*overflow_check) (PwOpContext *, const PwTensor *x, int32_t *overflow, GError **);
 } PwOps;
 
 /* Largest workspace of the ops that take one, for these shapes. */
 typedef struct {
   gsize (*linear) (PwOpContext *, int64_t rows, int64_t in, int64_t out);
-  gsize (*layernorm) (PwOpContext *, int64_t rows, int64_t features);
+  gsize (*layernorm) (PwOpContext *, int64_t rows, int64_t features); /* and rmsnorm's */
   gsize (*embedding) (PwOpContext *, int64_t rows, int64_t vocabulary, int64_t features);
-  gsize (*attention) (PwOpContext *, int64_t batch, int64_t heads, int64_t tokens, int64_t features);
+  gsize (*attention) (PwOpContext *, int64_t batch, int64_t heads, int64_t tokens,
+                      int64_t features);
+  gsize (*sum) (PwOpContext *, int64_t elements); /* mse_forward, square_sum */
 } PwWorkspaces;
+
+/* What products are computed in. */
+typedef enum {
+  PW_ARITHMETIC_FP32,
+  PW_ARITHMETIC_TF32,
+  PW_ARITHMETIC_BF16,
+  PW_ARITHMETIC_FP16
+} PwArithmetic;
+
+/* What a run is going to ask of the machine. */
+typedef struct {
+  int ranks;
+  gboolean share_devices; /* ranks may share devices: rank r computes on device r mod devices */
+  PwArithmetic arithmetic;
+  const int64_t *rank_bytes; /* [ranks] memory at its peak; NULL: not known */
+} PwBackendRun;
 
 /* A backend: the ops and the device. Streams order work; on the CPU everything happens at once and
  * events are timestamps. */
 struct PwBackend {
   const char *name; /* "cpu", "cuda", "empty" */
+  /* FALSE, with a sentence for the user, where this machine cannot do it. Allocates nothing. NULL:
+   * any run will do. */
+  gboolean (*check) (const PwBackendRun *, GError **error);
   PwOps ops;
   PwWorkspaces workspace;
   /* One stream per rank (more for communication); owned by the thread that made it. */
-  PwStream *(*stream_new) (int device, GError **error);
+  PwStream *(*stream_new) (int rank, GError **error);
   void (*stream_free) (PwStream *);
+  /* Waits for all work; also the place where an index outside its table is reported that a device
+   * found on its own. */
   gboolean (*stream_synchronize) (PwStream *, GError **);
   /* 64-byte aligned; contents undefined. Freed memory may be reused by later work on the stream. */
   void *(*alloc) (PwStream *, gsize bytes, GError **);
   void (*free) (PwStream *, void *);
   gboolean (*zero) (PwStream *, void *, gsize bytes, GError **);
   gboolean (*copy) (PwStream *, void *to, const void *from, gsize bytes, GError **);
+  /* FROM may be reused at once; TO is filled once the stream has been synchronised. */
   gboolean (*copy_from_host) (PwStream *, void *to, const void *from, gsize bytes, GError **);
   gboolean (*copy_to_host) (PwStream *, void *to, const void *from, gsize bytes, GError **);
   PwEvent *(*event_new) (GError **);
@@ -170,4 +219,5 @@ struct PwBackend {
 extern const PwBackend pw_backend_cpu;
 /* The same calls with ops that do nothing: measures what the executor itself costs. */
 extern const PwBackend pw_backend_empty;
-const PwBackend *pw_backend_get (const char *name); /* NULL: no such backend in this build */
+/* By name. "cuda" lies in a module, which is loaded by this call (kernels/module.h). */
+const PwBackend *pw_backend_get (const char *name, GError **error);

@@ -51,7 +51,7 @@ call_builtin_loss (int microbatch, const PwTensor *output, PwTensor *gradient, d
   } else {
     double scale = 1.0 / (double) (elements * call->total_samples);
     target.data = (float *) call->target + first * elements;
-    ops->mse_forward (&context, output, &target, scale, loss, NULL);
+    ops->mse_forward (&context, output, &target, scale, loss, (PwWorkspace){ 0 }, NULL);
     ops->mse_input_gradient (&context, output, &target, scale, gradient, NULL);
   }
 }

@@ -1,12 +1,14 @@
 /* Attention, one (sequence, head) after another; q, k, v are strided views of qkv, nothing is
- * copied. Causal masks are used to skip work: rows go in blocks, and a block's products end at its
- * last row, so the half above the diagonal is never computed:
+ * copied. Query rows go in blocks, and only a block's scores exist at a time. Causal masks are used
+ * to skip work: a block's products end at its last row, so what lies right of it is never computed:
  *
  *     keys s ->   0      64     128
- *     rows 0      [ x x . | . . . . ]     x  computed, kept
- *          64     [ x x x x x . | . ]     .  left of the bar: computed with its block, set to 0
- *          128    [ x x x x x x x x ]        right of it: only set to 0
- */
+ *     rows 0      [ x x . |           ]     x  computed
+ *          64     [ x x x x x . |     ]     .  computed with its block, set to 0
+ *          128    [ x x x x x x x x . ]        right of the bar: not computed
+ *
+ * The gradient makes a block's probabilities again from q, k and the log of each row's sum
+ * (FlashAttention-2, 2307.08691, algorithm 2); blocks add to dk and dv in the order of the rows. */
 #include "kernels/cpu/cpu_private.h"
 #include <math.h>
 #include <string.h>
@@ -19,23 +21,24 @@ typedef struct {
   int64_t row_y;   /* between tokens of y, dy: C */
   gboolean causal;
   float scale; /* 1 / sqrt (head width) */
+  const PwRowLoops *loops;
 } Shape;
 
-/* Keys that some row of a block ending before row END may see, and the first row that sees any key
- * of a block beginning at key BEGIN. */
-static int64_t
-keys_end (const Shape *shape, int64_t end) {
-  return shape->causal ? end : shape->tokens;
-}
+/* One head of one sequence: views of the tensors. */
+typedef struct {
+  const float *q, *k, *v;
+  float *lse;
+} Head;
 
-static int64_t
-rows_begin (const Shape *shape, int64_t begin) {
-  return shape->causal ? begin : 0;
-}
+/* Rows [begin, end), and the keys that some row of them may see. */
+typedef struct {
+  int64_t begin, end, keys;
+} Block;
 
-static int64_t
-block_size (const Shape *shape) {
-  return shape->causal ? BLOCK : shape->tokens;
+static Block
+block_at (const Shape *shape, int64_t begin) {
+  int64_t end = MIN (begin + BLOCK, shape->tokens);
+  return (Block){ .begin = begin, .end = end, .keys = shape->causal ? end : shape->tokens };
 }
 
 static int64_t
@@ -43,175 +46,205 @@ row_keys (const Shape *shape, int64_t row) {
   return shape->causal ? row + 1 : shape->tokens;
 }
 
-/* c[rows,keys] = alpha a b^T for the rows of a block: a, b have one row per token. */
+/* A matrix [rows,keys] of a block lies with a stride of all tokens. This is its row ROW. */
+static float *
+row_of (const Shape *shape, const Block *block, float *scores, int64_t row) {
+  return scores + (row - block->begin) * shape->tokens;
+}
+
+static void
+mask_row (const Shape *shape, const Block *block, float *line, int64_t row) {
+  int64_t keys = row_keys (shape, row);
+  memset (line + keys, 0, (gsize)(block->keys - keys) * sizeof *line);
+}
+
+/* c[rows,keys] = alpha a b^T; a and b have one row per token. */
 static gboolean
-scores (const Shape *shape, int64_t begin, int64_t end, float alpha, const float *a, int64_t row_a,
-        const float *b, int64_t row_b, float *c, GError **error) {
-  PwProduct product = { .rows = end - begin,
-                        .columns = keys_end (shape, end),
+rows_by_keys (const Shape *shape, const Block *block, float alpha, const float *a, int64_t row_a,
+              const float *b, float *c, GError **error) {
+  PwProduct product = { .rows = block->end - block->begin,
+                        .columns = block->keys,
                         .depth = shape->head_width,
                         .stride_a = row_a,
-                        .stride_b = row_b,
+                        .stride_b = shape->row_qkv,
                         .stride_c = shape->tokens,
                         .transpose_b = TRUE };
-  return pw__cpu_small_product (&product, alpha, a + begin * row_a, b, c + begin * shape->tokens,
-                                error);
+  return pw__cpu_small_product (&product, alpha, a + block->begin * row_a, b, c, error);
 }
 
-/* y[rows,width] = p[rows,keys] x[keys,width] for the rows of a block. */
+/* y[rows,width] = p[rows,keys] x[keys,width] */
 static gboolean
-mix_keys (const Shape *shape, int64_t begin, int64_t end, const float *p, const float *x,
-          int64_t row_x, float *y, int64_t row_y, GError **error) {
-  PwProduct product = { .rows = end - begin,
+mix_keys (const Shape *shape, const Block *block, const float *p, const float *x, float *y,
+          int64_t row_y, GError **error) {
+  PwProduct product = { .rows = block->end - block->begin,
                         .columns = shape->head_width,
-                        .depth = keys_end (shape, end),
+                        .depth = block->keys,
                         .stride_a = shape->tokens,
-                        .stride_b = row_x,
+                        .stride_b = shape->row_qkv,
                         .stride_c = row_y };
-  return pw__cpu_small_product (&product, 1, p + begin * shape->tokens, x, y + begin * row_y,
-                                error);
+  return pw__cpu_small_product (&product, 1, p, x, y + block->begin * row_y, error);
 }
 
-/* y[keys,width] = p^T x for a block of keys, summed over the rows that see them. */
+/* y[keys,width] += p^T x, x has one row per token. */
 static gboolean
-mix_rows (const Shape *shape, int64_t begin, int64_t end, const float *p, const float *x,
-          int64_t row_x, float *y, int64_t row_y, GError **error) {
-  int64_t first = rows_begin (shape, begin);
-  PwProduct product = { .rows = end - begin,
+mix_rows (const Shape *shape, const Block *block, const float *p, const float *x, int64_t row_x,
+          float *y, GError **error) {
+  PwProduct product = { .rows = block->keys,
                         .columns = shape->head_width,
-                        .depth = shape->tokens - first,
+                        .depth = block->end - block->begin,
                         .stride_a = shape->tokens,
                         .stride_b = row_x,
-                        .stride_c = row_y,
-                        .transpose_a = TRUE };
-  return pw__cpu_small_product (&product, 1, p + first * shape->tokens + begin, x + first * row_x,
-                                y + begin * row_y, error);
+                        .stride_c = shape->row_qkv,
+                        .transpose_a = TRUE,
+                        .accumulate = TRUE };
+  return pw__cpu_small_product (&product, 1, p, x + block->begin * row_x, y, error);
 }
 
 static gboolean
-head_forward (const Shape *shape, const PwRowLoops *loops, const float *q, const float *k,
-              const float *v, float *y, float *p, GError **error) {
-  int64_t tokens = shape->tokens, step = block_size (shape);
-  for (int64_t begin = 0; begin < tokens; begin += step) {
-    int64_t end = MIN (begin + step, tokens);
-    if (!scores (shape, begin, end, shape->scale, q, shape->row_qkv, k, shape->row_qkv, p, error))
-      return FALSE;
-    for (int64_t row = begin; row < end; row++) {
-      float *line = p + row * tokens, greatest, sum;
-      int64_t keys = row_keys (shape, row);
-      loops->softmax (line, line, keys, &greatest, &sum);
-      memset (line + keys, 0, (gsize)(tokens - keys) * sizeof *line);
-    }
-    if (!mix_keys (shape, begin, end, p, v, shape->row_qkv, y, shape->row_y, error))
-      return FALSE;
-  }
-  return TRUE;
-}
-
-/* ds[T,T]: scale * gradient at the scores, 0 where a block's products read beyond the mask. */
-static gboolean
-head_score_gradient (const Shape *shape, const PwRowLoops *loops, const float *v, const float *p,
-                     const float *dy, float *ds, GError **error) {
-  int64_t tokens = shape->tokens, step = block_size (shape);
-  for (int64_t begin = 0; begin < tokens; begin += step) {
-    int64_t end = MIN (begin + step, tokens);
-    if (!scores (shape, begin, end, 1, dy, shape->row_y, v, shape->row_qkv, ds, error))
-      return FALSE;
-    for (int64_t row = begin; row < end; row++) {
-      float *line = ds + row * tokens;
-      int64_t keys = row_keys (shape, row);
-      loops->softmax_gradient (p + row * tokens, line, shape->scale, line, keys);
-      memset (line + keys, 0, (gsize)(keys_end (shape, end) - keys) * sizeof *line);
-    }
-  }
-  return TRUE;
-}
-
-static gboolean
-head_gradient (const Shape *shape, const PwRowLoops *loops, const float *q, const float *k,
-               const float *v, const float *p, const float *dy, float *dq, float *dk, float *dv,
-               float *ds, GError **error) {
-  if (!head_score_gradient (shape, loops, v, p, dy, ds, error))
+block_forward (const Shape *shape, const Block *block, const Head *head, float *y, float *p,
+               GError **error) {
+  if (!rows_by_keys (shape, block, shape->scale, head->q, shape->row_qkv, head->k, p, error))
     return FALSE;
-  int64_t tokens = shape->tokens, step = block_size (shape), row = shape->row_qkv;
-  for (int64_t begin = 0; begin < tokens; begin += step) {
-    int64_t end = MIN (begin + step, tokens);
-    if (!mix_keys (shape, begin, end, ds, k, row, dq, row, error)
-        || !mix_rows (shape, begin, end, ds, q, row, dk, row, error)
-        || !mix_rows (shape, begin, end, p, dy, shape->row_y, dv, row, error))
+  for (int64_t row = block->begin; row < block->end; row++) {
+    float *line = row_of (shape, block, p, row), greatest, sum;
+    shape->loops->softmax (line, line, row_keys (shape, row), &greatest, &sum);
+    head->lse[row] = greatest + logf (sum);
+    mask_row (shape, block, line, row);
+  }
+  return mix_keys (shape, block, p, head->v, y, shape->row_y, error);
+}
+
+/* What the gradient of a head reads and writes beside the head itself. */
+typedef struct {
+  const float *y, *dy;
+  float *dq, *dk, *dv;
+  float *p, *ds; /* a block's probabilities and gradient at its scores */
+} Gradient;
+
+static gboolean
+block_gradient (const Shape *shape, const Block *block, const Head *head, const Gradient *g,
+                GError **error) {
+  int64_t row_qkv = shape->row_qkv, row_y = shape->row_y;
+  if (!rows_by_keys (shape, block, shape->scale, head->q, row_qkv, head->k, g->p, error)
+      || !rows_by_keys (shape, block, 1, g->dy, row_y, head->v, g->ds, error))
+    return FALSE;
+  for (int64_t row = block->begin; row < block->end; row++) {
+    float *p = row_of (shape, block, g->p, row), *ds = row_of (shape, block, g->ds, row);
+    float dot = shape->loops->dot (g->y + row * row_y, g->dy + row * row_y, shape->head_width);
+    shape->loops->softmax_gradient (p, ds, head->lse[row], dot, shape->scale,
+                                    row_keys (shape, row));
+    mask_row (shape, block, p, row);
+    mask_row (shape, block, ds, row);
+  }
+  return mix_keys (shape, block, g->ds, head->k, g->dq, row_qkv, error)
+         && mix_rows (shape, block, g->ds, head->q, row_qkv, g->dk, error)
+         && mix_rows (shape, block, g->p, g->dy, row_y, g->dv, error);
+}
+
+static gboolean
+head_gradient (const Shape *shape, const Head *head, const Gradient *g, GError **error) {
+  for (int64_t t = 0; t < shape->tokens; t++) {
+    memset (g->dk + t * shape->row_qkv, 0, (gsize)shape->head_width * sizeof (float));
+    memset (g->dv + t * shape->row_qkv, 0, (gsize)shape->head_width * sizeof (float));
+  }
+  for (int64_t begin = 0; begin < shape->tokens; begin += BLOCK) {
+    Block block = block_at (shape, begin);
+    if (!block_gradient (shape, &block, head, g, error))
       return FALSE;
   }
   return TRUE;
 }
 
 static Shape
-shape_of (const PwTensor *qkv, const PwTensor *y, const PwTensor *probabilities, int64_t heads,
-          gboolean causal) {
+shape_of (PwOpContext *context, const PwTensor *qkv, const PwTensor *y, const PwTensor *lse,
+          int64_t heads, gboolean causal) {
   g_assert (qkv->n_dims >= 2);
   int64_t tokens = qkv->dims[qkv->n_dims - 2], features = pw_tensor_last_dim (qkv) / 3;
   g_assert (features * 3 == pw_tensor_last_dim (qkv) && features % heads == 0);
   g_assert (pw_tensor_elements (y) * 3 == pw_tensor_elements (qkv));
-  g_assert (pw_tensor_elements (probabilities) == pw_tensor_rows (qkv) * heads * tokens);
+  g_assert (pw_tensor_elements (lse) == pw_tensor_rows (qkv) * heads);
   return (Shape){ .tokens = tokens,
                   .head_width = features / heads,
                   .row_qkv = 3 * features,
                   .row_y = features,
                   .causal = causal,
-                  .scale = (float)(1 / sqrt ((double)(features / heads))) };
+                  .scale = (float)(1 / sqrt ((double)(features / heads))),
+                  .loops = context->stream->loops->rows };
+}
+
+static gsize
+block_bytes (int64_t tokens) {
+  return (gsize)(MIN (BLOCK, tokens) * tokens) * sizeof (float);
+}
+
+/* Head H of sequence B; its q, k, v begin at the same element of dqkv, its y at that of dy. */
+static Head
+head_at (const Shape *shape, const PwTensor *qkv, const PwTensor *lse, int64_t b, int64_t h) {
+  const float *q = floats (qkv) + b * shape->tokens * shape->row_qkv + h * shape->head_width;
+  int64_t heads = shape->row_y / shape->head_width;
+  return (Head){ .q = q,
+                 .k = q + shape->row_y,
+                 .v = q + 2 * shape->row_y,
+                 .lse = floats (lse) + (b * heads + h) * shape->tokens };
 }
 
 gboolean
 pw__cpu_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t heads,
-                           gboolean causal, PwTensor *y, PwTensor *probabilities,
-                           PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
-  if (!PW_CPU_FLOAT32 ("attention_forward", error, qkv, y, probabilities))
+                           gboolean causal, PwTensor *y, PwTensor *lse, PwWorkspace workspace,
+                           GError **error) {
+  if (!PW_CPU_FLOAT32 ("attention_forward", error, qkv, y, lse))
     return FALSE;
-  Shape shape = shape_of (qkv, y, probabilities, heads, causal);
-  const PwRowLoops *loops = context->stream->loops->rows;
-  int64_t features = shape.row_y, tokens = shape.tokens;
-  int64_t batch = pw_tensor_rows (qkv) / tokens;
+  Shape shape = shape_of (context, qkv, y, lse, heads, causal);
+  int64_t batch = pw_tensor_rows (qkv) / shape.tokens;
+  g_assert (workspace.bytes >= block_bytes (shape.tokens));
   for (int64_t b = 0; b < batch; b++)
     for (int64_t h = 0; h < heads; h++) {
-      const float *q = floats (qkv) + b * tokens * shape.row_qkv + h * shape.head_width;
-      float *to = floats (y) + b * tokens * features + h * shape.head_width;
-      float *p = floats (probabilities) + (b * heads + h) * tokens * tokens;
-      if (!head_forward (&shape, loops, q, q + features, q + 2 * features, to, p, error))
-        return FALSE;
+      Head head = head_at (&shape, qkv, lse, b, h);
+      float *to = floats (y) + b * shape.tokens * shape.row_y + h * shape.head_width;
+      for (int64_t begin = 0; begin < shape.tokens; begin += BLOCK) {
+        Block block = block_at (&shape, begin);
+        if (!block_forward (&shape, &block, &head, to, workspace.data, error))
+          return FALSE;
+      }
     }
   return TRUE;
 }
 
 gboolean
 pw__cpu_attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int64_t heads,
-                                  gboolean causal, const PwTensor *probabilities,
+                                  gboolean causal, const PwTensor *y, const PwTensor *lse,
                                   const PwTensor *dy, PwTensor *dqkv, PwWorkspace workspace,
                                   GError **error) {
-  if (!PW_CPU_FLOAT32 ("attention_input_gradient", error, qkv, probabilities, dy, dqkv))
+  if (!PW_CPU_FLOAT32 ("attention_input_gradient", error, qkv, y, lse, dy, dqkv))
     return FALSE;
-  Shape shape = shape_of (qkv, dy, probabilities, heads, causal);
+  Shape shape = shape_of (context, qkv, dy, lse, heads, causal);
   g_assert (pw_tensor_elements (dqkv) == pw_tensor_elements (qkv));
-  const PwRowLoops *loops = context->stream->loops->rows;
-  int64_t features = shape.row_y, tokens = shape.tokens;
-  int64_t batch = pw_tensor_rows (qkv) / tokens;
-  g_assert (workspace.bytes >= (gsize)(tokens * tokens) * sizeof (float));
+  g_assert (pw_tensor_elements (y) == pw_tensor_elements (dy));
+  int64_t batch = pw_tensor_rows (qkv) / shape.tokens, features = shape.row_y;
+  g_assert (workspace.bytes >= 2 * block_bytes (shape.tokens));
+  float *p = workspace.data, *ds = p + block_bytes (shape.tokens) / sizeof (float);
   for (int64_t b = 0; b < batch; b++)
     for (int64_t h = 0; h < heads; h++) {
-      int64_t at = b * tokens * shape.row_qkv + h * shape.head_width;
-      const float *q = floats (qkv) + at;
-      const float *from = floats (dy) + b * tokens * features + h * shape.head_width;
-      const float *p = floats (probabilities) + (b * heads + h) * tokens * tokens;
-      float *dq = floats (dqkv) + at;
-      if (!head_gradient (&shape, loops, q, q + features, q + 2 * features, p, from, dq,
-                          dq + features, dq + 2 * features, workspace.data, error))
+      Head head = head_at (&shape, qkv, lse, b, h);
+      int64_t at = b * shape.tokens * features + h * shape.head_width;
+      float *dq = floats (dqkv) + (head.q - floats (qkv));
+      Gradient gradient = { .y = floats (y) + at,
+                            .dy = floats (dy) + at,
+                            .dq = dq,
+                            .dk = dq + features,
+                            .dv = dq + 2 * features,
+                            .p = p,
+                            .ds = ds };
+      if (!head_gradient (&shape, &head, &gradient, error))
         return FALSE;
     }
   return TRUE;
 }
 
-/* The gradient at the scores of one head. */
+/* The probabilities of a block, and the gradient at its scores. */
 gsize
 pw__cpu_attention_workspace (PwOpContext *context G_GNUC_UNUSED, int64_t batch G_GNUC_UNUSED,
                              int64_t heads G_GNUC_UNUSED, int64_t tokens,
                              int64_t features G_GNUC_UNUSED) {
-  return (gsize)(tokens * tokens) * sizeof (float);
+  return 2 * block_bytes (tokens);
 }

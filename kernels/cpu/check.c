@@ -15,6 +15,15 @@ pw__cpu_check_float32 (const char *op, GError **error, int n, const PwTensor *co
 }
 
 gboolean
+pw__cpu_check_no_master (const char *op, const PwTensor *master, GError **error) {
+  if (master == NULL)
+    return TRUE;
+  g_set_error (error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_UNSUPPORTED,
+               "cpu: %s computes in float32 only and takes no master copy", op);
+  return FALSE;
+}
+
+gboolean
 pw__cpu_check_indices (PwOpContext *context, const char *what, const PwTensor *indices,
                        int32_t least, int64_t bound, GError **error) {
   g_assert (indices->element == PW_ELEMENT_I32);

@@ -39,6 +39,9 @@ gboolean pw__cpu_check_float32 (const char *op, GError **, int n, const PwTensor
       op, error, (int)(sizeof ((const PwTensor *[]){ __VA_ARGS__ }) / sizeof (PwTensor *)),        \
       (const PwTensor *[]){ __VA_ARGS__ })
 
+/* FALSE with UNSUPPORTED: there is no half type here that a master copy would be of. */
+gboolean pw__cpu_check_no_master (const char *op, const PwTensor *master, GError **);
+
 /* The row and value of the first index outside [least, bound), as an error. */
 gboolean pw__cpu_check_indices (PwOpContext *, const char *what, const PwTensor *indices,
                                 int32_t least, int64_t bound, GError **);
@@ -77,6 +80,10 @@ PW_CPU_OP (gelu_input_gradient);
 PW_CPU_OP (layernorm_forward);
 PW_CPU_OP (layernorm_input_gradient);
 PW_CPU_WORKSPACE (layernorm);
+PW_CPU_OP (rmsnorm_forward);
+PW_CPU_OP (rmsnorm_input_gradient);
+PW_CPU_OP (dropout_forward);
+PW_CPU_OP (dropout_input_gradient);
 PW_CPU_OP (embedding_forward);
 PW_CPU_OP (embedding_weight_gradient);
 PW_CPU_WORKSPACE (embedding);
@@ -94,3 +101,5 @@ PW_CPU_OP (sgd);
 PW_CPU_OP (adam);
 PW_CPU_OP (adamw);
 PW_CPU_OP (square_sum);
+PW_CPU_OP (overflow_check);
+PW_CPU_WORKSPACE (sum);

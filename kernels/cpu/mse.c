@@ -2,7 +2,7 @@
 
 gboolean
 pw__cpu_mse_forward (PwOpContext *context, const PwTensor *x, const PwTensor *targets, double scale,
-                     double *loss, GError **error) {
+                     double *loss, PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
   if (!PW_CPU_FLOAT32 ("mse_forward", error, x, targets))
     return FALSE;
   int64_t n = pw_tensor_elements (x);

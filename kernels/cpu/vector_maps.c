@@ -2,6 +2,7 @@
  * table it fills (PW_MAP_LOOPS). */
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/vector.h"
+#include "kernels/dropout.h"
 #include <stddef.h>
 
 extern const PwMapLoops PW_MAP_LOOPS;
@@ -85,6 +86,19 @@ gelu_gradient (const float *x, const float *dy, float *dx, int64_t n) {
     PwLanes part = gelu_slope (lanes_load_part (x + i, k)) * lanes_load_part (dy + i, k);
     lanes_store_part (dx + i, part, k);
   }
+}
+
+/* Left to the compiler, which has all it needs: whole numbers and one product. */
+static void
+dropout (const float *x, uint64_t key, uint64_t threshold, float scale, float *y, int64_t n) {
+  for (int64_t i = 0; i + 2 <= n; i += 2) {
+    uint64_t pair = pw__dropout_pair (key, i / 2);
+    y[i] = pw__dropout_keeps (pair, 0, threshold) ? x[i] * scale : 0;
+    y[i + 1] = pw__dropout_keeps (pair, 1, threshold) ? x[i + 1] * scale : 0;
+  }
+  if (n % 2 != 0)
+    y[n - 1]
+        = pw__dropout_keeps (pw__dropout_pair (key, n / 2), 0, threshold) ? x[n - 1] * scale : 0;
 }
 
 static void
@@ -174,6 +188,7 @@ const PwMapLoops PW_MAP_LOOPS = {
   .relu_gradient = relu_gradient,
   .gelu = gelu,
   .gelu_gradient = gelu_gradient,
+  .dropout = dropout,
   .scale = scale,
   .scaled_difference = scaled_difference,
   .sgd = sgd,

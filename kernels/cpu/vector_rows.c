@@ -51,18 +51,54 @@ softmax (const float *x, float *p, int64_t n, float *max, float *sum) {
 }
 
 static void
-softmax_gradient (const float *p, const float *dp, float scale, float *dx, int64_t n) {
-  PwLanes dots = lanes_all (0);
+exponential_sum (const float *x, int64_t n, float *max, float *sum) {
+  float greatest = row_greatest (x, n);
+  PwLanes sums = lanes_all (0);
   int64_t i = 0;
   for (; i + PW_LANES <= n; i += PW_LANES)
-    dots = lanes_fma (lanes_load (p + i), lanes_load (dp + i), dots);
+    sums += lanes_exp (lanes_load (x + i) - greatest);
+  if (i < n) {
+    float rest[PW_LANES];
+    lanes_store (rest, lanes_exp (lanes_load_part (x + i, n - i) - greatest));
+    sums += lanes_load_part (rest, n - i);
+  }
+  *max = greatest;
+  *sum = lanes_sum (sums);
+}
+
+static void
+probabilities (const float *x, float lse, float factor, float *p, int64_t n) {
+  int64_t i = 0;
+  for (; i + PW_LANES <= n; i += PW_LANES)
+    lanes_store (p + i, lanes_exp (lanes_load (x + i) - lse) * factor);
   if (i < n)
-    dots = lanes_fma (lanes_load_part (p + i, n - i), lanes_load_part (dp + i, n - i), dots);
-  float dot = lanes_sum (dots);
-  for (i = 0; i + PW_LANES <= n; i += PW_LANES)
-    lanes_store (dx + i, lanes_load (p + i) * scale * (lanes_load (dp + i) - dot));
-  for (; i < n; i++)
-    dx[i] = p[i] * scale * (dp[i] - dot);
+    lanes_store_part (p + i, lanes_exp (lanes_load_part (x + i, n - i) - lse) * factor, n - i);
+}
+
+static void
+softmax_gradient (float *x, float *dp, float lse, float dot, float scale, int64_t n) {
+  int64_t i = 0;
+  for (; i + PW_LANES <= n; i += PW_LANES) {
+    PwLanes p = lanes_exp (lanes_load (x + i) - lse);
+    lanes_store (x + i, p);
+    lanes_store (dp + i, p * scale * (lanes_load (dp + i) - dot));
+  }
+  if (i < n) {
+    PwLanes p = lanes_exp (lanes_load_part (x + i, n - i) - lse);
+    lanes_store_part (x + i, p, n - i);
+    lanes_store_part (dp + i, p * scale * (lanes_load_part (dp + i, n - i) - dot), n - i);
+  }
+}
+
+static float
+dot (const float *a, const float *b, int64_t n) {
+  PwLanes sums = lanes_all (0);
+  int64_t i = 0;
+  for (; i + PW_LANES <= n; i += PW_LANES)
+    sums = lanes_fma (lanes_load (a + i), lanes_load (b + i), sums);
+  if (i < n)
+    sums = lanes_fma (lanes_load_part (a + i, n - i), lanes_load_part (b + i, n - i), sums);
+  return lanes_sum (sums);
 }
 
 static float
@@ -160,6 +196,51 @@ layernorm_gradient (const float *x, const float *gain, float mean, float rstd, c
   }
 }
 
+static float
+row_square_mean (const float *x, int64_t n) {
+  return row_square_deviation (x, 0, n) / (float)n;
+}
+
+static void
+rmsnorm (const float *x, const float *gain, float epsilon, float *y, int64_t n, float *rstd) {
+  float r = 1.0f / sqrtf (row_square_mean (x, n) + epsilon);
+  int64_t i = 0;
+  for (; i + PW_LANES <= n; i += PW_LANES)
+    lanes_store (y + i, lanes_load (x + i) * r * lanes_load (gain + i));
+  for (; i < n; i++)
+    y[i] = x[i] * r * gain[i];
+  *rstd = r;
+}
+
+/* dx = rstd (g dy - xhat mean (g dy xhat)) */
+static void
+rmsnorm_input_row (const float *x, const float *gain, float rstd, const float *dy, float *dx,
+                   int64_t n) {
+  float plain, weighted;
+  layernorm_means (x, gain, 0, rstd, dy, n, &plain, &weighted);
+  int64_t i = 0;
+  for (; i + PW_LANES <= n; i += PW_LANES) {
+    PwLanes g = lanes_load (gain + i) * lanes_load (dy + i);
+    lanes_store (dx + i, (g - lanes_load (x + i) * rstd * weighted) * rstd);
+  }
+  for (; i < n; i++)
+    dx[i] = (gain[i] * dy[i] - x[i] * rstd * weighted) * rstd;
+}
+
+static void
+rmsnorm_gradient (const float *x, const float *gain, float rstd, const float *dy, float *dx,
+                  float *dgain, int64_t n) {
+  if (dx != NULL)
+    rmsnorm_input_row (x, gain, rstd, dy, dx, n);
+  int64_t i = 0;
+  for (; i + PW_LANES <= n; i += PW_LANES) {
+    PwLanes normal = lanes_load (x + i) * rstd;
+    lanes_store (dgain + i, lanes_fma (lanes_load (dy + i), normal, lanes_load (dgain + i)));
+  }
+  for (; i < n; i++)
+    dgain[i] += dy[i] * (x[i] * rstd);
+}
+
 /* Four rows in one pass over the sums. */
 static void
 add_columns (const float *x, int64_t rows, int64_t columns, float *sums) {
@@ -220,9 +301,14 @@ square_difference_sum (const float *a, const float *b, int64_t n) {
 
 const PwRowLoops PW_ROW_LOOPS = {
   .softmax = softmax,
+  .exponential_sum = exponential_sum,
+  .probabilities = probabilities,
   .softmax_gradient = softmax_gradient,
+  .dot = dot,
   .layernorm = layernorm,
   .layernorm_gradient = layernorm_gradient,
+  .rmsnorm = rmsnorm,
+  .rmsnorm_gradient = rmsnorm_gradient,
   .add_columns = add_columns,
   .square_sum = square_sum,
   .square_difference_sum = square_difference_sum,

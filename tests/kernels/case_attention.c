@@ -3,10 +3,12 @@
 
 #define BATCH 2
 
-/* tokens, heads, width of a head, causal: below, at and beyond the blocks of the causal product */
+/* tokens, heads, width of a head, causal: below, at and beyond the blocks of rows and of keys,
+ * heads from one number wide to the widest that a tile is made for */
 static const int64_t sizes[][4] = {
-  { 1, 1, 1, 1 },  { 7, 3, 5, 1 },  { 7, 3, 5, 0 },  { 33, 2, 8, 1 },
-  { 33, 1, 7, 0 }, { 64, 1, 4, 1 }, { 65, 2, 3, 1 }, { 130, 1, 9, 1 },
+  { 1, 1, 1, 1 },   { 1, 2, 8, 0 },   { 7, 3, 5, 1 },    { 7, 3, 5, 0 },    { 33, 2, 8, 1 },
+  { 33, 1, 7, 0 },  { 64, 1, 4, 1 },  { 65, 2, 3, 1 },   { 65, 1, 6, 0 },   { 130, 1, 9, 1 },
+  { 40, 1, 64, 1 }, { 20, 1, 96, 1 }, { 35, 2, 128, 0 }, { 18, 1, 256, 1 },
 };
 
 static void
@@ -18,9 +20,7 @@ operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {
                            .high = 2,
                            .gradient = OP_GRADIENT_ASSIGNED };
   outputs[0] = (OpOperand){ .n_dims = 3, .dims = { BATCH, tokens, features } };
-  outputs[1] = (OpOperand){ .n_dims = 4,
-                            .dims = { BATCH, heads, tokens, tokens },
-                            .kind = OP_OUTPUT_KEPT };
+  outputs[1] = (OpOperand){ .n_dims = 3, .dims = { BATCH, heads, tokens }, .kind = OP_OUTPUT_KEPT };
 }
 
 static void
@@ -46,7 +46,7 @@ static gboolean
 gradient (PwOpContext *context, const int64_t *size, const PwTensor *in, const PwTensor *out,
           const PwTensor *dy, PwTensor *d, PwWorkspace workspace, GError **error) {
   return context->backend->ops.attention_input_gradient (
-      context, &in[0], size[1], (gboolean)size[3], &out[1], dy, &d[0], workspace, error);
+      context, &in[0], size[1], (gboolean)size[3], &out[0], &out[1], dy, &d[0], workspace, error);
 }
 
 const OpCase op_case_attention = {

@@ -4,7 +4,8 @@
 #define SCALE 0.25
 
 /* rows, classes; targets are drawn from -1 on */
-static const int64_t sizes[][4] = { { 1, 1 }, { 7, 33 }, { 33, 7 }, { 9, 16 }, { 3, 130 } };
+static const int64_t sizes[][4]
+    = { { 1, 1 }, { 7, 33 }, { 33, 7 }, { 9, 16 }, { 3, 130 }, { 2, 1031 } };
 
 static void
 operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {
@@ -17,7 +18,7 @@ operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {
     .n_dims = 1, .dims = { size[0] }, .low = -1, .high = (double)size[1], .index = TRUE
   };
   outputs[0] = (OpOperand){ .kind = OP_OUTPUT_SCALAR };
-  outputs[1] = (OpOperand){ .n_dims = 2, .dims = { size[0], size[1] }, .kind = OP_OUTPUT_KEPT };
+  outputs[1] = (OpOperand){ .n_dims = 1, .dims = { size[0] }, .kind = OP_OUTPUT_KEPT };
 }
 
 static void
@@ -37,8 +38,8 @@ static gboolean
 gradient (PwOpContext *context, const int64_t *size G_GNUC_UNUSED, const PwTensor *in,
           const PwTensor *out, const PwTensor *dy G_GNUC_UNUSED, PwTensor *d,
           PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
-  return context->backend->ops.cross_entropy_input_gradient (context, &out[1], &in[1], SCALE, &d[0],
-                                                             error);
+  return context->backend->ops.cross_entropy_input_gradient (context, &in[0], &out[1], &in[1],
+                                                             SCALE, &d[0], error);
 }
 
 const OpCase op_case_cross_entropy = {

@@ -20,10 +20,16 @@ reference (const int64_t *size, double *const *in, double *const *out) {
   pw_reference_mse (in[0], in[1], SCALE, out[0], size[0]);
 }
 
+static gsize
+workspace_bytes (PwOpContext *context, const int64_t *size) {
+  return context->backend->workspace.sum (context, size[0]);
+}
+
 static gboolean
 forward (PwOpContext *context, const int64_t *size G_GNUC_UNUSED, const PwTensor *in, PwTensor *out,
-         PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
-  return context->backend->ops.mse_forward (context, &in[0], &in[1], SCALE, out[0].data, error);
+         PwWorkspace workspace, GError **error) {
+  return context->backend->ops.mse_forward (context, &in[0], &in[1], SCALE, out[0].data, workspace,
+                                            error);
 }
 
 static gboolean
@@ -42,6 +48,7 @@ const OpCase op_case_mse = {
   .tolerance = 1e-6,
   .operands = operands,
   .reference = reference,
+  .workspace = workspace_bytes,
   .forward = forward,
   .gradient = gradient,
 };

@@ -49,8 +49,8 @@ sgd_forward (PwOpContext *context, const int64_t *size, const PwTensor *in, PwTe
     .learning_rate = RATE, .momentum = size[1] ? MOMENTUM : 0, .weight_decay = DECAY, .step = 1
   };
   return copy (context, &out[0], &in[0], error) && copy (context, &out[1], &in[2], error)
-         && context->backend->ops.sgd (context, &out[0], &in[1], size[1] ? &out[1] : NULL, &step,
-                                       error);
+         && context->backend->ops.sgd (context, &out[0], NULL, &in[1], size[1] ? &out[1] : NULL,
+                                       &step, error);
 }
 
 static void
@@ -99,7 +99,8 @@ adam_forward (PwOpContext *context, const int64_t *size, const PwTensor *in, PwT
               PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
   PwOptimizerStep step = adam_step (size);
   return copy_state (context, in, out, error)
-         && context->backend->ops.adam (context, &out[0], &in[1], &out[1], &out[2], &step, error);
+         && context->backend->ops.adam (context, &out[0], NULL, &in[1], &out[1], &out[2], &step,
+                                        error);
 }
 
 static gboolean
@@ -107,7 +108,8 @@ adamw_forward (PwOpContext *context, const int64_t *size, const PwTensor *in, Pw
                PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
   PwOptimizerStep step = adam_step (size);
   return copy_state (context, in, out, error)
-         && context->backend->ops.adamw (context, &out[0], &in[1], &out[1], &out[2], &step, error);
+         && context->backend->ops.adamw (context, &out[0], NULL, &in[1], &out[1], &out[2], &step,
+                                         error);
 }
 
 const OpCase op_case_sgd = {

@@ -15,10 +15,15 @@ reference (const int64_t *size, double *const *in, double *const *out) {
   pw_reference_square_sum (in[0], out[0], size[0]);
 }
 
+static gsize
+workspace_bytes (PwOpContext *context, const int64_t *size) {
+  return context->backend->workspace.sum (context, size[0]);
+}
+
 static gboolean
 forward (PwOpContext *context, const int64_t *size G_GNUC_UNUSED, const PwTensor *in, PwTensor *out,
-         PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
-  return context->backend->ops.square_sum (context, &in[0], out[0].data, error);
+         PwWorkspace workspace, GError **error) {
+  return context->backend->ops.square_sum (context, &in[0], out[0].data, workspace, error);
 }
 
 const OpCase op_case_square_sum = {
@@ -30,5 +35,6 @@ const OpCase op_case_square_sum = {
   .tolerance = 1e-12, /* summed in double on both sides */
   .operands = operands,
   .reference = reference,
+  .workspace = workspace_bytes,
   .forward = forward,
 };

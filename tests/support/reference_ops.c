@@ -45,6 +45,27 @@ pw_reference_layernorm (const double *x, const double *gain, const double *bias,
 }
 
 void
+pw_reference_rmsnorm (const double *x, const double *gain, double epsilon, double *y, double *rstd,
+                      int64_t rows, int64_t features) {
+  for (int64_t n = 0; n < rows; n++) {
+    const double *row = x + n * features;
+    double squares = 0;
+    for (int64_t c = 0; c < features; c++)
+      squares += row[c] * row[c];
+    rstd[n] = 1 / sqrt (squares / (double)features + epsilon);
+    for (int64_t c = 0; c < features; c++)
+      y[n * features + c] = row[c] * rstd[n] * gain[c];
+  }
+}
+
+void
+pw_reference_dropout (const double *x, const gboolean *keep, double probability, double *y,
+                      int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    y[i] = keep[i] ? x[i] / (1 - probability) : 0;
+}
+
+void
 pw_reference_embedding (const double *tokens, const double *table, double *y, int64_t rows,
                         int64_t features) {
   for (int64_t n = 0; n < rows; n++)
@@ -63,39 +84,39 @@ pw_reference_position (const double *x, const double *table, double *y, int64_t 
       }
 }
 
-static void
-softmax (double *row, int64_t n) {
+static double
+log_sum_exp (const double *row, int64_t n) {
   double max = row[0], sum = 0;
   for (int64_t i = 1; i < n; i++)
     max = fmax (max, row[i]);
   for (int64_t i = 0; i < n; i++)
-    sum += row[i] = exp (row[i] - max);
-  for (int64_t i = 0; i < n; i++)
-    row[i] /= sum;
+    sum += exp (row[i] - max);
+  return max + log (sum);
 }
 
 void
-pw_reference_attention (const double *qkv, int64_t heads, gboolean causal, double *y,
-                        double *probabilities, int64_t batch, int64_t tokens, int64_t features) {
+pw_reference_attention (const double *qkv, int64_t heads, gboolean causal, double *y, double *lse,
+                        int64_t batch, int64_t tokens, int64_t features) {
   int64_t width = features / heads;
+  g_autofree double *score = g_new (double, tokens);
   for (int64_t b = 0; b < batch; b++)
     for (int64_t h = 0; h < heads; h++)
       for (int64_t t = 0; t < tokens; t++) {
         const double *sequence = qkv + b * tokens * 3 * features;
         const double *q = sequence + t * 3 * features + h * width;
-        double *p = probabilities + ((b * heads + h) * tokens + t) * tokens;
         int64_t keys = causal ? t + 1 : tokens;
-        for (int64_t s = 0; s < tokens; s++) {
+        for (int64_t s = 0; s < keys; s++) {
           const double *k = sequence + s * 3 * features + features + h * width;
-          p[s] = 0;
-          for (int64_t d = 0; d < width && s < keys; d++)
-            p[s] += q[d] * k[d] / sqrt ((double)width);
+          score[s] = 0;
+          for (int64_t d = 0; d < width; d++)
+            score[s] += q[d] * k[d] / sqrt ((double)width);
         }
-        softmax (p, keys);
+        double row_lse = lse[(b * heads + h) * tokens + t] = log_sum_exp (score, keys);
         for (int64_t d = 0; d < width; d++) {
           double sum = 0;
           for (int64_t s = 0; s < keys; s++)
-            sum += p[s] * sequence[s * 3 * features + 2 * features + h * width + d];
+            sum += exp (score[s] - row_lse)
+                   * sequence[s * 3 * features + 2 * features + h * width + d];
           y[(b * tokens + t) * features + h * width + d] = sum;
         }
       }
@@ -108,15 +129,12 @@ pw_reference_add (const double *a, const double *b, double *y, int64_t n) {
 }
 
 void
-pw_reference_cross_entropy (const double *x, const double *targets, double scale,
-                            double *probabilities, double *loss, int64_t rows, int64_t classes) {
+pw_reference_cross_entropy (const double *x, const double *targets, double scale, double *lse,
+                            double *loss, int64_t rows, int64_t classes) {
   for (int64_t n = 0; n < rows; n++) {
-    double *p = probabilities + n * classes;
-    for (int64_t c = 0; c < classes; c++)
-      p[c] = x[n * classes + c];
-    softmax (p, classes);
+    lse[n] = log_sum_exp (x + n * classes, classes);
     if (targets[n] >= 0)
-      *loss += scale * -log (p[(int64_t)targets[n]]);
+      *loss += scale * (lse[n] - x[n * classes + (int64_t)targets[n]]);
   }
 }
 

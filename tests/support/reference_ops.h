@@ -12,17 +12,19 @@ void pw_reference_gelu (const double *x, double *y, int64_t n);
 void pw_reference_layernorm (const double *x, const double *gain, const double *bias,
                              double epsilon, double *y, double *mean, double *rstd, int64_t rows,
                              int64_t features);
+void pw_reference_rmsnorm (const double *x, const double *gain, double epsilon, double *y,
+                           double *rstd, int64_t rows, int64_t features);
+void pw_reference_dropout (const double *x, const gboolean *keep, double probability, double *y,
+                           int64_t n);
 void pw_reference_embedding (const double *tokens, const double *table, double *y, int64_t rows,
                              int64_t features);
 void pw_reference_position (const double *x, const double *table, double *y, int64_t batch,
                             int64_t tokens, int64_t features);
 void pw_reference_attention (const double *qkv, int64_t heads, gboolean causal, double *y,
-                             double *probabilities, int64_t batch, int64_t tokens,
-                             int64_t features);
+                             double *lse, int64_t batch, int64_t tokens, int64_t features);
 void pw_reference_add (const double *a, const double *b, double *y, int64_t n);
-void pw_reference_cross_entropy (const double *x, const double *targets, double scale,
-                                 double *probabilities, double *loss, int64_t rows,
-                                 int64_t classes);
+void pw_reference_cross_entropy (const double *x, const double *targets, double scale, double *lse,
+                                 double *loss, int64_t rows, int64_t classes);
 void pw_reference_mse (const double *x, const double *targets, double scale, double *loss,
                        int64_t n);
 /* Optimisers work in place, as the ops do; m of sgd may be NULL without momentum. */
