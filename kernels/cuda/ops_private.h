@@ -12,3 +12,48 @@ PW_CUDA_OP (linear_forward);
 PW_CUDA_OP (linear_input_gradient);
 PW_CUDA_OP (linear_weight_gradient);
 PW_CUDA_WORKSPACE (linear);
+
+/* activations.c */
+PW_CUDA_OP (relu_forward);
+PW_CUDA_OP (relu_input_gradient);
+PW_CUDA_OP (gelu_forward);
+PW_CUDA_OP (gelu_input_gradient);
+
+/* layernorm.c; the workspace is rmsnorm's, too */
+PW_CUDA_OP (layernorm_forward);
+PW_CUDA_OP (layernorm_input_gradient);
+PW_CUDA_WORKSPACE (layernorm);
+
+/* rmsnorm.c */
+PW_CUDA_OP (rmsnorm_forward);
+PW_CUDA_OP (rmsnorm_input_gradient);
+
+/* dropout.c */
+PW_CUDA_OP (dropout_forward);
+PW_CUDA_OP (dropout_input_gradient);
+
+/* embedding.c */
+PW_CUDA_OP (embedding_forward);
+PW_CUDA_OP (embedding_weight_gradient);
+PW_CUDA_WORKSPACE (embedding);
+
+/* position.c */
+PW_CUDA_OP (position_forward);
+PW_CUDA_OP (position_weight_gradient);
+
+/* add.c */
+PW_CUDA_OP (add);
+
+/* mse.c */
+PW_CUDA_OP (mse_forward);
+PW_CUDA_OP (mse_input_gradient);
+
+/* optimizers.c */
+PW_CUDA_OP (sgd);
+PW_CUDA_OP (adam);
+PW_CUDA_OP (adamw);
+
+/* square_sum.c; the workspace is mse's, too */
+PW_CUDA_OP (square_sum);
+PW_CUDA_OP (overflow_check);
+PW_CUDA_WORKSPACE (sum);
