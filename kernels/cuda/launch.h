@@ -25,83 +25,84 @@ cudaError_t pw__cuda_column_sums (PwCudaType type, const void *x, int64_t rows, 
                                   float *sums, void *workspace, cudaStream_t stream);
 
 /* activations.cu: y = f (x); dx = f' (x) dy. */
-cudaError_t pw__cuda_relu (PwCudaType type, const void *x, void *y, int64_t n,
-                           cudaStream_t stream);
-cudaError_t pw__cuda_relu_gradient (PwCudaType type, const void *x, const void *dy, void *dx,
-                                    int64_t n, cudaStream_t stream);
-cudaError_t pw__cuda_gelu (PwCudaType type, const void *x, void *y, int64_t n,
-                           cudaStream_t stream);
-cudaError_t pw__cuda_gelu_gradient (PwCudaType type, const void *x, const void *dy, void *dx,
-                                    int64_t n, cudaStream_t stream);
+cudaError_t pw__launch_relu (PwCudaType type, const void *x, void *y, int64_t n,
+                             cudaStream_t stream);
+cudaError_t pw__launch_relu_gradient (PwCudaType type, const void *x, const void *dy, void *dx,
+                                      int64_t n, cudaStream_t stream);
+cudaError_t pw__launch_gelu (PwCudaType type, const void *x, void *y, int64_t n,
+                             cudaStream_t stream);
+cudaError_t pw__launch_gelu_gradient (PwCudaType type, const void *x, const void *dy, void *dx,
+                                      int64_t n, cudaStream_t stream);
 
 /* layernorm.cu. PARTS: pw__cuda_norm_parts (rows) rows of gain's and bias's sums [features] each;
  * dx may be NULL. */
 int64_t pw__cuda_norm_parts (int64_t rows);
-cudaError_t pw__cuda_layernorm (PwCudaType type, const void *x, const void *gain, const void *bias,
-                                float epsilon, void *y, float *mean, float *rstd, int64_t rows,
-                                int64_t features, cudaStream_t stream);
-cudaError_t pw__cuda_layernorm_gradient (PwCudaType type, const void *x, const void *gain,
-                                         const float *mean, const float *rstd, const void *dy,
-                                         void *dx, float *dgain, float *dbias, int64_t rows,
-                                         int64_t features, float *parts, cudaStream_t stream);
+cudaError_t pw__launch_layernorm (PwCudaType type, const void *x, const void *gain,
+                                  const void *bias, float epsilon, void *y, float *mean,
+                                  float *rstd, int64_t rows, int64_t features, cudaStream_t stream);
+cudaError_t pw__launch_layernorm_gradient (PwCudaType type, const void *x, const void *gain,
+                                           const float *mean, const float *rstd, const void *dy,
+                                           void *dx, float *dgain, float *dbias, int64_t rows,
+                                           int64_t features, float *parts, cudaStream_t stream);
 
 /* rmsnorm.cu: the same without mean and bias. */
-cudaError_t pw__cuda_rmsnorm (PwCudaType type, const void *x, const void *gain, float epsilon,
-                              void *y, float *rstd, int64_t rows, int64_t features,
-                              cudaStream_t stream);
-cudaError_t pw__cuda_rmsnorm_gradient (PwCudaType type, const void *x, const void *gain,
-                                       const float *rstd, const void *dy, void *dx, float *dgain,
-                                       int64_t rows, int64_t features, float *parts,
-                                       cudaStream_t stream);
+cudaError_t pw__launch_rmsnorm (PwCudaType type, const void *x, const void *gain, float epsilon,
+                                void *y, float *rstd, int64_t rows, int64_t features,
+                                cudaStream_t stream);
+cudaError_t pw__launch_rmsnorm_gradient (PwCudaType type, const void *x, const void *gain,
+                                         const float *rstd, const void *dy, void *dx, float *dgain,
+                                         int64_t rows, int64_t features, float *parts,
+                                         cudaStream_t stream);
 
 /* dropout.cu. KEY, THRESHOLD: of kernels/dropout.h. */
-cudaError_t pw__cuda_dropout (PwCudaType type, const void *x, uint64_t key, uint64_t threshold,
-                              float scale, int64_t first_sample, int64_t samples,
-                              int64_t sample_elements, void *y, cudaStream_t stream);
+cudaError_t pw__launch_dropout (PwCudaType type, const void *x, uint64_t key, uint64_t threshold,
+                                float scale, int64_t first_sample, int64_t samples,
+                                int64_t sample_elements, void *y, cudaStream_t stream);
 
 /* embedding.cu. FLAG gets PW_CUDA_INDEX_TOKEN where a token is outside the table; its row of y is
  * then 0 and its gradient is left out. */
-cudaError_t pw__cuda_embedding (PwCudaType type, const int32_t *tokens, const void *table, void *y,
-                                int64_t rows, int64_t vocabulary, int64_t features, int *flag,
-                                cudaStream_t stream);
+cudaError_t pw__launch_embedding (PwCudaType type, const int32_t *tokens, const void *table,
+                                  void *y, int64_t rows, int64_t vocabulary, int64_t features,
+                                  int *flag, cudaStream_t stream);
 int64_t pw__cuda_embedding_workspace_bytes (int64_t rows, int64_t vocabulary);
-cudaError_t pw__cuda_embedding_gradient (PwCudaType type, const int32_t *tokens, const void *dy,
-                                         float *dtable, int64_t rows, int64_t vocabulary,
-                                         int64_t features, void *workspace, int *flag,
-                                         cudaStream_t stream);
+cudaError_t pw__launch_embedding_gradient (PwCudaType type, const int32_t *tokens, const void *dy,
+                                           float *dtable, int64_t rows, int64_t vocabulary,
+                                           int64_t features, void *workspace, int *flag,
+                                           cudaStream_t stream);
 
 /* position.cu: of BATCH sequences of N elements. */
-cudaError_t pw__cuda_position (PwCudaType type, const void *x, const void *table, void *y,
-                               int64_t batch, int64_t n, cudaStream_t stream);
-cudaError_t pw__cuda_position_gradient (PwCudaType type, const void *dy, float *dtable,
-                                        int64_t batch, int64_t n, cudaStream_t stream);
+cudaError_t pw__launch_position (PwCudaType type, const void *x, const void *table, void *y,
+                                 int64_t batch, int64_t n, cudaStream_t stream);
+cudaError_t pw__launch_position_gradient (PwCudaType type, const void *dy, float *dtable,
+                                          int64_t batch, int64_t n, cudaStream_t stream);
 
 /* add.cu: y may be a or b. */
-cudaError_t pw__cuda_add (PwCudaType type, const void *a, const void *b, void *y, int64_t n,
-                          cudaStream_t stream);
+cudaError_t pw__launch_add (PwCudaType type, const void *a, const void *b, void *y, int64_t n,
+                            cudaStream_t stream);
 
 /* square_sum.cu: *sum += scale * the sum of squares, PARTS: pw__cuda_sum_parts (n) doubles. */
 int64_t pw__cuda_sum_parts (int64_t n);
-cudaError_t pw__cuda_square_sum (PwCudaType type, const void *x, int64_t n, double *sum,
-                                 double *parts, cudaStream_t stream);
-cudaError_t pw__cuda_overflow (PwCudaType type, const void *x, int64_t n, int32_t *overflow,
-                               cudaStream_t stream);
+cudaError_t pw__launch_square_sum (PwCudaType type, const void *x, int64_t n, double *sum,
+                                   double *parts, cudaStream_t stream);
+cudaError_t pw__launch_overflow (PwCudaType type, const void *x, int64_t n, int32_t *overflow,
+                                 cudaStream_t stream);
 
-/* mse.cu: *loss += scale * the sum of (x - target)^2; dx = factor (x - target). TARGET_TYPE: fp32 or
- * x's. PARTS as of square_sum. */
-cudaError_t pw__cuda_mse (PwCudaType type, PwCudaType target_type, const void *x,
-                          const void *targets, double scale, int64_t n, double *loss, double *parts,
-                          cudaStream_t stream);
-cudaError_t pw__cuda_mse_gradient (PwCudaType type, PwCudaType target_type, const void *x,
-                                   const void *targets, float factor, void *dx, int64_t n,
-                                   cudaStream_t stream);
+/* mse.cu: *loss += scale * the sum of (x - target)^2; dx = factor (x - target). TARGET_TYPE: fp32
+ * or x's. PARTS as of square_sum. */
+cudaError_t pw__launch_mse (PwCudaType type, PwCudaType target_type, const void *x,
+                            const void *targets, double scale, int64_t n, double *loss,
+                            double *parts, cudaStream_t stream);
+cudaError_t pw__launch_mse_gradient (PwCudaType type, PwCudaType target_type, const void *x,
+                                     const void *targets, float factor, void *dx, int64_t n,
+                                     cudaStream_t stream);
 
 /* optimizers.cu. MASTER: the fp32 value of a w of a half type, else NULL; momentum may be NULL. */
-cudaError_t pw__cuda_sgd (PwCudaType type, void *w, float *master, const float *gradient,
-                          float *momentum, int64_t n, const PwSgdScalars *scalars,
-                          cudaStream_t stream);
-cudaError_t pw__cuda_adam (PwCudaType type, void *w, float *master, const float *gradient, float *m,
-                           float *v, int64_t n, const PwAdamScalars *scalars, cudaStream_t stream);
+cudaError_t pw__launch_sgd (PwCudaType type, void *w, float *master, const float *gradient,
+                            float *momentum, int64_t n, const PwSgdScalars *scalars,
+                            cudaStream_t stream);
+cudaError_t pw__launch_adam (PwCudaType type, void *w, float *master, const float *gradient,
+                             float *m, float *v, int64_t n, const PwAdamScalars *scalars,
+                             cudaStream_t stream);
 
 #ifdef __cplusplus
 }
