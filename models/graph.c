@@ -90,7 +90,7 @@ settle_gradients (PwLayer *layer, const PwShape *inputs) {
   for (int i = 0; i < info->n_parameters; i++)
     makes_parameters |= !info->parameters[i].from_weight_gradient;
   info->has_input_gradient = FALSE;
-  info->flops_input = 0;
+  info->flops_input = info->flops_again = 0;
   if (makes_parameters) {
     for (int i = 0; i < layer->n_inputs; i++)
       info->bytes_input = MAX (info->bytes_input - pw_shape_bytes (&inputs[i]), 0);
@@ -137,6 +137,8 @@ check_info (const PwLayerType *type, const PwLayerInfo *info) {
   for (gsize i = 0; i < G_N_ELEMENTS (figures); i++)
     if (figures[i] < 0 || figures[i] >= PW_LAYER_FIGURE_MAX)
       return "too large for its FLOPs and bytes to be counted";
+  if (info->flops_again < 0 || info->flops_again > info->flops_input)
+    return "its type does more again than it does";
   return NULL;
 }
 

@@ -126,13 +126,13 @@ layer_to_json (const PwGraph *graph, int l) {
   for (int i = 0; i < layer->n_inputs; i++)
     json_array_append_new (inputs, json_integer (layer->inputs[i]));
   json_t *object = json_pack (
-      "{s:i, s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "layer", l, "name",
+      "{s:i, s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "layer", l, "name",
       layer->name, "type", layer->type->name, "inputs", inputs, "output",
       shape_to_json (&info->output), "parameters", (json_int_t)pw_layer_info_parameters (info),
       "flops_forward", (json_int_t)info->flops_forward, "flops_input",
-      (json_int_t)info->flops_input, "flops_weight", (json_int_t)info->flops_weight,
-      "bytes_forward", (json_int_t)info->bytes_forward, "bytes_input",
-      (json_int_t)info->bytes_input, "bytes_weight", (json_int_t)info->bytes_weight);
+      (json_int_t)info->flops_input, "flops_weight", (json_int_t)info->flops_weight, "flops_again",
+      (json_int_t)info->flops_again, "bytes_forward", (json_int_t)info->bytes_forward,
+      "bytes_input", (json_int_t)info->bytes_input, "bytes_weight", (json_int_t)info->bytes_weight);
   if (layer->shares_with >= 0)
     json_object_set_new (object, "shares_with", json_integer (layer->shares_with));
   return object;

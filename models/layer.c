@@ -98,5 +98,5 @@ pw_layer_info_parameters (const PwLayerInfo *info) {
 
 int64_t
 pw__layer_flops (const PwLayerInfo *info) {
-  return info->flops_forward + info->flops_input + info->flops_weight;
+  return info->flops_forward + info->flops_input + info->flops_weight - info->flops_again;
 }

@@ -47,7 +47,7 @@ typedef struct {
 } PwLayerParameter;
 
 typedef struct {
-  const char *name; /* "mean", "probabilities" */
+  const char *name; /* "mean", "lse" */
   PwShape shape;
 } PwLayerStash;
 
@@ -61,6 +61,8 @@ typedef struct {
    * each read or written once. Parameters move once per micro-batch whatever its size: F and I read
    * them, W reads and writes their gradients (pw_layer_info_parameters). */
   int64_t flops_forward, flops_input, flops_weight;
+  /* Of these, work that I does over instead of keeping its result: takes time, is no model FLOP. */
+  int64_t flops_again;
   int64_t bytes_forward, bytes_input, bytes_weight;
   /* What the gradients read besides the output's gradient. Bit i: input i. */
   unsigned input_reads_inputs; /* by I */

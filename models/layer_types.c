@@ -205,7 +205,8 @@ describe_positional_embedding (const PwLayerType *type, const PwLayerAttributes 
 }
 
 /* [T, 3C] = [q | k | v] to [T, C]. Forward is two products of T x T x C over all heads, q k^T and
- * p v, so 4 T T C; the gradient has two for each of them. */
+ * p v, so 4 T T C; the gradient has two for each of them, and makes q k^T again: what is kept of
+ * the probabilities is a number per row (FlashAttention-2, 2307.08691). */
 static gboolean
 describe_attention (const PwLayerType *type, const PwLayerAttributes *attributes,
                     const PwShape *inputs, PwLayerInfo *info, GError **error) {
@@ -225,17 +226,19 @@ describe_attention (const PwLayerType *type, const PwLayerAttributes *attributes
   info->output = shape_2 (inputs[0].dtype, tokens, features);
   info->n_stashes = 1;
   info->stashes[0] = (PwLayerStash){
-    .name = "probabilities",
-    .shape = { .dtype = inputs[0].dtype, .n_dims = 3, .dims = { heads, tokens, tokens } },
+    .name = "lse",
+    .shape = shape_2 (PW_DTYPE_F32, heads, tokens),
   };
   int64_t square = pw__multiply (pw__multiply (tokens, tokens), features);
   info->flops_forward = pw__multiply (4, square);
-  info->flops_input = pw__multiply (8, square);
+  info->flops_input = pw__multiply (10, square);
+  info->flops_again = pw__multiply (2, square);
   int64_t qkv = pw_shape_bytes (&inputs[0]), output = pw_shape_bytes (&info->output);
-  int64_t probabilities = pw_shape_bytes (&info->stashes[0].shape);
-  info->bytes_forward = qkv + output + probabilities;
-  info->bytes_input = pw__multiply (2, qkv) + output + probabilities;
+  int64_t lse = pw_shape_bytes (&info->stashes[0].shape);
+  info->bytes_forward = qkv + output + lse;
+  info->bytes_input = pw__multiply (2, qkv) + pw__multiply (2, output) + lse;
   info->input_reads_inputs = 1;
+  info->input_reads_output = TRUE;
   info->has_input_gradient = TRUE;
   return TRUE;
 }
@@ -268,7 +271,8 @@ describe_mse (const PwLayerType *type, const PwLayerAttributes *attributes, cons
   return TRUE;
 }
 
-/* Logits [.., V] against integers [..]; the gradient from the probabilities alone. */
+/* Logits [.., V] against integers [..]; the gradient makes the probabilities again from the logits
+ * and the log of each row's sum. */
 static gboolean
 describe_cross_entropy (const PwLayerType *type, const PwLayerAttributes *attributes,
                         const PwShape *inputs, PwLayerInfo *info, GError **error) {
@@ -281,9 +285,12 @@ describe_cross_entropy (const PwLayerType *type, const PwLayerAttributes *attrib
   info->output = (PwShape){ .dtype = PW_DTYPE_F32 };
   info->target = leading (&inputs[0], PW_DTYPE_I32);
   info->n_stashes = 1;
-  info->stashes[0] = (PwLayerStash){ .name = "probabilities", .shape = inputs[0] };
-  info->bytes_forward = info->bytes_input
-      = pw__multiply (2, pw_shape_bytes (&inputs[0])) + pw_shape_bytes (&info->target);
+  info->stashes[0] = (PwLayerStash){ .name = "lse", .shape = leading (&inputs[0], PW_DTYPE_F32) };
+  int64_t logits = pw_shape_bytes (&inputs[0]);
+  int64_t rows = pw_shape_bytes (&info->target) + pw_shape_bytes (&info->stashes[0].shape);
+  info->bytes_forward = logits + rows;
+  info->bytes_input = pw__multiply (2, logits) + rows;
+  info->input_reads_inputs = 1;
   info->has_input_gradient = TRUE;
   return TRUE;
 }

@@ -17,5 +17,5 @@ GError *pw__unknown_error (const char *what, const char *name, const char *const
 /* The same for a layer type. */
 GError *pw__unknown_type_error (const char *name);
 
-/* Forward and both gradients. */
+/* Forward and both gradients, without what is done again. */
 int64_t pw__layer_flops (const PwLayerInfo *info);

@@ -46,8 +46,12 @@ call_builtin_loss (int microbatch, const PwTensor *output, PwTensor *gradient, d
                          .element = PW_ELEMENT_I32,
                          .n_dims = 1,
                          .dims = { rows * call->samples[microbatch] } };
-    ops->cross_entropy_forward (&context, output, &target, scale, gradient, loss, NULL);
-    ops->cross_entropy_input_gradient (&context, gradient, &target, scale, gradient, NULL);
+    PwTensor lse = target;
+    g_autofree float *sums = g_new (float, target.dims[0]);
+    lse.data = sums;
+    lse.element = PW_ELEMENT_F32;
+    ops->cross_entropy_forward (&context, output, &target, scale, &lse, loss, NULL);
+    ops->cross_entropy_input_gradient (&context, output, &lse, &target, scale, gradient, NULL);
   } else {
     double scale = 1.0 / (double) (elements * call->total_samples);
     target.data = (float *) call->target + first * elements;

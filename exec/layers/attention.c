@@ -1,4 +1,5 @@
-/* Multi-head attention over a joint [q | k | v]; the probabilities are the stash. */
+/* Multi-head attention over a joint [q | k | v]; the stash is the log of each row's sum, and the
+ * gradient reads the layer's own output. */
 #include "exec/layers/rows_private.h"
 
 static gboolean
@@ -15,7 +16,7 @@ input_gradient (PwLayerCall *call, GError **error) {
   if (!call->input_gradients[0].data)
     return TRUE;
   return pw_layer_ops (call)->attention_input_gradient (
-      call->context, &call->inputs[0], a->heads, a->causal, &call->stashes[0],
+      call->context, &call->inputs[0], a->heads, a->causal, &call->output, &call->stashes[0],
       &call->output_gradient, &call->input_gradients[0], call->workspace, error);
 }
 

@@ -43,9 +43,12 @@ test_figures (void) {
   PwLayerInfo attention
       = describe ("attention", (PwLayerAttributes){ .heads = H }, (PwShape)SHAPE (T, 3 * C));
   g_assert_cmpint (attention.flops_forward, ==, 4 * T * T * C);
-  g_assert_cmpint (attention.flops_input, ==, 8 * T * T * C);
+  /* Two products for each of the forward's, and the scores once more. */
+  g_assert_cmpint (attention.flops_input, ==, 10 * T * T * C);
+  g_assert_cmpint (attention.flops_again, ==, 2 * T * T * C);
   g_assert_cmpint (attention.flops_weight, ==, 0);
-  g_assert_cmpint (pw_shape_elements (&attention.stashes[0].shape), ==, H * T * T);
+  g_assert_cmpint (pw_shape_elements (&attention.stashes[0].shape), ==, H * T);
+  g_assert_true (attention.input_reads_output);
 
   PwShape tokens = SHAPE (T);
   tokens.dtype = PW_DTYPE_I32;
@@ -59,7 +62,8 @@ test_figures (void) {
   g_assert_true (loss.is_loss);
   g_assert_true (pw_shape_equal (&loss.target, &tokens));
   g_assert_cmpint (pw_shape_bytes (&loss.output), ==, 4);
-  g_assert_cmpint (pw_shape_elements (&loss.stashes[0].shape), ==, T * V);
+  g_assert_cmpint (pw_shape_elements (&loss.stashes[0].shape), ==, T);
+  g_assert_cmpuint (loss.input_reads_inputs, ==, 1);
 }
 
 /* Weights and tables are W's, biases and gains are I's: the split the schedules count on. */
