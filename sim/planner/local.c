@@ -108,7 +108,7 @@ climb (Local *l, double value, int64_t visits_max, double target) {
   const PwOrderProblem *problem = l->problem;
   PwOrderScratch *scratch = l->scratch;
   while (scratch->visits < visits_max && value > target + problem->tolerance) {
-    scratch->visits += problem->length / 32;
+    scratch->visits += 1 + problem->length / 32;
     Place place = l->path[g_rand_int_range (l->random, 0, l->n_path)];
     uint8_t *word = l->words + (gsize)place.rank * (gsize)problem->length;
     if (!move_one (l, place))

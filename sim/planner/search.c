@@ -14,24 +14,24 @@
 
 #define ACTIONS_MAX ((int64_t)1 << 26)
 /* Shares of the effort after which the next method has its turn. */
-#define UNTIL_PATTERNS 0.4
-#define UNTIL_PRIORITIES 0.55
+#define UNTIL_BLOCKS 0.3
+#define UNTIL_PATTERNS 0.5
+#define UNTIL_PRIORITIES 0.65
 #define UNTIL_VARIED 0.85
 #define ROUNDS_MAX 10
 /* Partial orders kept before a problem is not small (exact.c): at first, and with the best order
  * known to exclude more. */
 #define FEW_NODES 20000
 #define MANY_NODES 300000
-/* Periods are tried in steps of this ratio, until so many fit. */
-#define PERIOD_STEP 1.01
-#define PERIODS_MAX 400
-#define PERIODS_FITTING 4
-/* A period whose repetition needs this much more memory than there is can still be a start. */
-#define PEAK_MAX 1.25
+/* Periods are tried in steps of this ratio, until so many fit; so many of the best are tried. */
+#define PERIOD_STEP 1.02
+#define PERIODS_MAX 200
+#define PERIODS_FITTING 3
+#define BLOCKS_MAX 8
 /* What building one costs, in actions placed per stage, and how many are tried for a period. */
 #define PATTERN_VISITS 50
-#define DELAYS_MAX 12
-#define SPREAD_MAX 100
+#define DELAYS_MAX 30
+#define SPREAD_MAX 60
 /* A start that is this much longer after one round than the best is not packed further. */
 #define PROMISING 1.02
 
@@ -52,7 +52,7 @@ typedef struct {
 /* In actions placed; about 30 ns each. */
 static double
 find_effort (const PwOrderProblem *problem) {
-  return 2.2e6 + 180 * (double)pw__order_size (problem);
+  return 1.6e6 + 150 * (double)pw__order_size (problem);
 }
 
 static gboolean
@@ -152,51 +152,94 @@ find_longest_work (const PwOrderProblem *problem) {
   return longest;
 }
 
-/* The least memory that PERIOD can be had with: delays are tried at random while it does not fit.
- */
+/* A period and the delays that make its repetition take little memory. */
+typedef struct {
+  double period, peak;
+  double delays[2 * PW_CHUNKS_MAX];
+} Block;
+
+/* A repetition that needs more memory than there is can be kept up at a lower rate. */
 static double
-build_pattern (Search *search, PwPattern *pattern, double period, GRand *random) {
-  const PwOrderProblem *problem = search->problem;
-  double delays[2 * PW_CHUNKS_MAX] = { 0 }, best[2 * PW_CHUNKS_MAX] = { 0 }, peak = INFINITY;
-  for (int try = 0; try < DELAYS_MAX && peak > 1; try++) {
-    for (int pass = 0; try > 0 && pass < 2 * problem->chunks; pass++) {
-      double chance = g_rand_double (random), size = g_rand_double (random);
-      delays[pass] = chance < 0.3 ? 0 : chance < 0.6 ? best[pass] : size * period / 4;
-    }
-    search->scratch.visits += PATTERN_VISITS * problem->stages;
-    if (!pw__pattern_build (pattern, problem, period, delays))
-      continue;
-    double now = pw__pattern_peak (pattern, problem);
-    if (now < peak) {
-      peak = now;
-      memcpy (best, delays, sizeof best);
-    }
-  }
-  return peak < INFINITY && pw__pattern_build (pattern, problem, period, best) ? peak : INFINITY;
+slowed_period (const Block *block) {
+  return block->period * MAX (block->peak, 1);
 }
 
+static int
+compare_blocks (gconstpointer a, gconstpointer b) {
+  double x = slowed_period (a), y = slowed_period (b);
+  return (x > y) - (x < y);
+}
+
+static double
+find_peak (Search *search, PwPattern *pattern, double period, const double *delays) {
+  search->scratch.visits += PATTERN_VISITS * search->problem->stages;
+  if (!pw__pattern_build (pattern, search->problem, period, delays))
+    return INFINITY;
+  return pw__pattern_peak (pattern, search->problem);
+}
+
+/* Climbs from NEAR, the block of a period close by, until the peak fits or nothing is left of the
+ * tries. */
+static Block
+find_block (Search *search, PwPattern *pattern, double period, const Block *near, GRand *random) {
+  int passes = 2 * search->problem->chunks;
+  Block block = { .period = period };
+  block.peak = find_peak (search, pattern, period, block.delays);
+  for (int try = 1; try < DELAYS_MAX && block.peak > 1; try++) {
+    Block other = try == 1 ? *near : block;
+    other.period = period;
+    for (int pass = 0; try > 1 && pass < passes; pass++) {
+      int change = g_rand_int_range (random, 0, 5);
+      if (change == 0)
+        other.delays[pass] = 0;
+      else if (change == 1)
+        other.delays[pass] = g_rand_double (random) * period / 4;
+      else if (change == 2)
+        other.delays[pass] += g_rand_double_range (random, -1, 1) * period / 32;
+      other.delays[pass] = MAX (other.delays[pass], 0);
+    }
+    other.peak = find_peak (search, pattern, period, other.delays);
+    if (other.peak <= block.peak)
+      block = other;
+  }
+  return block;
+}
+
+/* Orders from BLOCK: the repetition itself where it fits, and dispatching by its times. */
 static void
-try_pattern (Search *search, const PwPattern *pattern) {
-  pw__pattern_unroll (pattern, search->problem, search->words);
-  consider (search, "pattern");
+try_block (Search *search, PwPattern *pattern, const Block *block) {
+  const PwOrderProblem *problem = search->problem;
+  if (!pw__pattern_build (pattern, problem, block->period, block->delays))
+    return;
+  if (block->peak <= 1) {
+    pw__pattern_unroll (pattern, problem, search->words);
+    consider (search, "pattern");
+  }
+  for (int kind = 0; kind < 2 * problem->chunks && !is_spent (search, UNTIL_PATTERNS); kind++)
+    dispatch (search, &(PwDispatchRule){ .offset = pattern->offset,
+                                         .period = block->period,
+                                         .patience = 1,
+                                         .is_expectant = kind % 2 == 1,
+                                         .is_bold = kind >= 2 });
 }
 
 /* More memory than a period needs buys later W and longer ways: other delays that still fit. */
 static void
-spread_pattern (Search *search, PwPattern *pattern, double period, GRand *random) {
+spread_block (Search *search, PwPattern *pattern, double period, GRand *random) {
   const PwOrderProblem *problem = search->problem;
   for (int try = 0; try < SPREAD_MAX && !is_spent (search, UNTIL_PATTERNS); try++) {
     double delays[2 * PW_CHUNKS_MAX] = { 0 };
     for (int pass = 0; pass < 2 * problem->chunks; pass++)
       if (g_rand_boolean (random))
         delays[pass] = g_rand_double (random) * period / 2;
-    search->scratch.visits += PATTERN_VISITS * problem->stages;
-    if (pw__pattern_build (pattern, problem, period, delays)
-        && pw__pattern_peak (pattern, problem) <= 1)
-      try_pattern (search, pattern);
+    if (find_peak (search, pattern, period, delays) > 1)
+      continue;
+    pw__pattern_unroll (pattern, problem, search->words);
+    consider (search, "pattern");
   }
 }
 
+/* The best blocks of rising periods, until some have fitted. */
 static void
 try_patterns (Search *search) {
   const PwOrderProblem *problem = search->problem;
@@ -206,19 +249,23 @@ try_patterns (Search *search) {
   PwPattern pattern;
   pw__pattern_init (&pattern, problem);
   GRand *random = g_rand_new_with_seed (1);
-  int n_fitting = 0, n_near = 0;
+  g_autoptr (GArray) blocks = g_array_new (FALSE, FALSE, sizeof (Block));
+  Block block = { 0 };
+  int n_fitting = 0;
   for (int i = 0;
-       i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_spent (search, UNTIL_PATTERNS);
+       i < PERIODS_MAX && n_fitting < PERIODS_FITTING && !is_spent (search, UNTIL_BLOCKS);
        i++, period *= PERIOD_STEP) {
-    double peak = build_pattern (search, &pattern, period, random);
-    if (peak <= 1)
-      try_pattern (search, &pattern);
-    if (peak <= PEAK_MAX && (peak <= 1 || n_near++ % 4 == 0) && !is_finished (search))
-      dispatch (search,
-                &(PwDispatchRule){ .offset = pattern.offset, .period = period, .patience = 1 });
-    if (peak <= 1 && n_fitting++ == 0)
-      spread_pattern (search, &pattern, period, random);
+    block = find_block (search, &pattern, period, &block, random);
+    g_array_append_val (blocks, block);
+    if (block.peak <= 1) {
+      try_block (search, &pattern, &block);
+      if (n_fitting++ == 0)
+        spread_block (search, &pattern, period, random);
+    }
   }
+  g_array_sort (blocks, compare_blocks);
+  for (guint i = 0; i < blocks->len && i < BLOCKS_MAX && !is_spent (search, UNTIL_PATTERNS); i++)
+    try_block (search, &pattern, &g_array_index (blocks, Block, i));
   g_rand_free (random);
   pw__pattern_clear (&pattern);
 }
