@@ -5,13 +5,26 @@
 #include <signal.h>
 #include <unistd.h>
 
+/* What is missing without RANK_BYTES is said before the plan's memory is known. */
+static gboolean
+check_backend (const PwPlan *plan, const PwBackend *backend, int ranks, const int64_t *rank_bytes,
+               GError **error) {
+  static const PwArithmetic arithmetic[]
+      = { PW_ARITHMETIC_FP32, PW_ARITHMETIC_BF16, PW_ARITHMETIC_FP16 };
+  const PwBackendRun run = { .ranks = ranks,
+                             .share_devices = plan->share_devices,
+                             .arithmetic = arithmetic[plan->precision],
+                             .rank_bytes = rank_bytes };
+  return !backend->check || backend->check (&run, error);
+}
+
 gboolean
 pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error) {
   if (!pw_plan_check_runnable (plan, error))
     return FALSE;
-  options->backend = pw_backend_get (plan->backend);
-  if (!options->backend)
-    return pw_input_fail (error, "backend: this build has no %s", plan->backend);
+  options->backend = pw_backend_get (plan->backend, error);
+  if (!options->backend || !check_backend (plan, options->backend, plan->ranks, NULL, error))
+    return FALSE;
   options->transport = pw_transport_get (plan->transport);
   if (!options->transport)
     return pw_input_fail (error, "transport: this build has no %s", plan->transport);
@@ -30,19 +43,11 @@ machine_bytes (void) {
   return bytes;
 }
 
-gboolean
-pw_execution_check_memory (const PwResolvedPlan *resolved, GError **error) {
-  PwSimInput input;
-  pw_sim_input_init (&input);
-  input.schedule = resolved->lowered;
-  input.edges = resolved->edges;
-  input.costs = resolved->costs;
-  g_autoptr (PwSimResult) result = pw_sim_run (&input, error);
-  if (!result)
-    return FALSE;
+static gboolean
+check_host_memory (const int64_t *rank_bytes, int ranks, GError **error) {
   double needed = 0, available = machine_bytes ();
-  for (int r = 0; r < result->ranks; r++)
-    needed += (double)result->rank[r].peak_memory_bytes;
+  for (int r = 0; r < ranks; r++)
+    needed += (double)rank_bytes[r];
   if (needed <= available)
     return TRUE;
   char text[2][PW_TEXT_MAX];
@@ -52,9 +57,28 @@ pw_execution_check_memory (const PwResolvedPlan *resolved, GError **error) {
 }
 
 gboolean
-pw_execution_check_plan (const PwPlan *plan, GError **error) {
+pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
+                           const PwExecOptions *options, GError **error) {
+  PwSimInput input;
+  pw_sim_input_init (&input);
+  input.schedule = resolved->lowered;
+  input.edges = resolved->edges;
+  input.costs = resolved->costs;
+  g_autoptr (PwSimResult) result = pw_sim_run (&input, error);
+  if (!result)
+    return FALSE;
+  g_autofree int64_t *rank_bytes = g_new (int64_t, (gsize)result->ranks);
+  for (int r = 0; r < result->ranks; r++)
+    rank_bytes[r] = result->rank[r].peak_memory_bytes;
+  if (options->backend->check)
+    return check_backend (plan, options->backend, result->ranks, rank_bytes, error);
+  return check_host_memory (rank_bytes, result->ranks, error);
+}
+
+gboolean
+pw_execution_check_plan (const PwPlan *plan, const PwExecOptions *options, GError **error) {
   g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, NULL, error);
-  return resolved && pw_execution_check_memory (resolved, error);
+  return resolved && pw_execution_check_memory (plan, resolved, options, error);
 }
 
 void

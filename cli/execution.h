@@ -3,11 +3,14 @@
 #include "exec/exec.h"
 #include "plans/resolve.h"
 
-/* Refuses what this version or build cannot run. */
+/* Refuses what this version, build or machine cannot run. */
 gboolean pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error);
-/* Refuses what this machine has no memory for: the kernel would end the program without a word. */
-gboolean pw_execution_check_memory (const PwResolvedPlan *resolved, GError **error);
-gboolean pw_execution_check_plan (const PwPlan *plan, GError **error); /* the same, unresolved */
+/* Refuses what this machine has no memory for: the kernel would end the program without a word.
+ * OPTIONS are those that pw_execution_options filled in. */
+gboolean pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
+                                    const PwExecOptions *options, GError **error);
+/* The same, unresolved. */
+gboolean pw_execution_check_plan (const PwPlan *plan, const PwExecOptions *options, GError **error);
 /* --data FILE: text to train on instead of the plan's data; NULL: nothing changes. */
 void pw_execution_set_data (PwPlan *plan, const char *file);
 /* From now on Ctrl-C sets the int behind the pointer; a second one ends the program as usual. */

@@ -46,7 +46,8 @@ static PwLayerCosts *
 measure (const PwPlan *plan, const PwResolvedPlan *resolved, const Options *options,
          GError **error) {
   PwExecOptions exec = { 0 };
-  if (!pw_execution_options (plan, &exec, error) || !pw_execution_check_memory (resolved, error))
+  if (!pw_execution_options (plan, &exec, error)
+      || !pw_execution_check_memory (plan, resolved, &exec, error))
     return NULL;
   g_autoptr (GArray) sizes = list_sizes (options->sizes, resolved, error);
   if (!sizes)

@@ -150,7 +150,7 @@ train (const PwCall *call, const PwPlan *plan, const PwResolvedPlan *resolved,
                            .progress_data = &progress,
                            .interrupted = pw_execution_catch_interrupt () };
   if (!pw_execution_options (plan, &train.exec, error)
-      || !pw_execution_check_memory (resolved, error))
+      || !pw_execution_check_memory (plan, resolved, &train.exec, error))
     return FALSE;
   train.exec.no_pinning = options->no_pinning;
   if (options->trace)

@@ -138,7 +138,7 @@ validate (const PwCall *call, const Options *options, const char *schedule, PwLa
     .steps = pw_settings_get (call->settings, "steps") ? plan->steps : 0,
   };
   if (!pw_execution_options (plan, &validate_options.exec, error)
-      || !pw_execution_check_plan (plan, error))
+      || !pw_execution_check_plan (plan, &validate_options.exec, error))
     return NULL;
   g_autoptr (PwValidation) validation = pw_validate_run (plan, &validate_options, error);
   pw_progress_clear ();

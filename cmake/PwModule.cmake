@@ -32,3 +32,30 @@ function(pw_add_test name)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
   endif()
 endfunction()
+
+# pw_add_cuda_module(SOURCES a.c ... [PACKAGES target ...])
+#   Joins sources to the one module that holds all that needs CUDA's libraries; made by the first
+#   call. Without CUDA a call does nothing.
+function(pw_add_cuda_module)
+  if(NOT PW_CUDA_MODULE)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;PACKAGES" ${ARGN})
+  if(NOT TARGET pw_cuda)
+    add_library(pw_cuda MODULE)
+    set_target_properties(pw_cuda PROPERTIES
+      PREFIX "" OUTPUT_NAME pipewright-cuda
+      LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/${CMAKE_INSTALL_LIBDIR}/pipewright"
+      # The toolkit is where it was at build time.
+      INSTALL_RPATH_USE_LINK_PATH ON
+      LINKER_LANGUAGE C
+      LINK_DEPENDS "${PROJECT_SOURCE_DIR}/kernels/cuda/module.map")
+    target_compile_definitions(pw_cuda PRIVATE PW_VERSION="${PROJECT_VERSION}"
+      PW_CUDA_LEAST_CAPABILITY=${PW_CUDA_LEAST_CAPABILITY})
+    target_link_options(pw_cuda PRIVATE LINKER:--no-undefined
+      "LINKER:--version-script,${PROJECT_SOURCE_DIR}/kernels/cuda/module.map")
+    install(TARGETS pw_cuda DESTINATION "${CMAKE_INSTALL_LIBDIR}/pipewright")
+  endif()
+  target_sources(pw_cuda PRIVATE ${ARG_SOURCES})
+  target_link_libraries(pw_cuda PRIVATE pw_flags ${ARG_PACKAGES})
+endfunction()

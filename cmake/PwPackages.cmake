@@ -1,6 +1,7 @@
 # Outside libraries. Required ones stop the configuration; an optional one that is missing gets one line.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(GLIB REQUIRED IMPORTED_TARGET glib-2.0>=2.74)
+pkg_check_modules(GMODULE REQUIRED IMPORTED_TARGET gmodule-no-export-2.0)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
 pkg_check_modules(SMARTCOLS REQUIRED IMPORTED_TARGET smartcols)
@@ -15,11 +16,4 @@ add_library(DNNL::dnnl UNKNOWN IMPORTED)
 set_target_properties(DNNL::dnnl PROPERTIES
   IMPORTED_LOCATION "${DNNL_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${DNNL_INCLUDE_DIR}")
 
-include(CheckLanguage)
-check_language(CUDA)
-if(CMAKE_CUDA_COMPILER)
-  set(PW_HAVE_CUDA ON)
-else()
-  set(PW_HAVE_CUDA OFF)
-  message(STATUS "CUDA: nvcc was not found, the CUDA code is left out")
-endif()
+include(PwCuda)

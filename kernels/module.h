@@ -1,6 +1,6 @@
 /* The CUDA module: kernels/cuda and what else of the house needs CUDA's libraries, in one shared
- * object that is loaded when it is first asked for. Linked in, those libraries would cost every start
- * 0.08 s and 220 MB. */
+ * object that is loaded when it is first asked for. Linked in, those libraries would cost every
+ * start 0.08 s and 220 MB. */
 #pragma once
 #include <glib.h>
 

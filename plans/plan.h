@@ -61,6 +61,7 @@ typedef struct {
   char *transport; /* "threads" */
   PwPolicy policy;
   gboolean batched;
+  gboolean share_devices; /* ranks may compute on the same device where there are too few */
   int precision; /* 0: fp32 */
   PwRecompute recompute;
   gboolean recompute_layers; /* a list of layers was given: known and refused */

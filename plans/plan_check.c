@@ -66,9 +66,6 @@ gboolean
 pw_plan_check_runnable (const PwPlan *plan, GError **error) {
   if (!pw__plan_check_supported (plan, error))
     return FALSE;
-  if (strcmp (plan->backend, "cpu") != 0)
-    return pw__plan_fail (plan, "backend", "backend", PW_PLAN_ERROR_UNSUPPORTED, error,
-                          "this build cannot run on \"%s\", only on \"cpu\"", plan->backend);
   if (strcmp (plan->transport, "threads") != 0)
     return pw__plan_fail (plan, "transport", "transport", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "this build has no \"%s\", only \"threads\"", plan->transport);

@@ -328,9 +328,15 @@ static const PwPlanOverride overrides[] = {
   {
       .name = "backend",
       .argument = "NAME",
-      .help = "what computes: cpu",
+      .help = "what computes: cpu or cuda",
       .type = PW_JSON_CUSTOM,
       .apply = apply_backend,
+  },
+  {
+      .name = "share-devices",
+      .help = "let ranks share a device where there are fewer devices than ranks",
+      .type = PW_JSON_BOOLEAN,
+      .offset = offsetof (PwPlan, share_devices),
   },
   {
       .name = "steps",

@@ -18,6 +18,7 @@ struct PwStream {
   cublasLtHandle_t products;
   int *error_flag; /* device; kernels set bits (PwCudaIndex) where an index is outside its table,
                       looked at when the stream is synchronised */
+  int error_seen; /* the flag as it was then */
   GHashTable *compiled; /* PwCudaProduct -> descriptors and algorithm; product.c */
   PwCudaStaging *staging;
   PwCudaClock *clock;
@@ -73,8 +74,8 @@ PwCudaStaging *pw__cuda_staging_new (void);
 void pw__cuda_staging_free (PwCudaStaging *);
 gboolean pw__cuda_copy_from_host (PwStream *, void *to, const void *from, gsize bytes, GError **);
 gboolean pw__cuda_copy_to_host (PwStream *, void *to, const void *from, gsize bytes, GError **);
-/* After the stream's work is done: hands out what was copied to the host. */
-void pw__cuda_staging_deliver (PwCudaStaging *);
+/* After the stream's work is done: hands out what was copied to the host, unless the work failed. */
+void pw__cuda_staging_deliver (PwCudaStaging *, gboolean good);
 
 /* clock.c */
 PwCudaClock *pw__cuda_clock_new (cudaStream_t, GError **);

@@ -34,9 +34,10 @@ cudaError_t pw__launch_gelu (PwCudaType type, const void *x, void *y, int64_t n,
 cudaError_t pw__launch_gelu_gradient (PwCudaType type, const void *x, const void *dy, void *dx,
                                       int64_t n, cudaStream_t stream);
 
-/* layernorm.cu. PARTS: pw__cuda_norm_parts (rows) rows of gain's and bias's sums [features] each;
- * dx may be NULL. */
+/* norm.cu. PARTS: pw__cuda_norm_parts (rows) times pw__cuda_norm_part_floats (features); dx may be
+ * NULL. RMSNorm is the same without mean and bias. */
 int64_t pw__cuda_norm_parts (int64_t rows);
+int64_t pw__cuda_norm_part_floats (int64_t features);
 cudaError_t pw__launch_layernorm (PwCudaType type, const void *x, const void *gain,
                                   const void *bias, float epsilon, void *y, float *mean,
                                   float *rstd, int64_t rows, int64_t features, cudaStream_t stream);
@@ -44,8 +45,6 @@ cudaError_t pw__launch_layernorm_gradient (PwCudaType type, const void *x, const
                                            const float *mean, const float *rstd, const void *dy,
                                            void *dx, float *dgain, float *dbias, int64_t rows,
                                            int64_t features, float *parts, cudaStream_t stream);
-
-/* rmsnorm.cu: the same without mean and bias. */
 cudaError_t pw__launch_rmsnorm (PwCudaType type, const void *x, const void *gain, float epsilon,
                                 void *y, float *rstd, int64_t rows, int64_t features,
                                 cudaStream_t stream);
