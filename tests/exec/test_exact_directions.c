@@ -149,6 +149,51 @@ by_hand_updates (void) {
   g_assert_cmpint (memcmp (values, found, (gsize)n * sizeof (float)), ==, 0);
 }
 
+static ExecCase *
+case_of_csv (const char *csv, const char *balance) {
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("pw-directions-XXXXXX", &error);
+  g_autofree char *path = g_build_filename (folder, "list.csv", NULL);
+  g_file_set_contents (path, csv, -1, &error);
+  g_assert_no_error (error);
+  g_autofree char *members = g_strdup_printf ("'model': %s, 'partition': {'balance': %s}, "
+                                              "'schedule': {'csv': '%s'}, 'batch': 7, 'seed': 7, "
+                                              "'optimizer': %s",
+                                              models[1], balance, path, optimizers[1]);
+  ExecCase *c = exec_case_new (members, NULL);
+  g_unlink (path);
+  g_rmdir (folder);
+  return c;
+}
+
+/* A file has no REDUCE_GRAD and no U; it trains as the generated schedule does. */
+static void
+files (void) {
+  double losses[STEPS], expected[STEPS];
+  g_autoptr (ExecCase) c = case_of_csv ("0F0,1F1,1B1,0B0,0F2,1F3,1B3,0B2\n"
+                                        "0F1,1F0,1B0,0B1,0F3,1F2,1B2,0B3\n",
+                                        "[2, 2]");
+  g_autoptr (ExecCase) generated = make_case (1, 0, 1, "", 2, 4);
+  g_autofree char *sha = train (generated, NULL, expected);
+  compare (c, NULL, sha, expected);
+  g_autofree char *sequential = exec_case_train_new (c, TRUE, NULL, STEPS, losses);
+  g_assert_cmpstr (sequential, ==, sha);
+}
+
+/* The middle one of three ranks has both replicas of its stage: they share their values. */
+static void
+both_on_one_rank (void) {
+  g_autoptr (ExecCase) c = case_of_csv ("0F0,2F1,2B1,0B0,0F2,0B2,2F3,2B3\n"
+                                        "1F0,1F1,1B1,1B0,1F2,1B2,1F3,1B3\n"
+                                        "0F1,2F0,2B0,0B1,2F2,2B2,0F3,0B3\n",
+                                        "[1, 2, 1]");
+  double expected[STEPS], sequential[STEPS];
+  g_autofree char *sha = reference_train_replicas (c, models[1], STEPS, expected);
+  compare (c, NULL, sha, expected);
+  g_autofree char *other = exec_case_train_new (c, TRUE, NULL, STEPS, sequential);
+  g_assert_cmpstr (other, ==, sha);
+}
+
 /* Written from one replica, read into both. */
 static void
 checkpoints (void) {
@@ -216,6 +261,8 @@ main (int argc, char **argv) {
   g_test_add_func ("/exec/exact-directions/policies-and-delays-change-nothing", policies);
   g_test_add_func ("/exec/exact-directions/recomputation-changes-nothing", recomputation);
   g_test_add_func ("/exec/exact-directions/updates-by-hand-equal-u", by_hand_updates);
+  g_test_add_func ("/exec/exact-directions/files-train-like-generated-schedules", files);
+  g_test_add_func ("/exec/exact-directions/both-replicas-on-one-rank", both_on_one_rank);
   g_test_add_func ("/exec/exact-directions/checkpoints-go-on-exactly", checkpoints);
   g_test_add_func ("/exec/exact-directions/replicas-are-added-before-they-are-updated",
                    wrong_reductions);
