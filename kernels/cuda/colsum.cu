@@ -76,7 +76,7 @@ column_sums (const T *x, int64_t rows, int64_t columns, float *sums, float *work
 }
 
 extern "C" cudaError_t
-pw__cuda_column_sums (PwCudaType type, const void *x, int64_t rows, int64_t columns, float *sums,
+pw__launch_column_sums (PwCudaType type, const void *x, int64_t rows, int64_t columns, float *sums,
                       void *workspace, cudaStream_t stream) {
   if (rows == 0 || columns == 0)
     return cudaSuccess;

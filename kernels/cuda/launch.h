@@ -21,7 +21,7 @@ typedef enum { PW_CUDA_INDEX_TOKEN = 1, PW_CUDA_INDEX_TARGET = 2 } PwCudaIndex;
 /* colsum.cu: sums[columns] += the sums over the rows of x[rows,columns], in an order fixed by the
  * shape. */
 int64_t pw__cuda_column_sums_workspace (int64_t rows, int64_t columns); /* bytes */
-cudaError_t pw__cuda_column_sums (PwCudaType type, const void *x, int64_t rows, int64_t columns,
+cudaError_t pw__launch_column_sums (PwCudaType type, const void *x, int64_t rows, int64_t columns,
                                   float *sums, void *workspace, cudaStream_t stream);
 
 /* activations.cu: y = f (x); dx = f' (x) dy. */

@@ -77,7 +77,7 @@ pw__cuda_linear_input_gradient (PwOpContext *context, const PwTensor *dy, const 
     g_assert (pw_tensor_elements (dbias) == out);
     g_assert ((gsize)pw__cuda_column_sums_workspace (rows, out) <= workspace.bytes);
     if (!pw__cuda_check (context, what,
-                         pw__cuda_column_sums (type, dy->data, rows, out, dbias->data,
+                         pw__launch_column_sums (type, dy->data, rows, out, dbias->data,
                                                workspace.data, pw__cuda_stream (context)),
                          error))
       return FALSE;
