@@ -1,9 +1,5 @@
 #include "kernels/cuda/cuda_private.h"
 
-/* The loader holds it against the program's (kernels/module.c). */
-extern const char pw_cuda_module_version[];
-const char pw_cuda_module_version[] = PW_VERSION;
-
 extern const PwBackend pw_backend_cuda;
 const PwBackend pw_backend_cuda = {
   .name = "cuda",
@@ -12,9 +8,34 @@ const PwBackend pw_backend_cuda = {
     .linear_forward = pw__cuda_linear_forward,
     .linear_input_gradient = pw__cuda_linear_input_gradient,
     .linear_weight_gradient = pw__cuda_linear_weight_gradient,
+    .relu_forward = pw__cuda_relu_forward,
+    .relu_input_gradient = pw__cuda_relu_input_gradient,
+    .gelu_forward = pw__cuda_gelu_forward,
+    .gelu_input_gradient = pw__cuda_gelu_input_gradient,
+    .layernorm_forward = pw__cuda_layernorm_forward,
+    .layernorm_input_gradient = pw__cuda_layernorm_input_gradient,
+    .rmsnorm_forward = pw__cuda_rmsnorm_forward,
+    .rmsnorm_input_gradient = pw__cuda_rmsnorm_input_gradient,
+    .dropout_forward = pw__cuda_dropout_forward,
+    .dropout_input_gradient = pw__cuda_dropout_input_gradient,
+    .embedding_forward = pw__cuda_embedding_forward,
+    .embedding_weight_gradient = pw__cuda_embedding_weight_gradient,
+    .position_forward = pw__cuda_position_forward,
+    .position_weight_gradient = pw__cuda_position_weight_gradient,
+    .add = pw__cuda_add,
+    .mse_forward = pw__cuda_mse_forward,
+    .mse_input_gradient = pw__cuda_mse_input_gradient,
+    .sgd = pw__cuda_sgd,
+    .adam = pw__cuda_adam,
+    .adamw = pw__cuda_adamw,
+    .square_sum = pw__cuda_square_sum,
+    .overflow_check = pw__cuda_overflow_check,
   },
   .workspace = {
     .linear = pw__cuda_linear_workspace,
+    .layernorm = pw__cuda_layernorm_workspace,
+    .embedding = pw__cuda_embedding_workspace,
+    .sum = pw__cuda_sum_workspace,
   },
   .stream_new = pw__cuda_stream_new,
   .stream_free = pw__cuda_stream_free,
