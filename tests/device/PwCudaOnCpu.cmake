@@ -1,0 +1,68 @@
+# Functions that build .cu files for the CPU; CMakeLists.txt says what they are for.
+set_property(GLOBAL PROPERTY PW_CUDA_ON_CPU_DIR "${CMAKE_CURRENT_SOURCE_DIR}")
+set_property(GLOBAL PROPERTY PW_CUDA_ON_CPU_INCLUDES "${PW_CUDA_INCLUDE_DIR};${PW_NCCL_INCLUDE_DIR}")
+
+# The .cu files' flags: those of pw_flags that a .cu file is held to, and nvcc's view of aliasing.
+add_library(pw_cuda_on_cpu_flags INTERFACE)
+target_include_directories(pw_cuda_on_cpu_flags INTERFACE "${PROJECT_SOURCE_DIR}")
+target_include_directories(pw_cuda_on_cpu_flags SYSTEM INTERFACE
+  "${PW_CUDA_INCLUDE_DIR}" "${PW_NCCL_INCLUDE_DIR}")
+target_compile_features(pw_cuda_on_cpu_flags INTERFACE cxx_std_17)
+target_compile_options(pw_cuda_on_cpu_flags INTERFACE
+  -O1 -g -Wall -Wno-unknown-pragmas -Wno-unused-function
+  -ffp-contract=off -fno-math-errno -fno-strict-aliasing
+  -include "${CMAKE_CURRENT_SOURCE_DIR}/shim/cuda_on_cpu.h")
+if(PW_SANITIZE)
+  target_compile_options(pw_cuda_on_cpu_flags INTERFACE
+    -fsanitize=${PW_SANITIZE} -fno-omit-frame-pointer)
+endif()
+
+# OUT: the rewritten .cpp of each .cu file in SOURCES. The second column of a row is the .cpp.
+function(pw_rewrite_cuda out name)
+  get_property(here GLOBAL PROPERTY PW_CUDA_ON_CPU_DIR)
+  set(rewritten "")
+  foreach(source IN LISTS ARGN)
+    get_filename_component(path "${source}" ABSOLUTE)
+    get_filename_component(base "${source}" NAME_WE)
+    set(target "${CMAKE_CURRENT_BINARY_DIR}/${name}/${base}.cpp")
+    add_custom_command(OUTPUT "${target}"
+      COMMAND ${CMAKE_COMMAND} -E make_directory "${CMAKE_CURRENT_BINARY_DIR}/${name}"
+      COMMAND Python3::Interpreter "${here}/shim/rewrite.py" "${path}" "${target}"
+      DEPENDS "${path}" "${here}/shim/rewrite.py" VERBATIM)
+    get_filename_component(folder "${path}" DIRECTORY)
+    set_source_files_properties("${target}" PROPERTIES INCLUDE_DIRECTORIES "${folder}")
+    list(APPEND rewritten "${target}")
+  endforeach()
+  set(${out} "${rewritten}" PARENT_SCOPE)
+endfunction()
+
+function(pw_add_cuda_on_cpu name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;MODULES;PACKAGES" ${ARGN})
+  get_property(includes GLOBAL PROPERTY PW_CUDA_ON_CPU_INCLUDES)
+  set(cuda "${ARG_SOURCES}")
+  list(FILTER cuda INCLUDE REGEX "\\.cu$")
+  set(plain "${ARG_SOURCES}")
+  list(FILTER plain EXCLUDE REGEX "\\.cu$")
+  pw_rewrite_cuda(rewritten ${name} ${cuda})
+  add_library(pw_${name}_kernels OBJECT ${rewritten})
+  target_link_libraries(pw_${name}_kernels PRIVATE pw_cuda_on_cpu_flags)
+
+  list(TRANSFORM ARG_MODULES PREPEND pw_)
+  add_library(pw_${name} STATIC ${plain} $<TARGET_OBJECTS:pw_${name}_kernels>)
+  set_target_properties(pw_${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_include_directories(pw_${name} SYSTEM PUBLIC ${includes})
+  target_link_libraries(pw_${name}
+    PUBLIC ${ARG_MODULES} ${ARG_PACKAGES} pw_fake_cublaslt pw_fake_cudart
+    PRIVATE pw_flags)
+endfunction()
+
+# All of pw_add_test's arguments. The label threads lets the thread sanitizer's build run it.
+function(pw_add_cuda_on_cpu_test name)
+  pw_add_test(${name} ${ARGN} LABELS cuda-on-cpu threads)
+  string(REPLACE "/" "_" target "test_${name}")
+  get_property(includes GLOBAL PROPERTY PW_CUDA_ON_CPU_INCLUDES)
+  target_include_directories(${target} SYSTEM PRIVATE ${includes})
+  target_link_libraries(${target} PRIVATE pw_fake_cublaslt pw_fake_cudart)
+  # GLib's own allocator hands blocks from thread to thread in ways ThreadSanitizer cannot see.
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT G_SLICE=always-malloc)
+endfunction()

@@ -1,0 +1,202 @@
+/* Devices: how many there are, what they say of themselves, access to each other. */
+#include <cstdlib>
+#include <cstring>
+
+#include "tests/device/fake/runtime_private.h"
+
+static thread_local int current;
+static std::atomic<bool> peers[PW_FAKE_DEVICES_MAX][PW_FAKE_DEVICES_MAX];
+
+int
+current_device () {
+  return current;
+}
+
+static cudaError_t
+check_device (int device) {
+  int count;
+  cudaError_t code = cudaGetDeviceCount (&count);
+  if (code == cudaSuccess && (device < 0 || device >= count))
+    code = cudaErrorInvalidDevice;
+  return set_last_error (code);
+}
+
+extern "C" {
+
+cudaError_t
+cudaGetDeviceCount (int *count) {
+  int devices = settings ().devices;
+  if (devices < 0)
+    return set_last_error (cudaErrorInsufficientDriver);
+  *count = devices;
+  return set_last_error (devices ? cudaSuccess : cudaErrorNoDevice);
+}
+
+cudaError_t
+cudaSetDevice (int device) {
+  cudaError_t code = check_device (device);
+  if (code == cudaSuccess)
+    current = device;
+  return code;
+}
+
+cudaError_t
+cudaGetDevice (int *device) {
+  *device = current;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaInitDevice (int device, unsigned, unsigned) {
+  return check_device (device);
+}
+
+cudaError_t
+cudaGetDeviceProperties (cudaDeviceProp *properties, int device) {
+  cudaError_t code = check_device (device);
+  if (code != cudaSuccess)
+    return code;
+  memset ((void *)properties, 0, sizeof *properties);
+  snprintf (properties->name, sizeof properties->name, "CUDA on the CPU %d", device);
+  memset (properties->uuid.bytes, device + 1, sizeof properties->uuid.bytes);
+  properties->totalGlobalMem = settings ().memory_bytes;
+  properties->major = 9;
+  properties->warpSize = 32;
+  properties->multiProcessorCount = 4;
+  properties->maxThreadsPerBlock = 1024;
+  properties->maxThreadsPerMultiProcessor = 2048;
+  properties->sharedMemPerBlock = 48 * 1024;
+  properties->sharedMemPerBlockOptin = 227 * 1024;
+  properties->sharedMemPerMultiprocessor = 228 * 1024;
+  properties->l2CacheSize = 1 << 20;
+  properties->unifiedAddressing = 1;
+  properties->memoryPoolsSupported = 1;
+  properties->asyncEngineCount = 3;
+  properties->concurrentKernels = 1;
+  properties->pciBusID = device + 1;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceGetAttribute (int *value, cudaDeviceAttr attribute, int device) {
+  cudaError_t code = check_device (device);
+  if (code != cudaSuccess)
+    return code;
+  switch (attribute) {
+  case cudaDevAttrComputeCapabilityMajor:
+    *value = 9;
+    break;
+  case cudaDevAttrComputeCapabilityMinor:
+    *value = 0;
+    break;
+  case cudaDevAttrMultiProcessorCount:
+    *value = 4;
+    break;
+  case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+    *value = 227 * 1024;
+    break;
+  case cudaDevAttrMaxSharedMemoryPerBlock:
+    *value = 48 * 1024;
+    break;
+  case cudaDevAttrMaxThreadsPerBlock:
+    *value = 1024;
+    break;
+  case cudaDevAttrWarpSize:
+    *value = 32;
+    break;
+  case cudaDevAttrMemoryPoolsSupported:
+    *value = 1;
+    break;
+  default:
+    *value = 0;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceGetPCIBusId (char *id, int length, int device) {
+  snprintf (id, (size_t)length, "0000:%02X:00.0", device + 1);
+  return check_device (device);
+}
+
+cudaError_t
+cudaDeviceCanAccessPeer (int *can, int device, int peer) {
+  cudaError_t code = check_device (device);
+  if (code == cudaSuccess)
+    code = check_device (peer);
+  *can = code == cudaSuccess && device != peer;
+  return code;
+}
+
+cudaError_t
+cudaDeviceEnablePeerAccess (int peer, unsigned) {
+  if (check_device (peer) != cudaSuccess || peer == current)
+    return set_last_error (cudaErrorInvalidDevice);
+  if (peers[current][peer].exchange (true))
+    return set_last_error (cudaErrorPeerAccessAlreadyEnabled);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceDisablePeerAccess (int peer) {
+  if (check_device (peer) != cudaSuccess)
+    return cudaErrorInvalidDevice;
+  if (!peers[current][peer].exchange (false))
+    return set_last_error (cudaErrorPeerAccessNotEnabled);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaRuntimeGetVersion (int *version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDriverGetVersion (int *version) {
+  *version = settings ().devices < 0 ? 0 : CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaSetDeviceFlags (unsigned) {
+  return cudaSuccess;
+}
+
+/* Graphs are refused. */
+cudaError_t
+cudaStreamBeginCapture (cudaStream_t, cudaStreamCaptureMode) {
+  return refuse (cudaErrorNotSupported, "cudaStreamBeginCapture", "graphs need a device");
+}
+
+cudaError_t
+cudaStreamEndCapture (cudaStream_t, cudaGraph_t *) {
+  return set_last_error (cudaErrorNotSupported);
+}
+
+cudaError_t
+cudaStreamIsCapturing (cudaStream_t, cudaStreamCaptureStatus *status) {
+  *status = cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGraphInstantiate (cudaGraphExec_t *, cudaGraph_t, unsigned long long) {
+  return set_last_error (cudaErrorNotSupported);
+}
+
+cudaError_t
+cudaGraphLaunch (cudaGraphExec_t, cudaStream_t) {
+  return set_last_error (cudaErrorNotSupported);
+}
+
+cudaError_t
+cudaGraphDestroy (cudaGraph_t) {
+  return set_last_error (cudaErrorNotSupported);
+}
+
+cudaError_t
+cudaGraphExecDestroy (cudaGraphExec_t) {
+  return set_last_error (cudaErrorNotSupported);
+}
+}

@@ -1,0 +1,152 @@
+#include "tests/device/shim/fiber.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <sys/mman.h>
+
+#include "tests/device/fake/lock.h"
+#include "tests/device/shim/sanitizers.h"
+
+static const size_t guard_bytes = 4096, stack_bytes = 1 << 16;
+
+/* Set by resume for the first entry into a fiber, which gets no argument. */
+static thread_local Fiber *starting;
+
+#if defined __x86_64__
+extern "C" void pw_shim_switch (void **save, void *to);
+/* Only the registers that the calling convention makes the callee keep. */
+asm(R "(
+        .text.globl pw_shim_switch.hidden pw_shim_switch.type pw_shim_switch,
+    @function pw_shim_switch
+    : pushq % rbp pushq % rbx pushq % r12 pushq % r13 pushq % r14 pushq % r15 movq % rsp,
+      (% rdi) movq % rsi, % rsp popq % r15 popq % r14 popq % r13 popq % r12 popq % rbx popq
+                              % rbp ret.size pw_shim_switch,
+      .- pw_shim_switch) ");
+#endif
+
+    static void switch_context (Fiber *from, Fiber *to) {
+  if (__sanitizer_start_switch_fiber)
+    __sanitizer_start_switch_fiber (&from->asan_fake_stack, to->stack, to->stack_bytes);
+  if (__tsan_switch_to_fiber)
+    __tsan_switch_to_fiber (to->tsan, 1); /* 1: the switch itself orders nothing */
+#if defined __x86_64__
+  pw_shim_switch (&from->stack_pointer, to->stack_pointer);
+#else
+  swapcontext (&from->context, &to->context);
+#endif
+}
+
+/* On arrival in a fiber: whence we came is the scheduler, whose bounds only the sanitizer knows. */
+static void
+arrive_in_fiber (Fiber *fiber, void *fake_stack) {
+  if (__sanitizer_finish_switch_fiber)
+    __sanitizer_finish_switch_fiber (fake_stack, (const void **)&fiber->scheduler->stack,
+                                     &fiber->scheduler->stack_bytes);
+}
+
+extern "C" __attribute__ ((noreturn)) void
+pw_shim_fiber_entry () {
+  Fiber *fiber = starting;
+  arrive_in_fiber (fiber, nullptr);
+  for (;;) {
+    fiber->run (fiber->data);
+    fiber_suspend (fiber);
+  }
+}
+
+void
+fiber_resume (Fiber *scheduler, Fiber *fiber) {
+  starting = fiber;
+  fiber->scheduler = scheduler;
+  switch_context (scheduler, fiber);
+  if (__sanitizer_finish_switch_fiber)
+    __sanitizer_finish_switch_fiber (scheduler->asan_fake_stack, nullptr, nullptr);
+}
+
+void
+fiber_suspend (Fiber *fiber) {
+  switch_context (fiber, fiber->scheduler);
+  arrive_in_fiber (fiber, fiber->asan_fake_stack);
+}
+
+void
+fiber_init_scheduler (Fiber *scheduler) {
+  *scheduler = {};
+  if (__tsan_get_current_fiber)
+    scheduler->tsan = __tsan_get_current_fiber ();
+}
+
+static void
+prepare_stack (Fiber *fiber) {
+#if defined __x86_64__
+  void **top = (void **)((char *)fiber->stack + fiber->stack_bytes);
+  *--top = nullptr; /* the entry's return address, and the alignment of a called function */
+  *--top = (void *)pw_shim_fiber_entry;
+  for (int i = 0; i < 6; i++)
+    *--top = nullptr;
+  fiber->stack_pointer = top;
+#else
+  getcontext (&fiber->context);
+  fiber->context.uc_stack.ss_sp = fiber->stack;
+  fiber->context.uc_stack.ss_size = fiber->stack_bytes;
+  makecontext (&fiber->context, pw_shim_fiber_entry, 0);
+#endif
+}
+
+static Fiber *
+fiber_new () {
+  Fiber *fiber = new Fiber ();
+  char *map = (char *)mmap (nullptr, guard_bytes + stack_bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map == MAP_FAILED || mprotect (map, guard_bytes, PROT_NONE)) {
+    perror ("cuda-on-cpu: a fiber's stack");
+    abort ();
+  }
+  fiber->stack = map + guard_bytes;
+  fiber->stack_bytes = stack_bytes;
+  if (__tsan_create_fiber)
+    fiber->tsan = __tsan_create_fiber (0);
+  prepare_stack (fiber);
+  return fiber;
+}
+
+namespace {
+/* A stream's thread may still run when the program ends; then its fibers are not in the pool and
+ * their memory stays. */
+struct Pool {
+  SpinLock lock;
+  std::vector<Fiber *> idle;
+  ~Pool () {
+    for (Fiber *fiber : idle) {
+      if (__tsan_destroy_fiber)
+        __tsan_destroy_fiber (fiber->tsan);
+      munmap ((char *)fiber->stack - guard_bytes, guard_bytes + fiber->stack_bytes);
+      delete fiber;
+    }
+  }
+} pool;
+} // namespace
+
+std::vector<Fiber *>
+fiber_pool_take (size_t n) {
+  sanitizers::Hidden hidden;
+  std::vector<Fiber *> taken;
+  taken.reserve (n);
+  {
+    SpinGuard guard (pool.lock);
+    while (taken.size () < n && !pool.idle.empty ()) {
+      taken.push_back (pool.idle.back ());
+      pool.idle.pop_back ();
+    }
+  }
+  while (taken.size () < n)
+    taken.push_back (fiber_new ());
+  return taken;
+}
+
+void
+fiber_pool_give (const std::vector<Fiber *> &fibers) {
+  sanitizers::Hidden hidden;
+  SpinGuard guard (pool.lock);
+  pool.idle.insert (pool.idle.end (), fibers.begin (), fibers.end ());
+}
