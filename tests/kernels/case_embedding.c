@@ -2,7 +2,8 @@
 #include "tests/support/reference_ops.h"
 
 /* rows, vocabulary, features: more rows than words make rows meet in one sum */
-static const int64_t sizes[][4] = { { 1, 1, 1 }, { 7, 33, 5 }, { 33, 7, 17 }, { 16, 16, 64 } };
+static const int64_t sizes[][4]
+    = { { 1, 1, 1 }, { 7, 33, 5 }, { 33, 7, 17 }, { 16, 16, 64 }, { 300, 9, 3 }, { 5, 3, 600 } };
 
 static void
 operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {

@@ -1,7 +1,7 @@
 #include "tests/kernels/op_case.h"
 #include "tests/support/reference_ops.h"
 
-static const int64_t sizes[][4] = { { 1 }, { 7 }, { 16 }, { 33 }, { 130 }, { 1023 } };
+static const int64_t sizes[][4] = { { 1 }, { 7 }, { 16 }, { 33 }, { 130 }, { 1023 }, { 2050 } };
 
 static void
 operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {

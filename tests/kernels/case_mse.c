@@ -3,7 +3,7 @@
 
 #define SCALE 0.125
 
-static const int64_t sizes[][4] = { { 1 }, { 7 }, { 33 }, { 128 }, { 1001 } };
+static const int64_t sizes[][4] = { { 1 }, { 7 }, { 33 }, { 128 }, { 1001 }, { 9001 } };
 
 static void
 operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {

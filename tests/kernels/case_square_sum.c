@@ -1,7 +1,7 @@
 #include "tests/kernels/op_case.h"
 #include "tests/support/reference_ops.h"
 
-static const int64_t sizes[][4] = { { 1 }, { 7 }, { 33 }, { 128 }, { 4099 } };
+static const int64_t sizes[][4] = { { 1 }, { 7 }, { 33 }, { 128 }, { 4099 }, { 9001 } };
 
 static void
 operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {

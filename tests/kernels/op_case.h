@@ -34,7 +34,8 @@ typedef struct {
   int n_inputs, n_outputs;
   int n_sizes;
   const int64_t (*sizes)[4];
-  double tolerance; /* relative to the largest of the tensor, or to 0.1 (1 for gradients) */
+  double tolerance;      /* relative to the largest of the tensor, or to 0.1 (1 for gradients) */
+  gboolean float32_only; /* not for targets of a half type */
   void (*operands) (const int64_t *size, OpOperand *inputs, OpOperand *outputs);
   /* Scalars are assigned here: the check knows what they began with. */
   void (*reference) (const int64_t *size, double *const *inputs, double *const *outputs);
@@ -54,6 +55,9 @@ typedef struct {
   const PwBackend *backend;
   void (*prepare) (PwStream *, int variant);
   int variant;
+  /* Of activations and parameters. What the ops keep in fp32 whatever the precision (statistics,
+   * gradients of parameters) stays so, and within the case's own tolerance. */
+  PwElement element;
 } OpTarget;
 
 /* Ends with NULL. */

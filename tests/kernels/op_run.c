@@ -1,5 +1,6 @@
 #include "tests/kernels/op_run.h"
 #include "tests/kernels/op_buffer.h"
+#include "tests/kernels/op_half.h"
 #include <math.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@ array_new (gsize bytes) {
 }
 
 static GByteArray *
-draw (const OpOperand *operand) {
+draw (const OpOperand *operand, PwElement element) {
   int64_t n = op_operand_elements (operand);
   GByteArray *array = array_new ((gsize)n * 4);
   float *value = (float *)(gpointer)array->data;
@@ -44,28 +45,28 @@ draw (const OpOperand *operand) {
       continue;
     }
     do
-      value[i] = (float)g_test_rand_double_range (operand->low, operand->high);
+      value[i] = op_round (element, (float)g_test_rand_double_range (operand->low, operand->high));
     while (operand->away_from_0 && fabsf (value[i]) < 1e-3f);
   }
   return array;
 }
 
 void
-op_data_init (OpData *data, const OpCase *op_case, const int64_t *size) {
-  *data = (OpData){ .op_case = op_case, .size = size };
+op_data_init (OpData *data, const OpCase *op_case, const int64_t *size, PwElement element) {
+  *data = (OpData){ .op_case = op_case, .size = size, .element = element };
   op_case->operands (size, data->inputs, data->outputs);
   for (int i = 0; i < op_case->n_inputs; i++) {
-    data->in[i] = draw (&data->inputs[i]);
+    data->in[i] = draw (&data->inputs[i], element);
     OpOperand start = data->inputs[i];
     start.low = -1;
     start.high = 1;
     if (start.gradient == OP_GRADIENT_ACCUMULATED)
-      data->initial[i] = draw (&start);
+      data->initial[i] = draw (&start, PW_ELEMENT_F32);
   }
   OpOperand dy = data->outputs[0];
   dy.low = -1;
   dy.high = 1;
-  data->dy = draw (&dy);
+  data->dy = draw (&dy, element);
   data->scalar = g_test_rand_double_range (-1, 1);
 }
 
@@ -97,12 +98,41 @@ typedef struct {
 } Device;
 
 static PwTensor
-tensor_of (const OpOperand *operand, const OpBuffer *buffer) {
-  PwTensor tensor = { .data = op_buffer_data (buffer),
-                      .element = operand->index ? PW_ELEMENT_I32 : PW_ELEMENT_F32,
-                      .n_dims = operand->n_dims };
+tensor_init (OpBuffer *buffer, PwOpContext *context, const OpOperand *operand, PwElement element,
+             gsize shift) {
+  PwTensor tensor = { .element = element, .n_dims = operand->n_dims };
   memcpy (tensor.dims, operand->dims, sizeof operand->dims);
+  op_buffer_init (buffer, context, (gsize)pw_tensor_bytes (&tensor), shift);
+  op_buffer_fill (buffer, 0xFF);
+  tensor.data = op_buffer_data (buffer);
   return tensor;
+}
+
+/* Arrays on the host are of float or int32, buffers of the tensor's type. */
+static void
+tensor_write (OpBuffer *buffer, const PwTensor *tensor, const GByteArray *array) {
+  if (pw_tensor_bytes (tensor) == array->len) {
+    op_buffer_write (buffer, array->data);
+    return;
+  }
+  g_autoptr (GByteArray) halves = array_new (array->len / 2);
+  op_halves_from_floats (tensor->element, (guint16 *)(gpointer)halves->data,
+                         (const float *)(gpointer)array->data, array->len / 4);
+  op_buffer_write (buffer, halves->data);
+}
+
+static GByteArray *
+tensor_read (OpBuffer *buffer, const PwTensor *tensor) {
+  GByteArray *array = array_new ((gsize)pw_tensor_elements (tensor) * 4);
+  if (pw_tensor_bytes (tensor) == array->len) {
+    op_buffer_read (buffer, array->data);
+    return array;
+  }
+  g_autoptr (GByteArray) halves = array_new (buffer->bytes);
+  op_buffer_read (buffer, halves->data);
+  op_floats_from_halves (tensor->element, (float *)(gpointer)array->data,
+                         (const guint16 *)(gpointer)halves->data, array->len / 4);
+  return array;
 }
 
 static void
@@ -110,31 +140,33 @@ device_init (Device *device, const OpData *data, PwOpContext *context, gsize shi
   const OpCase *op_case = data->op_case;
   *device = (Device){ 0 };
   for (int i = 0; i < op_case->n_inputs; i++) {
-    gsize bytes = data->in[i]->len;
-    op_buffer_init (&device->in[i], context, bytes, shift);
-    op_buffer_write (&device->in[i], data->in[i]->data);
-    device->in_tensors[i] = tensor_of (&data->inputs[i], &device->in[i]);
-    if (op_case->gradient == NULL || data->inputs[i].gradient == OP_GRADIENT_NONE)
+    const OpOperand *input = &data->inputs[i];
+    device->in_tensors[i] = tensor_init (&device->in[i], context, input,
+                                         input->index ? PW_ELEMENT_I32 : data->element, shift);
+    tensor_write (&device->in[i], &device->in_tensors[i], data->in[i]);
+    if (op_case->gradient == NULL || input->gradient == OP_GRADIENT_NONE)
       continue;
-    op_buffer_init (&device->d[i], context, bytes, shift);
-    op_buffer_fill (&device->d[i], 0xFF);
-    if (data->initial[i] != NULL)
-      op_buffer_write (&device->d[i], data->initial[i]->data);
-    device->d_tensors[i] = tensor_of (&data->inputs[i], &device->d[i]);
+    gboolean accumulated = input->gradient == OP_GRADIENT_ACCUMULATED;
+    device->d_tensors[i] = tensor_init (&device->d[i], context, input,
+                                        accumulated ? PW_ELEMENT_F32 : data->element, shift);
+    if (accumulated)
+      tensor_write (&device->d[i], &device->d_tensors[i], data->initial[i]);
   }
   for (int o = 0; o < op_case->n_outputs; o++) {
-    gboolean scalar = data->outputs[o].kind == OP_OUTPUT_SCALAR;
-    gsize bytes = scalar ? sizeof (double) : (gsize)op_operand_elements (&data->outputs[o]) * 4;
-    op_buffer_init (&device->out[o], context, bytes, scalar ? 0 : shift);
-    op_buffer_fill (&device->out[o], 0xFF);
-    if (scalar)
-      op_buffer_write (&device->out[o], &data->scalar);
-    device->out_tensors[o] = tensor_of (&data->outputs[o], &device->out[o]);
+    const OpOperand *output = &data->outputs[o];
+    if (output->kind != OP_OUTPUT_SCALAR) {
+      device->out_tensors[o]
+          = tensor_init (&device->out[o], context, output,
+                         output->kind == OP_OUTPUT_KEPT ? PW_ELEMENT_F32 : data->element, shift);
+      continue;
+    }
+    op_buffer_init (&device->out[o], context, sizeof (double), 0);
+    op_buffer_write (&device->out[o], &data->scalar);
+    device->out_tensors[o].data = op_buffer_data (&device->out[o]);
   }
   if (data->outputs[0].kind != OP_OUTPUT_SCALAR) {
-    op_buffer_init (&device->dy, context, data->dy->len, shift);
-    op_buffer_write (&device->dy, data->dy->data);
-    device->dy_tensor = tensor_of (&data->outputs[0], &device->dy);
+    device->dy_tensor = tensor_init (&device->dy, context, &data->outputs[0], data->element, shift);
+    tensor_write (&device->dy, &device->dy_tensor, data->dy);
   }
   gsize bytes = op_case->workspace == NULL ? 0 : op_case->workspace (context, data->size);
   op_buffer_init (&device->workspace, context, bytes, 0);
@@ -159,9 +191,8 @@ op_assert_same_bytes (const GByteArray *a, const GByteArray *b) {
 }
 
 static void
-assert_unchanged (OpBuffer *buffer, const GByteArray *before) {
-  g_autoptr (GByteArray) after = array_new (before->len);
-  op_buffer_read (buffer, after->data);
+assert_unchanged (OpBuffer *buffer, const PwTensor *tensor, const GByteArray *before) {
+  g_autoptr (GByteArray) after = tensor_read (buffer, tensor);
   op_assert_same_bytes (after, before);
 }
 
@@ -170,18 +201,21 @@ device_read (Device *device, const OpData *data, OpResult *result) {
   const OpCase *op_case = data->op_case;
   *result = (OpResult){ 0 };
   for (int i = 0; i < op_case->n_inputs; i++) {
-    assert_unchanged (&device->in[i], data->in[i]);
+    assert_unchanged (&device->in[i], &device->in_tensors[i], data->in[i]);
     if (device->d[i].device == NULL)
       continue;
-    result->d[i] = array_new (device->d[i].bytes);
-    op_buffer_read (&device->d[i], result->d[i]->data);
+    result->d[i] = tensor_read (&device->d[i], &device->d_tensors[i]);
   }
   for (int o = 0; o < op_case->n_outputs; o++) {
-    result->out[o] = array_new (device->out[o].bytes);
+    if (data->outputs[o].kind != OP_OUTPUT_SCALAR) {
+      result->out[o] = tensor_read (&device->out[o], &device->out_tensors[o]);
+      continue;
+    }
+    result->out[o] = array_new (sizeof (double));
     op_buffer_read (&device->out[o], result->out[o]->data);
   }
   if (device->dy.device != NULL)
-    assert_unchanged (&device->dy, data->dy);
+    assert_unchanged (&device->dy, &device->dy_tensor, data->dy);
   op_buffer_read (&device->workspace, NULL);
 }
 

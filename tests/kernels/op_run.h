@@ -11,6 +11,7 @@ typedef struct {
   GByteArray *dy;                       /* float, of output 0 */
   GByteArray *initial[OP_OPERANDS_MAX]; /* float, per input: an accumulated gradient's start */
   double scalar;                        /* a scalar output's start */
+  PwElement element;                    /* the values drawn are exact in it */
 } OpData;
 
 typedef struct {
@@ -18,7 +19,7 @@ typedef struct {
   GByteArray *d[OP_OPERANDS_MAX];   /* per input with a gradient, else NULL */
 } OpResult;
 
-void op_data_init (OpData *, const OpCase *, const int64_t *size);
+void op_data_init (OpData *, const OpCase *, const int64_t *size, PwElement);
 void op_data_clear (OpData *);
 int64_t op_operand_elements (const OpOperand *);
 /* Runs on a fresh stream of the calling thread; fails the test if the op fails, writes outside its
