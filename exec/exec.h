@@ -82,8 +82,8 @@ gboolean pw_exec_run (PwExec *exec, int program, const PwExecBatch *batch, PwExe
                       GError **error);
 
 /* Mini-batches without a flush between them: the first micro-batches of one are forwarded while the
- * last of the one before are under way. A step is one mini-batch; its data come in the same order as
- * in synchronous training. */
+ * last of the one before are under way. A step is one mini-batch; its data come in the same order
+ * as in synchronous training. */
 typedef struct {
   int64_t steps; /* those that the program was made for */
   /* Writes mini-batch STEP; called in ascending order, one call at a time, on any worker. */

@@ -1,9 +1,11 @@
 /* The executor's own structures.
  *
  *   PwExec ── PwWorker [rank] ── stream, memory, sends in flight, trace ring
- *          ├─ PwExecStage [direction][stage] ── parameters, gradients, optimiser state (on its
- * rank) │                     ├─ PwWalk training, plain: what is allocated, run, freed, in order │
- * └─ PwMicrobatch [m]: the buffers that are alive └─ PwExecProgram [n] ── steps of each rank
+ *          ├─ PwExecStage [direction][stage] ── parameters, gradients, optimiser state
+ *          │                     ├─ PwWalk training, plain: what is allocated, run, freed, in order
+ *          │                     ├─ PwMicrobatch [slot]: the buffers that are alive
+ *          │                     └─ PwVersion: older weights that micro-batches under way need
+ *          └─ PwExecProgram [n] ── steps of each rank
  *
  * A stage, its micro-batches and its rank's memory are touched by the rank's worker only, or by the
  * caller while no task runs. */

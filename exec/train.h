@@ -1,5 +1,5 @@
-/* The training loop of `run`: batches, steps, losses, figures. A step is one mini-batch. Those of an
- * endless schedule are one stream, without a flush between them. */
+/* The training loop of `run`: batches, steps, losses, figures. A step is one mini-batch; those of
+ * an endless schedule are one stream, without a flush between them. */
 #pragma once
 #include "exec/data.h"
 #include "exec/exec.h"

@@ -1,8 +1,8 @@
 /* How tensors travel between ranks. A transport is one file with one table.
  *
- * A channel is one (edge, F or B, direction) of the stage edges, or leads from one replica of a stage
- * to the other where there are two directions: messages of a channel arrive in the order they were
- * posted. Both sides post; the buffer of a send belongs to the transport until its
+ * A channel is one (edge, F or B, direction) of the stage edges, or, where there are two directions,
+ * leads from one replica of a stage to the other: messages of a channel arrive in the order they
+ * were posted. Both sides post; the buffer of a send belongs to the transport until its
  * request is done, the buffer of a receive likewise. A rank's calls come from its own worker only. */
 #pragma once
 #include "kernels/kernels.h"

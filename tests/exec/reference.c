@@ -176,7 +176,8 @@ make_version (Reference *reference) {
     PwTensor w = flat (next, tensor->n), gradient = flat (tensor->sum, tensor->n);
     PwTensor a = flat (tensor->state[0], tensor->n), b = flat (tensor->state[1], tensor->n);
     if (plan->kind == PW_OPTIMIZER_SGD)
-      ops->sgd (&reference->context, &w, NULL, &gradient, plan->momentum != 0 ? &a : NULL, &step, &error);
+      ops->sgd (&reference->context, &w, NULL, &gradient, plan->momentum != 0 ? &a : NULL, &step,
+                &error);
     else if (plan->kind == PW_OPTIMIZER_ADAM)
       ops->adam (&reference->context, &w, NULL, &gradient, &a, &b, &step, &error);
     else
