@@ -135,12 +135,13 @@ pack (const float *x, const float *scale, PlantedShift shift, __nv_bfloat16 *y, 
   places[i] = i;
 }
 
+// clang-format off
 template <PlantedFault fault>
 static cudaError_t
 launch_moments (const float *x, float *y, float *mean, float *variance, int rows, int columns,
                 cudaStream_t stream) {
-  moments<fault>
-      <<<rows, PLANTED_BLOCK, columns * sizeof (float), stream> > > (x, y, mean, variance, columns);
+  const size_t bytes = columns * sizeof (float);
+  moments<fault><<<rows, PLANTED_BLOCK, bytes, stream>>> (x, y, mean, variance, columns);
   return cudaGetLastError ();
 }
 
@@ -170,44 +171,44 @@ cudaError_t
 planted_column_sums (const float *x, float *sums, int rows, int columns, int atomic,
                      cudaStream_t stream) {
   if (atomic)
-    column_sums<true><<<rows, PLANTED_BLOCK, 0, stream> > > (x, sums, columns);
+    column_sums<true><<<rows, PLANTED_BLOCK, 0, stream>>> (x, sums, columns);
   else
-    column_sums<false><<<rows, PLANTED_BLOCK, 0, stream> > > (x, sums, columns);
+    column_sums<false><<<rows, PLANTED_BLOCK, 0, stream>>> (x, sums, columns);
   return cudaGetLastError ();
 }
 
 cudaError_t
 planted_tree_sum (float *out, int warp_synchronous, cudaStream_t stream) {
   if (warp_synchronous)
-    tree_sum<true><<<1, 64, 0, stream> > > (out);
+    tree_sum<true><<<1, 64, 0, stream>>> (out);
   else
-    tree_sum<false><<<1, 64, 0, stream> > > (out);
+    tree_sum<false><<<1, 64, 0, stream>>> (out);
   return cudaGetLastError ();
 }
 
 cudaError_t
 planted_add_one_by_four (float *x, int n, cudaStream_t stream) {
-  add_one_by_four<<<(n + 63) / 64, 64, 0, stream> > > (reinterpret_cast<float4 *> (x), n);
+  add_one_by_four<<<(n + 63) / 64, 64, 0, stream>>> (reinterpret_cast<float4 *> (x), n);
   return cudaGetLastError ();
 }
 
 cudaError_t
 planted_scale (float *x, long n, float factor, cudaStream_t stream) {
   scale<float>
-      <<<(unsigned)((n + PLANTED_BLOCK - 1) / PLANTED_BLOCK), PLANTED_BLOCK, 0, stream> > > (
+      <<<(unsigned)((n + PLANTED_BLOCK - 1) / PLANTED_BLOCK), PLANTED_BLOCK, 0, stream>>> (
           x, n, factor);
   return cudaGetLastError ();
 }
 
 cudaError_t
 planted_barrier_after_exit (float *x, cudaStream_t stream) {
-  barrier_after_exit<<<1, 64, 0, stream> > > (x);
+  barrier_after_exit<<<1, 64, 0, stream>>> (x);
   return cudaGetLastError ();
 }
 
 cudaError_t
 planted_absent_lanes (float *x, cudaStream_t stream) {
-  absent_lanes<<<1, 64, 0, stream> > > (x);
+  absent_lanes<<<1, 64, 0, stream>>> (x);
   return cudaGetLastError ();
 }
 
@@ -215,6 +216,6 @@ cudaError_t
 planted_pack (const float *x, const float *scale, PlantedShift shift, void *y, int *places,
               cudaStream_t stream) {
   const dim3 block (8, 4, 2), grid (3, 2, (shift.n + 64 * 6 - 1) / (64 * 6));
-  pack<<<grid, block, 0, stream> > > (x, scale, shift, (__nv_bfloat16 *)y, places);
+  pack<<<grid, block, 0, stream>>> (x, scale, shift, (__nv_bfloat16 *)y, places);
   return cudaGetLastError ();
 }
