@@ -26,7 +26,7 @@ struct Launch {
   PwShimGeometry geometry;
   uint64_t seed;
   std::vector<void *> arguments;
-  std::vector<std::unique_ptr<char[]> > copies;
+  std::vector<std::unique_ptr<char[]>> copies;
 };
 } // namespace
 

@@ -135,7 +135,6 @@ pack (const float *x, const float *scale, PlantedShift shift, __nv_bfloat16 *y, 
   places[i] = i;
 }
 
-// clang-format off
 template <PlantedFault fault>
 static cudaError_t
 launch_moments (const float *x, float *y, float *mean, float *variance, int rows, int columns,
@@ -194,9 +193,8 @@ planted_add_one_by_four (float *x, int n, cudaStream_t stream) {
 
 cudaError_t
 planted_scale (float *x, long n, float factor, cudaStream_t stream) {
-  scale<float>
-      <<<(unsigned)((n + PLANTED_BLOCK - 1) / PLANTED_BLOCK), PLANTED_BLOCK, 0, stream>>> (
-          x, n, factor);
+  scale<float><<<(unsigned)((n + PLANTED_BLOCK - 1) / PLANTED_BLOCK), PLANTED_BLOCK, 0, stream>>> (
+      x, n, factor);
   return cudaGetLastError ();
 }
 

@@ -62,7 +62,7 @@ struct Block {
   char start_mark, end_mark;
   /* Shared memory: see shared_memory.cpp. */
   size_t shared_bytes;
-  std::vector<std::pair<const void *, void *> > arrays; /* declaration, memory */
+  std::vector<std::pair<const void *, void *>> arrays; /* declaration, memory */
   std::vector<void *> old_arrays;
 };
 

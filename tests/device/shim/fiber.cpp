@@ -15,16 +15,31 @@ static thread_local Fiber *starting;
 #if defined __x86_64__
 extern "C" void pw_shim_switch (void **save, void *to);
 /* Only the registers that the calling convention makes the callee keep. */
-asm(R "(
-        .text.globl pw_shim_switch.hidden pw_shim_switch.type pw_shim_switch,
-    @function pw_shim_switch
-    : pushq % rbp pushq % rbx pushq % r12 pushq % r13 pushq % r14 pushq % r15 movq % rsp,
-      (% rdi) movq % rsi, % rsp popq % r15 popq % r14 popq % r13 popq % r12 popq % rbx popq
-                              % rbp ret.size pw_shim_switch,
-      .- pw_shim_switch) ");
+asm(".text\n"
+    ".globl pw_shim_switch\n"
+    ".hidden pw_shim_switch\n"
+    ".type pw_shim_switch,@function\n"
+    "pw_shim_switch:\n"
+    "  pushq %rbp\n"
+    "  pushq %rbx\n"
+    "  pushq %r12\n"
+    "  pushq %r13\n"
+    "  pushq %r14\n"
+    "  pushq %r15\n"
+    "  movq %rsp,(%rdi)\n"
+    "  movq %rsi,%rsp\n"
+    "  popq %r15\n"
+    "  popq %r14\n"
+    "  popq %r13\n"
+    "  popq %r12\n"
+    "  popq %rbx\n"
+    "  popq %rbp\n"
+    "  ret\n"
+    ".size pw_shim_switch,.-pw_shim_switch\n");
 #endif
 
-    static void switch_context (Fiber *from, Fiber *to) {
+static void
+switch_context (Fiber *from, Fiber *to) {
   if (__sanitizer_start_switch_fiber)
     __sanitizer_start_switch_fiber (&from->asan_fake_stack, to->stack, to->stack_bytes);
   if (__tsan_switch_to_fiber)
