@@ -80,7 +80,7 @@ find_ready (const Dispatch *d, int rank, int letter) {
     return INFINITY;
   if (step->sender < 0)
     return 0;
-  return scratch->end[(gsize)step->sender * n + (gsize)m] + step->delay;
+  return pw__order_arrival (step, scratch->end[(gsize)step->sender * n + (gsize)m], scratch);
 }
 
 static double
@@ -153,8 +153,11 @@ start (Dispatch *d, int rank, int letter, double now, uint8_t *words) {
   const PwOrderStep *step = &d->direction->steps[rank * problem->letters + letter];
   PwOrderScratch *scratch = d->scratch;
   double end = now + step->duration;
-  gsize m = (gsize)scratch->count[step->row]++;
-  scratch->end[(gsize)step->row * (gsize)problem->microbatches + m] = end;
+  gsize m = (gsize)scratch->count[step->row]++, n = (gsize)problem->microbatches;
+  if (step->is_queued)
+    scratch->arrival[step->row]
+        = pw__order_arrival (step, scratch->end[(gsize)step->sender * n + m], scratch);
+  scratch->end[(gsize)step->row * n + m] = end;
   scratch->clock[rank] = d->next[rank] = end;
   d->usage[rank] += step->memory;
   words[rank * problem->length + scratch->position[rank]++] = (uint8_t)letter;
@@ -179,6 +182,7 @@ pw__order_dispatch (const PwOrderProblem *problem, const PwDispatchRule *rule, u
   Dispatch d = { problem, direction, rule, scratch, next, usage };
   memset (scratch->count, 0, (gsize)problem->rows * sizeof *scratch->count);
   memset (scratch->position, 0, ranks * sizeof *scratch->position);
+  memset (scratch->arrival, 0, (gsize)problem->rows * sizeof *scratch->arrival);
   for (gsize r = 0; r < ranks; r++)
     next[r] = scratch->clock[r] = direction->release[r];
   gsize left = pw__order_size (problem);

@@ -19,7 +19,9 @@ advance (const PwOrderProblem *problem, int rank, const uint8_t *word, PwOrderSc
     if (step->sender >= 0) {
       if (count[step->sender] <= m)
         break;
-      double arrival = scratch->end[(gsize)step->sender * n + (gsize)m] + step->delay;
+      double sent = scratch->end[(gsize)step->sender * n + (gsize)m];
+      double arrival = pw__order_arrival (step, sent, scratch);
+      scratch->arrival[step->row] = arrival;
       clock = MAX (clock, arrival);
     }
     clock += step->duration;
@@ -39,6 +41,7 @@ pw__order_evaluate (const PwOrderProblem *problem, const uint8_t *words, PwOrder
   memset (scratch->count, 0, (gsize)problem->rows * sizeof *scratch->count);
   memset (scratch->position, 0, (gsize)ranks * sizeof *scratch->position);
   memset (scratch->clock, 0, (gsize)ranks * sizeof *scratch->clock);
+  memset (scratch->arrival, 0, (gsize)problem->rows * sizeof *scratch->arrival);
   gsize left = pw__order_size (problem);
   scratch->visits += (int64_t)left / 4;
   for (gboolean up = FALSE; left > 0; up = !up) {

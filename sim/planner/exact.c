@@ -28,6 +28,7 @@ typedef struct {
   int count[ROWS_MAX];
   double clock[RANKS_MAX];
   double arrival[ROWS_MAX][MICROBATCHES_MAX]; /* for the row that waits for it */
+  double carried[ROWS_MAX]; /* when the edge to that row is free; only where messages queue */
 } State;
 
 typedef struct {
@@ -61,6 +62,12 @@ exchange (const Exact *x, State *state, double *times, gboolean store) {
     int sender = x->step[row]->sender;
     if (sender < 0)
       continue;
+    if (x->step[row]->is_queued) {
+      if (store)
+        times[n++] = state->carried[row];
+      else
+        state->carried[row] = times[n++];
+    }
     for (int m = state->count[row]; m < state->count[sender]; m++, n++) {
       if (store)
         times[n] = state->arrival[row][m];
@@ -172,8 +179,11 @@ static void
 append (const Exact *x, State *state, int row, double start) {
   int m = state->count[row]++, receiver = x->receiver[row], rank = x->rank[row];
   double end = state->clock[rank] = start + x->step[row]->duration;
-  if (receiver >= 0)
-    state->arrival[receiver][m] = end + x->step[receiver]->delay;
+  if (receiver >= 0) {
+    const PwOrderStep *step = x->step[receiver];
+    double sent = step->is_queued ? MAX (end, state->carried[receiver]) : end;
+    state->arrival[receiver][m] = state->carried[receiver] = sent + step->delay;
+  }
   /* What arrives before its rank can use it might as well arrive then: more becomes comparable. */
   for (int to = 0; to < x->problem->rows; to++) {
     int sender = x->step[to]->sender;
@@ -221,7 +231,7 @@ expand (Exact *x, int index) {
   const PwOrderProblem *problem = x->problem;
   Node from = g_array_index (x->nodes, Node, index);
   State state = { 0 }, after;
-  double times[RANKS_MAX + ROWS_MAX * MICROBATCHES_MAX];
+  double times[RANKS_MAX + ROWS_MAX * (MICROBATCHES_MAX + 1)];
   load (x, &from, &state);
   for (int r = 0; r < problem->ranks; r++)
     for (int letter = 0; letter < problem->letters; letter++) {
@@ -317,8 +327,9 @@ pw__order_exact (const PwOrderProblem *problem, double value, int nodes_max, uin
               .times = g_array_new (FALSE, FALSE, sizeof (double)),
               .alike = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL) };
   init_rows (&x);
-  double start[RANKS_MAX] = { 0 };
-  keep (&x, &(Node){ .parent = -1 }, start, problem->ranks);
+  State empty = { 0 };
+  double times[RANKS_MAX + ROWS_MAX];
+  keep (&x, &(Node){ .parent = -1 }, times, exchange (&x, &empty, times, TRUE));
   guint from = 0, to = 1;
   gsize n_actions = pw__order_size (problem);
   for (gsize n = 0; n < n_actions && x.nodes->len <= (guint)nodes_max; n++) {

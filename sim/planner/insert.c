@@ -74,7 +74,7 @@ find_ready (const PwOrderProblem *problem, const PwOrderStep *step, const PwOrde
   if (step->sender >= 0) {
     if (scratch->count[step->sender] <= m)
       return INFINITY;
-    ready = scratch->end[(gsize)step->sender * n + (gsize)m] + step->delay;
+    ready = pw__order_arrival (step, scratch->end[(gsize)step->sender * n + (gsize)m], scratch);
   }
   if (step->local >= 0)
     ready = MAX (ready, scratch->end[(gsize)step->local * n + (gsize)m]);
@@ -94,8 +94,11 @@ advance (const PwOrderProblem *problem, const PwOrderDirection *direction, int r
     double ready = find_ready (problem, step, scratch);
     if (ready == INFINITY)
       break;
-    double end = place (rank, step, word[i], ready, problem->tolerance);
-    scratch->end[(gsize)step->row * n + (gsize)scratch->count[step->row]++] = end;
+    gsize m = (gsize)scratch->count[step->row]++;
+    if (step->is_queued)
+      scratch->arrival[step->row]
+          = pw__order_arrival (step, scratch->end[(gsize)step->sender * n + m], scratch);
+    scratch->end[(gsize)step->row * n + m] = place (rank, step, word[i], ready, problem->tolerance);
   }
   scratch->position[r] = i;
   return i - first;
@@ -125,6 +128,7 @@ pack (const PwOrderProblem *problem, const PwOrderDirection *direction, const ui
   start_ranks (problem, direction, out, scratch);
   memset (scratch->count, 0, (gsize)problem->rows * sizeof *scratch->count);
   memset (scratch->position, 0, (gsize)n * sizeof *scratch->position);
+  memset (scratch->arrival, 0, (gsize)problem->rows * sizeof *scratch->arrival);
   gsize left = pw__order_size (problem);
   scratch->visits += (int64_t)left;
   for (gboolean up = direction == &problem->backwards; left > 0; up = !up)

@@ -46,22 +46,34 @@ end_of (const Local *l, int rank, int i, const PwOrderStep **step) {
   return l->scratch->end[(gsize)(*step)->row * (gsize)problem->microbatches + m];
 }
 
+/* The micro-batch whose message holds up that of M for STEP, which starts at START: M itself, or
+ * one before that was in the way; -1: the message was there before. */
+static int
+find_message (const Local *l, const PwOrderStep *step, int m, double start) {
+  if (step->sender < 0)
+    return -1;
+  const double *sent = l->scratch->end + (gsize)step->sender * (gsize)l->problem->microbatches;
+  int last = step->is_queued ? 0 : m;
+  for (int i = m; i >= last; i--)
+    if (sent[i] + (m - i + 1) * step->delay >= start - l->problem->tolerance)
+      return i;
+  return -1;
+}
+
 /* What holds up the action at PLACE: FALSE if nothing does. Of two, either. */
 static gboolean
 step_back (const Local *l, Place *place) {
   const PwOrderProblem *problem = l->problem;
   const PwOrderStep *step, *before;
   double start = end_of (l, place->rank, place->index, &step) - step->duration;
-  double tolerance = problem->tolerance;
-  gsize m = (gsize)l->microbatch[(gsize)place->rank * (gsize)problem->length + (gsize)place->index];
-  gsize sent = (gsize)MAX (step->sender, 0) * (gsize)problem->microbatches + m;
+  int m = l->microbatch[(gsize)place->rank * (gsize)problem->length + (gsize)place->index];
+  int message = find_message (l, step, m, start);
   gboolean by_rank
-      = place->index > 0 && end_of (l, place->rank, place->index - 1, &before) >= start - tolerance;
-  gboolean by_message
-      = step->sender >= 0 && l->scratch->end[sent] + step->delay >= start - tolerance;
-  if (by_message && (!by_rank || g_rand_boolean (l->random))) {
+      = place->index > 0
+        && end_of (l, place->rank, place->index - 1, &before) >= start - problem->tolerance;
+  if (message >= 0 && (!by_rank || g_rand_boolean (l->random))) {
     place->rank = pw__order_rank (problem, step->sender % problem->stages);
-    place->index = l->index[sent];
+    place->index = l->index[(gsize)step->sender * (gsize)problem->microbatches + (gsize)message];
     return TRUE;
   }
   place->index--;

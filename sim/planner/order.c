@@ -40,6 +40,7 @@ static void
 set_sender (const PwOrderProblem *problem, PwOrderStep *step, int stage, PwKind kind, int from) {
   step->sender = row_of (problem, kind, from);
   step->delay = from == stage ? 0 : problem->link[MIN (stage, from)];
+  step->is_queued = step->delay > problem->duration[kind][from];
 }
 
 static void
@@ -184,6 +185,7 @@ pw__order_scratch_init (PwOrderScratch *scratch, const PwOrderProblem *problem) 
                                .count = g_new0 (int, (gsize)problem->rows),
                                .position = g_new0 (int, ranks),
                                .clock = g_new0 (double, ranks),
+                               .arrival = g_new0 (double, (gsize)problem->rows),
                                .ranks = g_new0 (PwOrderRank, ranks),
                                .words = { g_new0 (uint8_t, size), g_new0 (uint8_t, size) } };
   for (gsize r = 0; r < ranks; r++)
@@ -203,6 +205,7 @@ pw__order_scratch_clear (PwOrderScratch *scratch, const PwOrderProblem *problem)
   g_free (scratch->count);
   g_free (scratch->position);
   g_free (scratch->clock);
+  g_free (scratch->arrival);
   g_free (scratch->ranks);
   g_free (scratch->words[0]);
   g_free (scratch->words[1]);

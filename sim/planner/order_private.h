@@ -20,8 +20,10 @@ typedef enum { PW_KIND_FORWARD, PW_KIND_INPUT, PW_KIND_WEIGHT, PW_KIND_N } PwKin
 /* A letter of one rank, in one direction. A row is all micro-batches of one kind and stage. */
 typedef struct {
   double duration;
-  double memory; /* taken at its start if above 0, else given back at its end */
-  double delay;  /* of the message from `sender` */
+  double memory;      /* taken at its start if above 0, else given back at its end */
+  double delay;       /* of the message from `sender` */
+  gboolean is_queued; /* the message takes longer than what makes it, so messages wait for each
+                         other: an edge carries one at a time */
   int row;
   int sender; /* row that has to end `delay` before; -1: none */
   int local;  /* row of the same rank that has to end before; -1: none */
@@ -83,10 +85,17 @@ typedef struct {
   int *count;         /* [rows] */
   int *position;      /* [ranks] */
   double *clock;      /* [ranks] */
+  double *arrival;    /* [rows] of the last message used; kept where messages wait for each other */
   PwOrderRank *ranks; /* [ranks] */
   uint8_t *words[2];  /* [ranks][length] */
   int64_t visits;     /* actions placed so far: the effort spent */
 } PwOrderScratch;
+/* When the next message for STEP is there, made at SENT. */
+static inline double
+pw__order_arrival (const PwOrderStep *step, double sent, const PwOrderScratch *scratch) {
+  double start = step->is_queued ? MAX (sent, scratch->arrival[step->row]) : sent;
+  return start + step->delay;
+}
 void pw__order_scratch_init (PwOrderScratch *scratch, const PwOrderProblem *problem);
 void pw__order_scratch_clear (PwOrderScratch *scratch, const PwOrderProblem *problem);
 

@@ -141,7 +141,7 @@ try_priorities (Search *search) {
 }
 
 static double
-find_longest_work (const PwOrderProblem *problem) {
+find_least_period (const PwOrderProblem *problem) {
   double longest = 0;
   for (int r = 0; r < problem->ranks; r++) {
     double work = 0;
@@ -149,6 +149,8 @@ find_longest_work (const PwOrderProblem *problem) {
       work += problem->forwards.steps[r * problem->letters + letter].duration;
     longest = MAX (longest, work);
   }
+  for (int stage = 0; stage < problem->stages; stage++)
+    longest = MAX (longest, problem->link[stage]);
   return longest;
 }
 
@@ -243,7 +245,7 @@ spread_block (Search *search, PwPattern *pattern, double period, GRand *random) 
 static void
 try_patterns (Search *search) {
   const PwOrderProblem *problem = search->problem;
-  double period = find_longest_work (problem);
+  double period = find_least_period (problem);
   if (!(period > 0))
     return;
   PwPattern pattern;

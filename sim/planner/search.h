@@ -4,7 +4,8 @@
  *
  * Stage r stands on rank r (one chunk), or stages r and 2P-1-r do (two chunks: a V). The backward
  * is split: every stage runs F, I and W once per micro-batch, whole; messages take the chain's
- * links, each as if alone; weights are updated after the last W. Micro-batches are alike
+ * links, an edge and direction carrying one at a time (policy per-edge); weights are updated after
+ * the last W. Micro-batches are alike
  * (`factor` of the costs is not looked at), so every stage takes them in ascending order.
  *
  * What an order is worth is what the simulator says of it when each action starts as early as

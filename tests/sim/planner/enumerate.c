@@ -49,7 +49,14 @@ typedef struct {
   int at[RULES_RANKS];
   double clock[RULES_RANKS];
   double end[STEP_N][RULES_STAGES][RULES_MICROBATCHES];
+  double carried[2][RULES_STAGES]; /* when the edge to the stage is free again */
 } Play;
+
+/* When the message of FROM's M is at stage S; an edge carries one at a time. */
+static double
+receive (Play *play, Step k, int s, int from, int m, double transfer) {
+  return play->carried[k][s] = MAX (play->carried[k][s], play->end[k][from][m]) + transfer;
+}
 
 /* Goes on in RANK's word as far as what it needs has been made. */
 static int
@@ -63,9 +70,9 @@ advance (const Enumeration *e, Play *play, int rank) {
       break;
     double start = play->clock[rank];
     if (k == STEP_FORWARD && s > 0)
-      start = MAX (start, play->end[k][s - 1][m] + rules->transfer[s - 1]);
+      start = MAX (start, receive (play, k, s, s - 1, m, rules->transfer[s - 1]));
     if (k == STEP_INPUT && s + 1 < rules->stages)
-      start = MAX (start, play->end[k][s + 1][m] + rules->transfer[s]);
+      start = MAX (start, receive (play, k, s, s + 1, m, rules->transfer[s]));
     play->end[k][s][m] = play->clock[rank] = start + rules->cost[k][s];
     play->counts.done[k][s]++;
   }

@@ -11,6 +11,7 @@ typedef struct {
   Counts counts;
   double clock[RULES_RANKS];
   double ready[2][RULES_STAGES][RULES_MICROBATCHES];
+  double carried[2][RULES_STAGES]; /* when the edge to the stage is free again */
 } State;
 
 /* Times that none of the others precedes in all components. */
@@ -73,6 +74,10 @@ exchange (const Rules *rules, State *state, double *vector, gboolean pack) {
       int giver = giver_of (rules, (Step)k, s);
       if (giver < 0)
         continue;
+      if (pack)
+        vector[n++] = state->carried[k][s];
+      else
+        state->carried[k][s] = vector[n++];
       int sent = state->counts.done[k][giver];
       for (int m = state->counts.done[k][s]; m < sent; m++, n++) {
         if (pack)
@@ -101,6 +106,13 @@ settle (const Rules *rules, State *state) {
     }
 }
 
+/* An edge carries one message at a time. */
+static void
+send (State *state, Step k, int to, int m, double end, double transfer) {
+  state->carried[k][to] = MAX (state->carried[k][to], end) + transfer;
+  state->ready[k][to][m] = state->carried[k][to];
+}
+
 static void
 append (const Rules *rules, State *state, Step k, int s) {
   int rank = rules->rank_of[s], m = state->counts.done[k][s]++;
@@ -108,9 +120,9 @@ append (const Rules *rules, State *state, Step k, int s) {
   double start = waits ? MAX (state->clock[rank], state->ready[k][s][m]) : state->clock[rank];
   double end = state->clock[rank] = start + rules->cost[k][s];
   if (k == STEP_FORWARD && s + 1 < rules->stages)
-    state->ready[k][s + 1][m] = end + rules->transfer[s];
+    send (state, k, s + 1, m, end, rules->transfer[s]);
   if (k == STEP_INPUT && s > 0)
-    state->ready[k][s - 1][m] = end + rules->transfer[s - 1];
+    send (state, k, s - 1, m, end, rules->transfer[s - 1]);
   settle (rules, state);
 }
 
@@ -201,7 +213,7 @@ static void
 reach (Exploration *x, State *state) {
   if (!(bound (x, state) < x->below))
     return;
-  double vector[RULES_RANKS + 2 * RULES_STAGES * RULES_MICROBATCHES];
+  double vector[RULES_RANKS + 2 * RULES_STAGES * (RULES_MICROBATCHES + 1)];
   int length = exchange (x->rules, state, vector, TRUE);
   gpointer key = key_of (x->rules, &state->counts);
   Front *front = g_hash_table_lookup (x->next, key);

@@ -28,17 +28,6 @@ equal (double a, double b) {
   return at_most (a, b) && at_most (b, a);
 }
 
-/* No message would have to wait for the one before it on the same edge, so that queues make no
- * difference. */
-static gboolean
-links_never_queue (const Problem *problem) {
-  for (int e = 0; e < problem->costs->n_edges; e++)
-    if (problem->costs->link[e].latency_s
-        > MIN (problem->costs->stage[e].forward, problem->costs->stage[e + 1].input))
-      return FALSE;
-  return TRUE;
-}
-
 static void
 hold_schedule (const Problem *problem, const PwSchedule *schedule) {
   const PwSearchInput *input = &problem->input;
@@ -102,12 +91,8 @@ search (const Problem *problem) {
   g_assert_no_error (error);
   hold_schedule (problem, result->schedule);
   hold_name (problem, result->schedule);
-  double alone = problem_simulate (problem, result->schedule, PW_POLICY_BUFFERED);
-  hold (equal (result->value, alone), problem, "value is simulated", result->value, alone);
-  if (links_never_queue (problem)) {
-    double queued = problem_simulate (problem, result->schedule, PW_POLICY_PER_EDGE);
-    hold (equal (result->value, queued), problem, "value per edge", result->value, queued);
-  }
+  double simulated = problem_simulate (problem, result->schedule, PW_POLICY_PER_EDGE);
+  hold (equal (result->value, simulated), problem, "value is simulated", result->value, simulated);
   hold (at_most (result->lower_bound, result->value), problem, "bound is above the value",
         result->lower_bound, result->value);
   hold (result->is_optimal || !equal (result->lower_bound, result->value), problem,
@@ -204,7 +189,7 @@ test_no_worse_than_built_in (gconstpointer data) {
       g_autoptr (PwSchedule) rival = built_in (problem, rivals[chunks - 1][i]);
       if (rival == NULL || !problem_fits (problem, rival))
         continue;
-      double value = problem_simulate (problem, rival, PW_POLICY_BUFFERED);
+      double value = problem_simulate (problem, rival, PW_POLICY_PER_EDGE);
       hold (at_most (result->value, value), problem, rival->name, result->value, value);
       gain += value / result->value - 1;
       rivals_met++;
