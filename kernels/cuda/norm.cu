@@ -195,7 +195,7 @@ add_norm_parts (const float *parts, int64_t n_parts, int64_t n, int64_t width, i
     sum += groups[g][threadIdx.x];
   if (column < n)
     dgain[column] += sum;
-  else if (column >= width && column - width < n)
+  else if (dbias != nullptr && column >= width && column - width < n)
     dbias[column - width] += sum;
 }
 
