@@ -71,6 +71,8 @@ describe (Compiled *compiled, const PwCudaProduct *p) {
   const cublasOperation_t op_b = p->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasLtEpilogue_t epilogue = p->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   const cudaDataType_t bias_type = data_type (p->type);
+  /* The heuristic finds nothing for a bias that is nowhere; the address is not looked at. */
+  const void *const somewhere = (const void *)(uintptr_t)256;
   cublasStatus_t status = cublasLtMatmulDescCreate (&compiled->product, compute, CUDA_R_32F);
   const struct {
     cublasLtMatmulDescAttributes_t attribute;
@@ -82,6 +84,7 @@ describe (Compiled *compiled, const PwCudaProduct *p) {
     { CUBLASLT_MATMUL_DESC_TRANSB, &op_b, sizeof op_b, TRUE },
     { CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue, TRUE },
     { CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type, p->bias != 0 },
+    { CUBLASLT_MATMUL_DESC_BIAS_POINTER, &somewhere, sizeof somewhere, p->bias != 0 },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (rows) && status == CUBLAS_STATUS_SUCCESS; i++)
     if (rows[i].is_needed)
