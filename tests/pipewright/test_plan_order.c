@@ -273,9 +273,9 @@ test_plan (void) {
     g_autoptr (GError) error = NULL;
     g_autoptr (PwSimulation) roomy = pw_simulate_plan (plan, 1, &error);
     g_assert_no_error (error);
-    for (int percent = 100; percent >= 70; percent -= 5) {
+    for (int percent = 100; percent >= 80; percent -= 4) {
       plan->memory_limit = roomy->result->peak_memory_bytes * percent / 100;
-      check_plan (plan, percent % 10 == 0 ? PW_OBJECTIVE_ITERATION : PW_OBJECTIVE_SPAN);
+      check_plan (plan, percent % 8 == 0 ? PW_OBJECTIVE_ITERATION : PW_OBJECTIVE_SPAN);
     }
     plan->memory_limit = 1000;
     g_assert_null (pw_plan_order_for_plan (plan, PW_OBJECTIVE_ITERATION, &error));
