@@ -52,7 +52,7 @@ function(pw_add_cuda_on_cpu name)
   set_target_properties(pw_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_include_directories(pw_${name} SYSTEM PUBLIC ${includes})
   target_link_libraries(pw_${name}
-    PUBLIC ${ARG_MODULES} ${ARG_PACKAGES} pw_fake_cublaslt pw_fake_cudart
+    PUBLIC ${ARG_MODULES} ${ARG_PACKAGES} pw_fake_nccl pw_fake_cublaslt pw_fake_cudart
     PRIVATE pw_flags)
 endfunction()
 
@@ -62,7 +62,7 @@ function(pw_add_cuda_on_cpu_test name)
   string(REPLACE "/" "_" target "test_${name}")
   get_property(includes GLOBAL PROPERTY PW_CUDA_ON_CPU_INCLUDES)
   target_include_directories(${target} SYSTEM PRIVATE ${includes})
-  target_link_libraries(${target} PRIVATE pw_fake_cublaslt pw_fake_cudart)
+  target_link_libraries(${target} PRIVATE pw_fake_nccl pw_fake_cublaslt pw_fake_cudart)
   # GLib's own allocator hands blocks from thread to thread in ways ThreadSanitizer cannot see.
   set_tests_properties(${name} PROPERTIES ENVIRONMENT G_SLICE=always-malloc)
 endfunction()

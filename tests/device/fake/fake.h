@@ -52,6 +52,8 @@ typedef enum { PW_FAKE_NCCL_WELL, PW_FAKE_NCCL_DEAD, PW_FAKE_NCCL_HUNG } PwFakeN
  * told, as an asynchronous ncclRemoteError; HUNG: nobody is told. Counts the launches of all its
  * communicators. PW_FAKE_NCCL_WELL ends it. In libnccl. */
 void pw_fake_nccl_fault (int device, long n, PwFakeNcclFault fault);
+/* What ncclGetVersion says. */
+void pw_fake_nccl_set_version (int code);
 
 #ifdef __cplusplus
 }
