@@ -169,8 +169,12 @@ pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement, gboo
               const PwExecOptions *options, GError **error) {
   g_assert (placement->stages == resolved->partition->stages);
   g_autoptr (PwExec) exec = exec_alloc (resolved, placement, is_sequential, options);
-  exec->transport_state = exec->transport->open (
-      resolved->edges, exec->placement, resolved->lowered->policy, exec->options.timeout_s, error);
+  PwTransportSetup setup = { .edges = resolved->edges,
+                             .placement = exec->placement,
+                             .policy = resolved->lowered->policy,
+                             .timeout_s = exec->options.timeout_s,
+                             .backend = exec->backend };
+  exec->transport_state = exec->transport->open (&setup, error);
   if (!exec->transport_state || !make_stages (exec, error) || !start_workers (exec, error))
     return NULL;
   return g_steal_pointer (&exec);

@@ -144,7 +144,7 @@ post (PwWorker *worker, const PwStep *step, int edge, gboolean is_backward, void
   PwChannel channel
       = { .edge = edge, .is_backward = is_backward, .direction = step->stage->direction };
   return exec->transport->post_recv (exec->transport_state, worker->rank, channel, data,
-                                     (gsize)bytes, error);
+                                     (gsize)bytes, NULL, error);
 }
 
 static gboolean

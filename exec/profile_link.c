@@ -27,8 +27,8 @@ send (End *end, gsize bytes) {
 static gboolean
 receive (End *end, gsize bytes) {
   PwChannel channel = { .is_backward = end->rank == 0 };
-  PwRequest *request
-      = end->transport->post_recv (end->state, end->rank, channel, end->from, bytes, &end->error);
+  PwRequest *request = end->transport->post_recv (end->state, end->rank, channel, end->from, bytes,
+                                                  NULL, &end->error);
   return request && end->transport->wait (end->state, end->rank, request, NULL, &end->error);
 }
 
@@ -78,7 +78,8 @@ gboolean
 pw__profile_link (const PwTransport *transport, PwLink *link, GError **error) {
   g_autoptr (PwStageEdges) edges = pw_stage_edges_new_chain (2);
   g_autoptr (PwPlacement) placement = pw_placement_new (PW_PLACEMENT_LOOP, 2, 2);
-  PwTransportState *state = transport->open (edges, placement, PW_POLICY_DEFAULT, 0, error);
+  PwTransportSetup setup = { .edges = edges, .placement = placement, .policy = PW_POLICY_DEFAULT };
+  PwTransportState *state = transport->open (&setup, error);
   if (!state)
     return FALSE;
   PwPinning *pinning = pw__pinning_new ();

@@ -13,12 +13,8 @@ pw__loopback_set_pattern (PwTransportState *state, const float *pattern) {
 }
 
 static PwTransportState *
-loopback_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy policy,
-               double timeout_s, GError **error) {
-  (void)edges;
-  (void)placement;
-  (void)policy;
-  (void)timeout_s;
+loopback_open (const PwTransportSetup *setup, GError **error) {
+  (void)setup;
   (void)error;
   return g_new0 (PwTransportState, 1);
 }
@@ -42,9 +38,10 @@ loopback_post_send (PwTransportState *state, int rank, PwChannel channel, const 
 
 static PwRequest *
 loopback_post_recv (PwTransportState *state, int rank, PwChannel channel, void *buffer, gsize bytes,
-                    GError **error) {
+                    PwEvent *event, GError **error) {
   (void)rank;
   (void)channel;
+  (void)event;
   (void)error;
   memcpy (buffer, state->pattern, bytes);
   return (PwRequest *)(void *)state;

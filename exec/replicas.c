@@ -27,7 +27,8 @@ exchange (PwWorker *worker, const PwExecStage *stage, PwTensor *piece, PwTensor 
   PwChannel in
       = { .edge = stage->number, .is_replica = TRUE, .direction = stage->replica->direction };
   PwChannel out = { .edge = stage->number, .is_replica = TRUE, .direction = stage->direction };
-  PwRequest *receive = transport->post_recv (state, worker->rank, in, other->data, bytes, error);
+  PwRequest *receive
+      = transport->post_recv (state, worker->rank, in, other->data, bytes, NULL, error);
   if (!receive)
     return FALSE;
   PwRequest *send

@@ -191,18 +191,17 @@ open_rank (PwTransportState *state, int r) {
 }
 
 static PwTransportState *
-threads_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy policy,
-              double timeout_s, GError **error) {
-  (void)policy;
+threads_open (const PwTransportSetup *setup, GError **error) {
+  const PwPlacement *placement = setup->placement;
   (void)error;
   PwTransportState *state = g_new0 (PwTransportState, 1);
   state->n_ranks = placement->ranks;
-  state->n_edges = edges->n_edges;
+  state->n_edges = setup->edges->n_edges;
   state->n_stages = placement->stages;
-  state->edges = edges;
-  state->timeout_s = timeout_s;
+  state->edges = setup->edges;
+  state->timeout_s = setup->timeout_s;
   state->spin_s = placement->ranks > cores_allowed () ? SPIN_CROWDED_S : SPIN_S;
-  state->n_queues = 2 * placement->directions * edges->n_edges;
+  state->n_queues = 2 * placement->directions * state->n_edges;
   if (placement->directions == 2)
     state->n_queues += 2 * placement->stages;
   state->queues = g_new0 (Queue *, (gsize)MAX (state->n_queues, 1));
@@ -296,7 +295,8 @@ threads_post_send (PwTransportState *state, int r, PwChannel channel, const void
 
 static PwRequest *
 threads_post_recv (PwTransportState *state, int r, PwChannel channel, void *buffer, gsize bytes,
-                   GError **error) {
+                   PwEvent *event, GError **error) {
+  (void)event; /* work is done when it is called */
   (void)error;
   Queue *queue = state->queues[queue_index (state, channel)];
   g_assert (queue && queue->receiver == r);

@@ -22,15 +22,14 @@ delayed_post_send (PwTransportState *state, int rank, PwChannel channel, const v
 
 static PwRequest *
 delayed_post_recv (PwTransportState *state, int rank, PwChannel channel, void *buffer, gsize bytes,
-                   GError **error) {
+                   PwEvent *event, GError **error) {
   delay ();
-  return pw_transport_threads.post_recv (state, rank, channel, buffer, bytes, error);
+  return pw_transport_threads.post_recv (state, rank, channel, buffer, bytes, event, error);
 }
 
 static PwTransportState *
-delayed_open (const PwStageEdges *edges, const PwPlacement *placement, PwPolicy policy,
-              double timeout_s, GError **error) {
-  return pw_transport_threads.open (edges, placement, policy, timeout_s, error);
+delayed_open (const PwTransportSetup *setup, GError **error) {
+  return pw_transport_threads.open (setup, error);
 }
 
 static void

@@ -24,7 +24,10 @@ open_pair (double timeout_s) {
     placement = pw_placement_new (PW_PLACEMENT_LOOP, 2, 2);
   }
   g_autoptr (GError) error = NULL;
-  PwTransportState *state = threads->open (edges, placement, PW_POLICY_DEFAULT, timeout_s, &error);
+  PwTransportSetup setup = {
+    .edges = edges, .placement = placement, .policy = PW_POLICY_DEFAULT, .timeout_s = timeout_s
+  };
+  PwTransportState *state = threads->open (&setup, &error);
   g_assert_no_error (error);
   return state;
 }
@@ -60,7 +63,7 @@ exchange (void *data) {
     } else if (choice == 1 && posted_receives < MESSAGES && posted_receives < done_receives + 150) {
       int m = posted_receives++;
       receives[m] = threads->post_recv (peer->state, peer->rank, in, buffers[MESSAGES + m],
-                                        size_of (m), NULL);
+                                        size_of (m), NULL, NULL);
     } else if (choice == 2 && done_receives < posted_receives) {
       int m = done_receives++;
       if (!threads->wait (peer->state, peer->rank, receives[m], NULL, NULL))
@@ -111,7 +114,7 @@ sends_are_done_when_taken (void) {
   PwRequest *send = threads->post_send (state, 0, channel, &from, sizeof from, NULL, &error);
   threads->progress (state, 1);
   g_assert_false (threads->test (state, 0, send));
-  PwRequest *receive = threads->post_recv (state, 1, channel, &to, sizeof to, &error);
+  PwRequest *receive = threads->post_recv (state, 1, channel, &to, sizeof to, NULL, &error);
   g_assert_false (threads->test (state, 0, send));
   g_assert_true (threads->test (state, 1, receive));
   g_assert_true (threads->test (state, 0, send));
@@ -128,7 +131,7 @@ sizes_must_agree (void) {
   PwChannel channel = { .is_backward = TRUE };
   char buffer[16] = { 0 };
   threads->post_send (state, 1, channel, buffer, 4, NULL, &error);
-  PwRequest *receive = threads->post_recv (state, 0, channel, buffer + 8, 8, &error);
+  PwRequest *receive = threads->post_recv (state, 0, channel, buffer + 8, 8, NULL, &error);
   g_assert_false (threads->wait (state, 0, receive, NULL, &error));
   g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_DATA);
   g_assert_nonnull (strstr (error->message, "rank 0, receiving from rank 1, gradient of edge 0"));
@@ -140,7 +143,8 @@ wait_for_nothing (void *data) {
   Peer *peer = data;
   GError *error = NULL;
   int to;
-  PwRequest *receive = threads->post_recv (peer->state, 1, (PwChannel){ 0 }, &to, sizeof to, NULL);
+  PwRequest *receive
+      = threads->post_recv (peer->state, 1, (PwChannel){ 0 }, &to, sizeof to, NULL, NULL);
   peer->failed = !threads->wait (peer->state, 1, receive, NULL, &error);
   return error;
 }
@@ -169,7 +173,7 @@ waits_time_out (void) {
   g_autoptr (GError) error = NULL;
   int to;
   PwTransportState *state = open_pair (0.05);
-  PwRequest *receive = threads->post_recv (state, 1, (PwChannel){ 0 }, &to, sizeof to, NULL);
+  PwRequest *receive = threads->post_recv (state, 1, (PwChannel){ 0 }, &to, sizeof to, NULL, NULL);
   g_assert_false (threads->wait (state, 1, receive, NULL, &error));
   g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_TIMEOUT);
   g_assert_nonnull (strstr (error->message, "rank 1, receiving from rank 0, output of edge 0"));
