@@ -15,7 +15,7 @@ typedef struct {
   cublasLtMatmulDesc_t product;
   cublasLtMatrixLayout_t a, b, c; /* of C^T = B^T A^T: `a` is the layout of B */
   cublasLtMatmulHeuristicResult_t choice;
-
+  cublasStatus_t status; /* not success: the library knows no way, which is asked for once, too */
 } Compiled;
 
 static guint
@@ -164,31 +164,26 @@ choose (cublasLtHandle_t library, Compiled *compiled, const PwCudaProduct *p) {
 }
 
 static const Compiled *
-compile (PwOpContext *context, const char *what, const PwCudaProduct *p, GError **error) {
-  PwStream *stream = context->stream;
+compile (PwStream *stream, const PwCudaProduct *p) {
   if (!stream->compiled)
     stream->compiled = g_hash_table_new_full (product_hash, product_equal, g_free, compiled_free);
   const Compiled *known = g_hash_table_lookup (stream->compiled, p);
   if (known)
     return known;
   Compiled *compiled = g_new0 (Compiled, 1);
-  cublasStatus_t status = describe (compiled, p);
-  if (status == CUBLAS_STATUS_SUCCESS)
-    status = lay_out (compiled, p);
-  if (status == CUBLAS_STATUS_SUCCESS)
-    status = choose (stream->products, compiled, p);
-  if (!pw__cuda_check_product (context, what, status, error)) {
-    compiled_free (compiled);
-    return NULL;
-  }
+  compiled->status = describe (compiled, p);
+  if (compiled->status == CUBLAS_STATUS_SUCCESS)
+    compiled->status = lay_out (compiled, p);
+  if (compiled->status == CUBLAS_STATUS_SUCCESS)
+    compiled->status = choose (stream->products, compiled, p);
   g_hash_table_insert (stream->compiled, g_memdup2 (p, sizeof *p), compiled);
   return compiled;
 }
 
 gsize
 pw__cuda_product_workspace (PwOpContext *context, const PwCudaProduct *p) {
-  const Compiled *compiled = compile (context, "workspace", p, NULL);
-  return compiled ? compiled->choice.workspaceSize : 0;
+  const Compiled *compiled = compile (context->stream, p);
+  return compiled->status == CUBLAS_STATUS_SUCCESS ? compiled->choice.workspaceSize : 0;
 }
 
 gboolean
@@ -196,8 +191,8 @@ pw__cuda_product (PwOpContext *context, const char *what, const PwCudaProduct *p
                   const void *b, const void *bias, void *c, PwWorkspace workspace, GError **error) {
   if (p->rows == 0 || p->columns == 0)
     return TRUE;
-  const Compiled *compiled = compile (context, what, p, error);
-  if (!compiled)
+  const Compiled *compiled = compile (context->stream, p);
+  if (!pw__cuda_check_product (context, what, compiled->status, error))
     return FALSE;
   g_assert (workspace.bytes >= compiled->choice.workspaceSize);
   if (p->bias
