@@ -98,6 +98,25 @@ set_up_worker (PwWorker *worker, gpointer data, GError **error) {
 }
 
 static gboolean
+attach_worker (PwWorker *worker, gpointer data, GError **error) {
+  (void)data;
+  const PwExec *exec = worker->exec;
+  worker->is_attached = exec->transport->attach (exec->transport_state, worker->rank,
+                                                 worker->context.stream, error);
+  return worker->is_attached;
+}
+
+static gboolean
+detach_worker (PwWorker *worker, gpointer data, GError **error) {
+  (void)data;
+  (void)error;
+  if (worker->is_attached)
+    worker->exec->transport->detach (worker->exec->transport_state, worker->rank);
+  worker->is_attached = FALSE;
+  return TRUE;
+}
+
+static gboolean
 make_stages (PwExec *exec, GError **error) {
   exec->stages = g_new0 (PwExecStage, (gsize)exec->n_places);
   for (int place = 0; place < exec->n_places; place++)
@@ -127,7 +146,7 @@ start_workers (PwExec *exec, GError **error) {
   PwPinning *pinning = exec->options.no_pinning ? NULL : pw__pinning_new ();
   gboolean good = pw__exec_on_all (exec, set_up_worker, pinning, error);
   pw__pinning_free (pinning);
-  return good;
+  return good && (!exec->transport->attach || pw__exec_on_all (exec, attach_worker, NULL, error));
 }
 
 static PwExec *
@@ -187,6 +206,8 @@ pw_exec_new (const PwResolvedPlan *resolved, const PwExecOptions *options, GErro
 
 static void
 stop_workers (PwExec *exec) {
+  if (exec->transport->attach && exec->workers && exec->workers[exec->n_ranks - 1].is_started)
+    pw__exec_on_all (exec, detach_worker, NULL, NULL);
   pthread_mutex_lock (&exec->mutex);
   exec->is_closing = TRUE;
   pthread_cond_broadcast (&exec->start);

@@ -249,6 +249,7 @@ struct PwWorker {
   int rank;
   pthread_t thread;
   gboolean is_started;
+  gboolean is_attached; /* to the transport */
   PwOpContext context;
   PwMemory *memory;
   PwWorkspace workspace;

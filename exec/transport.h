@@ -20,7 +20,7 @@
  *   transfer is enqueued, if a transport cannot enqueue it before the peer's host has posted its
  * end; what is enqueued on STREAM from then on may read a received buffer, and may write a sent
  * one.
- * - test () is TRUE as soon as `wait` would not hold up the host.
+ * - test () is TRUE once the transfer has ended, so that `wait` holds up neither host nor STREAM.
  *
  * The policy says what shares a communication stream (schedules/policy.h): everything of a rank,
  * everything between two ranks, or one direction of one edge. A policy without queues has a stream
@@ -54,19 +54,22 @@ typedef struct PwTransport {
   const char *summary;
   PwTransportState *(*open) (const PwTransportSetup *setup, GError **error);
   void (*close) (PwTransportState *state);
-  /* What a rank needs of its device: communication streams, communicators. Called on each rank's
-   * own thread, on all ranks at once (so it may meet the others), before its first message and
-   * after its last one; COMPUTE is idle. `detach` is called for each rank that was attached, also
-   * after a failure, and before COMPUTE is freed. NULL: nothing to do. */
+  /* What a rank needs of its device: communication streams, communicators. On the rank's own
+   * thread, on all ranks at once (so it may meet the others), before its first message. Every
+   * attached rank is detached: on its own thread, after its last message or a failure, before
+   * memory of any rank is freed. NULL, both: nothing to do. */
   gboolean (*attach) (PwTransportState *state, int rank, PwStream *compute, GError **error);
   void (*detach) (PwTransportState *state, int rank);
+  /* On a device: when the transfer of the next message that RANK posts begins and ends is recorded
+   * into these as timestamps, by the time `wait` returns. NULL: cannot. */
+  void (*stamp) (PwTransportState *state, int rank, PwEvent *begin, PwEvent *end);
   /* Post and return at once. EVENT: the buffer may be read, or written, after it (NULL: now). NULL
    * on error. */
   PwRequest *(*post_send) (PwTransportState *state, int rank, PwChannel channel, const void *buffer,
                            gsize bytes, PwEvent *event, GError **error);
   PwRequest *(*post_recv) (PwTransportState *state, int rank, PwChannel channel, void *buffer,
                            gsize bytes, PwEvent *event, GError **error);
-  /* TRUE once `wait` would return at once; never blocks. */
+  /* TRUE once the request is done; never blocks. */
   gboolean (*test) (PwTransportState *state, int rank, PwRequest *request);
   /* Blocks until done, or on a device until it is enqueued (spins shortly, then parks), then
    * recycles the request. FALSE on a timeout, abort or transport error; the message names rank,
@@ -87,7 +90,9 @@ typedef struct PwTransport {
   void (*abort) (PwTransportState *state, const char *reason);
 } PwTransport;
 
-/* Between threads of one process; on a device by copies between the ranks' memories. */
+/* Between threads of one process. */
 extern const PwTransport pw_transport_threads;
+/* What "threads" means where the backend is a device: copies between the ranks' memories. */
+extern const PwTransport pw_transport_copies;
 const PwTransport *pw_transport_get (const char *name); /* NULL: not in this build */
 const PwTransport *const *pw_transport_list (void);

@@ -214,6 +214,13 @@ struct PwBackend {
   /* Timestamps are recorded in stream order and read after the step. Seconds, monotonic. */
   gboolean (*timestamp_record) (PwEvent *, PwStream *, GError **);
   gboolean (*timestamp_read) (PwEvent *, double *seconds, GError **);
+  /* Never blocks: *REACHED once all work before the event, or timestamp, is done; FALSE if the
+   * device has failed. NULL: what was recorded has been reached. */
+  gboolean (*event_test) (PwEvent *, gboolean *reached, GError **);
+  /* Names what the calling thread enqueues until the matching pop, for a profiler's picture; nested.
+   * NULL: there is no profiler. */
+  void (*range_push) (const char *name);
+  void (*range_pop) (void);
 };
 
 extern const PwBackend pw_backend_cpu;
