@@ -68,12 +68,13 @@ advance (const Enumeration *e, Play *play, int rank) {
     int s = e->chosen[rank][play->at[rank]].s, m = play->counts.done[k][s];
     if (!rules_is_fed (rules, &play->counts, k, s))
       break;
-    double start = play->clock[rank];
+    double arrival = 0;
     if (k == STEP_FORWARD && s > 0)
-      start = MAX (start, receive (play, k, s, s - 1, m, rules->transfer[s - 1]));
+      arrival = receive (play, k, s, s - 1, m, rules->transfer[s - 1]);
     if (k == STEP_INPUT && s + 1 < rules->stages)
-      start = MAX (start, receive (play, k, s, s + 1, m, rules->transfer[s]));
-    play->end[k][s][m] = play->clock[rank] = start + rules->cost[k][s];
+      arrival = receive (play, k, s, s + 1, m, rules->transfer[s]);
+    play->clock[rank] = MAX (play->clock[rank], arrival) + rules->cost[k][s];
+    play->end[k][s][m] = play->clock[rank];
     play->counts.done[k][s]++;
   }
   return play->at[rank] - first;

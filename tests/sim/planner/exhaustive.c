@@ -263,11 +263,13 @@ exhaustive_beats (const PwSearchInput *input, double value) {
   }
   double best = INFINITY;
   GHashTableIter iter;
-  gpointer front;
+  gpointer last;
   g_hash_table_iter_init (&iter, x.next);
-  while (g_hash_table_iter_next (&iter, NULL, &front))
-    for (int i = 0; i < ((Front *)front)->n; i++)
-      best = MIN (best, rules_value (&rules, ((Front *)front)->vectors + i * rules.ranks));
+  while (g_hash_table_iter_next (&iter, NULL, &last)) {
+    const Front *front = last;
+    for (int i = 0; i < front->n; i++)
+      best = MIN (best, rules_value (&rules, front->vectors + i * front->length));
+  }
   g_hash_table_unref (x.next);
   return best < value ? best : INFINITY;
 }
