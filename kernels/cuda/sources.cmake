@@ -1,11 +1,11 @@
 # The CUDA backend's files, for the module (CMakeLists.txt) and for its tests on the CPU. Whoever
 # compiles them defines PW_CUDA_LEAST_CAPABILITY: the least device they are made for, 80 for sm_80.
 set(PW_CUDA_KERNELS
-  activations.cu add.cu colsum.cu dropout.cu embedding.cu mse.cu norm.cu optimizers.cu
-  position.cu square_sum.cu)
+  activations.cu add.cu attention.cu colsum.cu cross_entropy.cu dropout.cu embedding.cu mse.cu
+  norm.cu optimizers.cu position.cu square_sum.cu)
 set(PW_CUDA_SOURCES
   table.c device.c devices.c clock.c staging.c pool.c errors.c check.c product.c
-  activations.c add.c dropout.c embedding.c layernorm.c linear.c mse.c optimizers.c
-  position.c rmsnorm.c square_sum.c)
+  activations.c add.c attention.c cross_entropy.c dropout.c embedding.c layernorm.c linear.c mse.c
+  optimizers.c position.c rmsnorm.c square_sum.c)
 list(TRANSFORM PW_CUDA_KERNELS PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 list(TRANSFORM PW_CUDA_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")

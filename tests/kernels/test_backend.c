@@ -1,6 +1,7 @@
 /* What the contract says beside the numbers: optional arguments, errors, masks, devices, and the
  * backend that does nothing. */
 #include "kernels/kernels.h"
+#include "kernels/module.h"
 #include <math.h>
 #include <string.h>
 
@@ -520,6 +521,24 @@ test_master (Fixture *fixture, gconstpointer backend G_GNUC_UNUSED) {
   g_assert_error (adam, PW_KERNEL_ERROR, PW_KERNEL_ERROR_UNSUPPORTED);
 }
 
+/* Its table is looked at, its devices are not. */
+static void
+test_module (void) {
+#ifdef PW_CUDA_MODULE_FILE
+  pw_cuda_module_set_file (PW_CUDA_MODULE_FILE);
+  g_autoptr (GError) error = NULL;
+  const PwBackend *backend = pw_backend_get ("cuda", &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (backend->name, ==, "cuda");
+  g_assert_true (pw_backend_get ("cuda", &error) == backend);
+  test_complete (backend);
+  g_assert_null (pw_cuda_module_symbol ("pw_backend_abacus", &error));
+  g_assert_error (error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_UNSUPPORTED);
+#else
+  g_test_skip ("this build has no CUDA module");
+#endif
+}
+
 typedef void (*FixtureTest) (Fixture *, gconstpointer);
 
 static void
@@ -545,6 +564,7 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/kernels/tensors/sizes-are-products-of-dimensions", test_tensors);
   g_test_add_func ("/kernels/backends/are-found-by-name", test_names);
+  g_test_add_func ("/kernels/backends/the-cuda-module-has-every-op", test_module);
   add_device_tests (cpu);
   add_device_tests (&pw_backend_empty);
   add (&pw_backend_empty, "ops-touch-nothing", test_empty);
