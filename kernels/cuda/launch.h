@@ -95,6 +95,27 @@ cudaError_t pw__launch_mse_gradient (PwCudaType type, PwCudaType target_type, co
                                      const void *targets, float factor, void *dx, int64_t n,
                                      cudaStream_t stream);
 
+/* attention.cu: of BATCH sequences, heads at most 256 wide. LSE, DELTA: fp32 [batch, heads, tokens];
+ * DELTA is written by the gradient for itself. */
+cudaError_t pw__launch_attention (PwCudaType type, const void *qkv, int64_t batch, int64_t heads,
+                                  int64_t tokens, int64_t features, int causal, void *y, float *lse,
+                                  cudaStream_t stream);
+cudaError_t pw__launch_attention_gradient (PwCudaType type, const void *qkv, int64_t batch,
+                                           int64_t heads, int64_t tokens, int64_t features,
+                                           int causal, const void *y, const float *lse,
+                                           const void *dy, void *dqkv, float *delta,
+                                           cudaStream_t stream);
+
+/* cross_entropy.cu. FLAG gets PW_CUDA_INDEX_TARGET where a target is neither -1 nor a class; its
+ * row is then left out. DX may be X. */
+cudaError_t pw__launch_cross_entropy (PwCudaType type, const void *x, const int32_t *targets,
+                                      double scale, int64_t rows, int64_t classes, float *lse,
+                                      double *loss, int *flag, cudaStream_t stream);
+cudaError_t pw__launch_cross_entropy_gradient (PwCudaType type, const void *x, const float *lse,
+                                               const int32_t *targets, float factor, int64_t rows,
+                                               int64_t classes, void *dx, int *flag,
+                                               cudaStream_t stream);
+
 /* optimizers.cu. MASTER: the fp32 value of a w of a half type, else NULL; momentum may be NULL. */
 cudaError_t pw__launch_sgd (PwCudaType type, void *w, float *master, const float *gradient,
                             float *momentum, int64_t n, const PwSgdScalars *scalars,

@@ -41,6 +41,15 @@ PW_CUDA_WORKSPACE (embedding);
 PW_CUDA_OP (position_forward);
 PW_CUDA_OP (position_weight_gradient);
 
+/* attention.c */
+PW_CUDA_OP (attention_forward);
+PW_CUDA_OP (attention_input_gradient);
+PW_CUDA_WORKSPACE (attention);
+
+/* cross_entropy.c */
+PW_CUDA_OP (cross_entropy_forward);
+PW_CUDA_OP (cross_entropy_input_gradient);
+
 /* add.c */
 PW_CUDA_OP (add);
 
