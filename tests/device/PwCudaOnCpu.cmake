@@ -37,7 +37,7 @@ function(pw_rewrite_cuda out name)
 endfunction()
 
 function(pw_add_cuda_on_cpu name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;MODULES;PACKAGES" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;MODULES;PACKAGES;DEFINITIONS" ${ARGN})
   get_property(includes GLOBAL PROPERTY PW_CUDA_ON_CPU_INCLUDES)
   set(cuda "${ARG_SOURCES}")
   list(FILTER cuda INCLUDE REGEX "\\.cu$")
@@ -46,6 +46,7 @@ function(pw_add_cuda_on_cpu name)
   pw_rewrite_cuda(rewritten ${name} ${cuda})
   add_library(pw_${name}_kernels OBJECT ${rewritten})
   target_link_libraries(pw_${name}_kernels PRIVATE pw_cuda_on_cpu_flags)
+  target_compile_definitions(pw_${name}_kernels PRIVATE ${ARG_DEFINITIONS})
 
   list(TRANSFORM ARG_MODULES PREPEND pw_)
   add_library(pw_${name} STATIC ${plain} $<TARGET_OBJECTS:pw_${name}_kernels>)
@@ -54,6 +55,7 @@ function(pw_add_cuda_on_cpu name)
   target_link_libraries(pw_${name}
     PUBLIC ${ARG_MODULES} ${ARG_PACKAGES} pw_fake_nccl pw_fake_cublaslt pw_fake_cudart
     PRIVATE pw_flags)
+  target_compile_definitions(pw_${name} PRIVATE PW_DEVICE_MEMORY_IS_HOST ${ARG_DEFINITIONS})
 endfunction()
 
 # All of pw_add_test's arguments. The label threads lets the thread sanitizer's build run it.
