@@ -19,9 +19,7 @@ is_interrupted (const PwExec *exec) {
 static void
 wait_until_finished (PwExec *exec) {
   while (exec->n_unfinished > 0) {
-    double until = pw__now_s () + POLL_S;
-    struct timespec t = { .tv_sec = (time_t)until };
-    t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
+    struct timespec t = pw__timespec (pw__now_s () + POLL_S);
     pthread_cond_timedwait (&exec->finished, &exec->mutex, &t);
     if (exec->run.stream)
       pw__stream_report (exec->run.stream, exec);
@@ -153,7 +151,6 @@ static PwExec *
 exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboolean is_sequential,
             const PwExecOptions *options) {
   PwExec *exec = g_new0 (PwExec, 1);
-  pthread_condattr_t attributes;
   exec->resolved = resolved;
   if (options)
     exec->options = *options;
@@ -172,11 +169,8 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   atomic_init (&exec->is_stopping, 0);
   pthread_mutex_init (&exec->mutex, NULL);
   pthread_mutex_init (&exec->loss_mutex, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&exec->start, &attributes);
-  pthread_cond_init (&exec->finished, &attributes);
-  pthread_condattr_destroy (&attributes);
+  pw__cond_init (&exec->start);
+  pw__cond_init (&exec->finished);
   /* GLib registers an error domain on first use, which is not for workers to race on. */
   g_error_free (g_error_new_literal (PW_EXEC_ERROR, PW_EXEC_ERROR_DATA, ""));
   g_error_free (g_error_new_literal (PW_KERNEL_ERROR, PW_KERNEL_ERROR_LIBRARY, ""));

@@ -10,28 +10,20 @@
  * A stage, its micro-batches and its rank's memory are touched by the rank's worker only, or by the
  * caller while no task runs. */
 #pragma once
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 #include "exec/exec.h"
 #include "exec/layers/layers.h"
 #include "schedules/lower.h"
 #include "exec/memory_private.h"
 #include "exec/trace_ring_private.h"
+#include "exec/waiting_private.h"
 
 typedef struct PwWorker PwWorker;
 typedef struct PwExecStage PwExecStage;
 typedef struct PwExecProgram PwExecProgram;
 typedef struct PwStreamRun PwStreamRun;
-
-static inline double
-pw__now_s (void) {
-  struct timespec t;
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- What one micro-batch of one stage holds ---- */
 

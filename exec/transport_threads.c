@@ -13,15 +13,14 @@
  * All policies use this queue per channel: it never makes a message wait for another one, so it is
  * right for each of them. */
 #define _GNU_SOURCE /* sched_getaffinity */
-#include <pthread.h>
 #include <sched.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
+#include "exec/channels_private.h"
 #include "exec/exec.h"
-#include "exec/transport.h"
+#include "exec/waiting_private.h"
 
 #define ITEMS_PER_SEGMENT 64
 #define REQUESTS_PER_BLOCK 64
@@ -78,24 +77,15 @@ typedef struct {
 } Rank;
 
 struct PwTransportState {
-  int n_ranks, n_edges, n_stages;
+  int n_ranks;
   double timeout_s, spin_s;
   Rank *ranks;
-  Queue **queues; /* [direction][edge][forward, backward], then, of two directions,
-                     [direction][stage]; NULL inside a rank */
-  int n_queues;
-  const PwStageEdges *edges;
+  PwChannels *channels;
+  Queue **queues; /* [channels->n]; NULL inside a rank */
   atomic_int aborted;
   pthread_mutex_t reason_mutex;
   char *reason;
 };
-
-static double
-now (void) {
-  struct timespec t;
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void
 relax (void) {
@@ -106,11 +96,9 @@ relax (void) {
 #endif
 }
 
-static int
-queue_index (const PwTransportState *state, PwChannel channel) {
-  if (channel.is_replica)
-    return 4 * state->n_edges + channel.direction * state->n_stages + channel.edge;
-  return (channel.direction * state->n_edges + channel.edge) * 2 + (channel.is_backward ? 1 : 0);
+static Queue *
+find_queue (const PwTransportState *state, PwChannel channel) {
+  return state->queues[pw__channels_find (state->channels, channel)];
 }
 
 static Queue *
@@ -145,47 +133,24 @@ cores_allowed (void) {
 }
 
 static void
-open_queues (PwTransportState *state, const PwPlacement *placement) {
-  for (int direction = 0; direction < placement->directions; direction++) {
-    for (int e = 0; e < state->n_edges; e++) {
-      const PwStageEdge *edge = &state->edges->edges[e];
-      int producer = pw_placement_rank (placement, direction, edge->producer);
-      int consumer = pw_placement_rank (placement, direction, edge->consumer);
-      if (producer == consumer)
-        continue;
-      PwChannel channel = { .edge = e, .is_backward = FALSE, .direction = direction };
-      state->queues[queue_index (state, channel)] = queue_new (channel, producer, consumer);
-      channel.is_backward = TRUE;
-      state->queues[queue_index (state, channel)] = queue_new (channel, consumer, producer);
-    }
+open_queues (PwTransportState *state) {
+  state->queues = g_new0 (Queue *, (gsize)MAX (state->channels->n, 1));
+  for (int i = 0; i < state->channels->n; i++) {
+    const PwChannelEnds *ends = &state->channels->ends[i];
+    if (ends->sender != ends->receiver)
+      state->queues[i] = queue_new (ends->channel, ends->sender, ends->receiver);
   }
-}
-
-static void
-open_replica_queues (PwTransportState *state, const PwPlacement *placement) {
-  for (int direction = 0; direction < 2; direction++)
-    for (int s = 0; s < placement->stages; s++) {
-      int sender = pw_placement_rank (placement, direction, s);
-      int receiver = pw_placement_rank (placement, 1 - direction, s);
-      PwChannel channel = { .edge = s, .is_replica = TRUE, .direction = direction };
-      if (sender != receiver)
-        state->queues[queue_index (state, channel)] = queue_new (channel, sender, receiver);
-    }
 }
 
 static void
 open_rank (PwTransportState *state, int r) {
   Rank *rank = &state->ranks[r];
-  pthread_condattr_t attributes;
   atomic_init (&rank->parked, 0);
   pthread_mutex_init (&rank->mutex, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&rank->cond, &attributes);
-  pthread_condattr_destroy (&attributes);
+  pw__cond_init (&rank->cond);
   rank->blocks = g_ptr_array_new_with_free_func (g_free);
-  rank->in = g_new0 (Queue *, (gsize)MAX (state->n_queues, 1));
-  for (int q = 0; q < state->n_queues; q++)
+  rank->in = g_new0 (Queue *, (gsize)MAX (state->channels->n, 1));
+  for (int q = 0; q < state->channels->n; q++)
     if (state->queues[q] && state->queues[q]->receiver == r)
       rank->in[rank->n_in++] = state->queues[q];
 }
@@ -196,20 +161,12 @@ threads_open (const PwTransportSetup *setup, GError **error) {
   (void)error;
   PwTransportState *state = g_new0 (PwTransportState, 1);
   state->n_ranks = placement->ranks;
-  state->n_edges = setup->edges->n_edges;
-  state->n_stages = placement->stages;
-  state->edges = setup->edges;
   state->timeout_s = setup->timeout_s;
   state->spin_s = placement->ranks > cores_allowed () ? SPIN_CROWDED_S : SPIN_S;
-  state->n_queues = 2 * placement->directions * state->n_edges;
-  if (placement->directions == 2)
-    state->n_queues += 2 * placement->stages;
-  state->queues = g_new0 (Queue *, (gsize)MAX (state->n_queues, 1));
   atomic_init (&state->aborted, 0);
   pthread_mutex_init (&state->reason_mutex, NULL);
-  open_queues (state, placement);
-  if (placement->directions == 2)
-    open_replica_queues (state, placement);
+  state->channels = pw__channels_new (setup->edges, placement);
+  open_queues (state);
   state->ranks = g_aligned_alloc0 ((gsize)placement->ranks, sizeof (Rank), 64);
   for (int r = 0; r < placement->ranks; r++)
     open_rank (state, r);
@@ -225,10 +182,11 @@ threads_close (PwTransportState *state) {
     g_ptr_array_free (rank->blocks, TRUE);
     g_free (rank->in);
   }
-  for (int q = 0; q < state->n_queues; q++)
+  for (int q = 0; q < state->channels->n; q++)
     queue_free (state->queues[q]);
   pthread_mutex_destroy (&state->reason_mutex);
   g_free (state->queues);
+  pw__channels_free (state->channels);
   g_aligned_free (state->ranks);
   g_free (state->reason);
   g_free (state);
@@ -274,7 +232,7 @@ threads_post_send (PwTransportState *state, int r, PwChannel channel, const void
                    gsize bytes, PwEvent *event, GError **error) {
   (void)event; /* work is done when it is called: the data is there */
   (void)error;
-  Queue *queue = state->queues[queue_index (state, channel)];
+  Queue *queue = find_queue (state, channel);
   g_assert (queue && queue->sender == r);
   PwRequest *request = request_take (state, r, queue, TRUE, NULL, bytes);
   uint64_t at = queue->n_sent % ITEMS_PER_SEGMENT;
@@ -298,7 +256,7 @@ threads_post_recv (PwTransportState *state, int r, PwChannel channel, void *buff
                    PwEvent *event, GError **error) {
   (void)event; /* work is done when it is called */
   (void)error;
-  Queue *queue = state->queues[queue_index (state, channel)];
+  Queue *queue = find_queue (state, channel);
   g_assert (queue && queue->receiver == r);
   PwRequest *request = request_take (state, r, queue, FALSE, buffer, bytes);
   if (queue->last)
@@ -380,8 +338,7 @@ park (PwTransportState *state, int r, PwRequest *request, double deadline) {
   atomic_store (&rank->parked, 1);
   if (!has_work (state, r, request)) {
     if (state->timeout_s > 0) {
-      struct timespec until = { .tv_sec = (time_t)deadline };
-      until.tv_nsec = (long)((deadline - (double)until.tv_sec) * 1e9);
+      struct timespec until = pw__timespec (deadline);
       pthread_cond_timedwait (&rank->cond, &rank->mutex, &until);
     } else {
       pthread_cond_wait (&rank->cond, &rank->mutex);
@@ -391,21 +348,11 @@ park (PwTransportState *state, int r, PwRequest *request, double deadline) {
   pthread_mutex_unlock (&rank->mutex);
 }
 
-static char *
-describe_channel (const PwTransportState *state, PwChannel channel) {
-  if (channel.is_replica)
-    return g_strdup_printf ("gradients of the replica of stage %d", channel.edge);
-  const PwStageEdge *edge = &state->edges->edges[channel.edge];
-  return g_strdup_printf ("%s of edge %d (stage %d to stage %d)",
-                          channel.is_backward ? "gradient" : "output", channel.edge, edge->producer,
-                          edge->consumer);
-}
-
 static void
 set_wait_error (PwTransportState *state, int r, const PwRequest *request, PwExecError code,
                 GError **error) {
   const Queue *queue = request->queue;
-  g_autofree char *channel = describe_channel (state, queue->channel);
+  g_autofree char *channel = pw__channels_describe (state->channels, queue->channel);
   g_autofree char *what = NULL;
   if (code == PW_EXEC_ERROR_INTERRUPTED) {
     pthread_mutex_lock (&state->reason_mutex);
@@ -437,7 +384,7 @@ threads_wait (PwTransportState *state, int r, PwRequest *request, PwStream *stre
     relax ();
     if (spins % 32 != 0)
       continue;
-    double time = now ();
+    double time = pw__now_s ();
     if (started == 0) {
       started = time;
       deadline = time + state->timeout_s;
