@@ -9,6 +9,7 @@
 static constexpr int64_t NARROW = 1024;
 static constexpr int THREADS_NARROW = 128, THREADS_WIDE = 256;
 static constexpr int COLUMNS = 32, GROUPS = 8; /* of a block that adds parts up */
+static constexpr int64_t PART_ROWS = 8;        /* at least, or writing parts would cost more */
 static constexpr int64_t PARTS = 256;          /* at most */
 
 /* The packs of a row that this thread works on. */
@@ -226,7 +227,7 @@ forward (PwCudaType type, const void *x, const void *gain, const void *bias, flo
 
 int64_t
 pw__cuda_norm_parts (int64_t rows) {
-  int64_t parts = (rows + 3) / 4; /* a row for each of a block's warps */
+  int64_t parts = (rows + PART_ROWS - 1) / PART_ROWS;
   return parts < PARTS ? parts : PARTS;
 }
 
