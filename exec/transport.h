@@ -32,6 +32,7 @@
 
 typedef struct PwTransportState PwTransportState; /* shared by all ranks of the process */
 typedef struct PwRequest PwRequest;               /* owned by the transport, recycled after wait */
+typedef struct PwBootstrap PwBootstrap;           /* exec/bootstrap.h */
 
 typedef struct {
   int edge;             /* between replicas: the stage */
@@ -47,6 +48,9 @@ typedef struct {
   PwPolicy policy;
   double timeout_s;         /* a wait longer than this fails; 0: never */
   const PwBackend *backend; /* where buffers are and streams come from; NULL: host memory */
+  /* The processes of the run, which have equal shares of the ranks, in order: process p of n has
+   * ranks p R/n .. (p + 1) R/n - 1, and only these are attached here. NULL: this one has all. */
+  PwBootstrap *bootstrap;
 } PwTransportSetup;
 
 typedef struct PwTransport {
