@@ -178,7 +178,7 @@ typedef enum {
 
 /* What a run is going to ask of the machine. */
 typedef struct {
-  int ranks;
+  int ranks; /* on this machine */
   gboolean share_devices; /* ranks may share devices: rank r computes on device r mod devices */
   PwArithmetic arithmetic;
   const int64_t *rank_bytes; /* [ranks] memory at its peak; NULL: not known */

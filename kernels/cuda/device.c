@@ -61,9 +61,8 @@ check_flag (PwStream *stream, GError **error) {
       || !pw__cuda_check (NULL, "synchronize", cudaStreamSynchronize (stream->stream), error))
     return FALSE;
   g_set_error (error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_INDEX,
-               "cuda: device %d: a %s is outside its "
-               "table",
-               stream->device, flag & PW_CUDA_INDEX_TOKEN ? "token" : "target");
+               "cuda: device %d: a %s is outside its table", stream->device,
+               flag & PW_CUDA_INDEX_TOKEN ? "token" : "target");
   return FALSE;
 }
 
