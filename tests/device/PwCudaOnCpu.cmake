@@ -68,3 +68,57 @@ function(pw_add_cuda_on_cpu_test name)
   # GLib's own allocator hands blocks from thread to thread in ways ThreadSanitizer cannot see.
   set_tests_properties(${name} PROPERTIES ENVIRONMENT G_SLICE=always-malloc)
 endfunction()
+
+# libNAME_bodies.so: the host's bodies of the kernels in OBJECTS, which nvcc made of SOURCES.
+function(pw_add_cuda_bodies name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;OBJECTS;DEPENDS;DEFINITIONS" ${ARGN})
+  get_property(here GLOBAL PROPERTY PW_CUDA_ON_CPU_DIR)
+  pw_rewrite_cuda(rewritten ${name}_bodies ${ARG_SOURCES})
+  set(bodies "")
+  foreach(file IN LISTS rewritten)
+    get_filename_component(base "${file}" NAME_WE)
+    set(target "${CMAKE_CURRENT_BINARY_DIR}/${name}_bodies/${base}.registered.cpp")
+    add_custom_command(OUTPUT "${target}"
+      COMMAND Python3::Interpreter "${here}/shim/host_bodies.py" "${file}" "${target}" "${base}"
+        "${ARG_OBJECTS}"
+      DEPENDS "${file}" "${here}/shim/host_bodies.py" ${ARG_DEPENDS}
+      COMMAND_EXPAND_LISTS VERBATIM)
+    get_source_file_property(folder "${file}" INCLUDE_DIRECTORIES)
+    set_source_files_properties("${target}" PROPERTIES INCLUDE_DIRECTORIES "${folder}")
+    list(APPEND bodies "${target}")
+  endforeach()
+  add_library(${name}_bodies MODULE ${bodies})
+  set_target_properties(${name}_bodies PROPERTIES PREFIX lib)
+  target_compile_definitions(${name}_bodies PRIVATE ${ARG_DEFINITIONS})
+  # nvcc's object has symbols of the same names, and is loaded first.
+  target_link_options(${name}_bodies PRIVATE LINKER:-Bsymbolic)
+  target_link_libraries(${name}_bodies PRIVATE pw_cuda_on_cpu_flags pw_fake_cudart)
+endfunction()
+
+# libNAME.so, as nvcc builds it and linked with nothing but the CUDA runtime's name; and its bodies.
+function(pw_add_shipped_cuda name)
+  cmake_parse_arguments(ARG "" "" "SOURCES" ${ARGN})
+  set(objects "")
+  foreach(source IN LISTS ARG_SOURCES)
+    get_filename_component(path "${source}" ABSOLUTE)
+    get_filename_component(base "${source}" NAME_WE)
+    set(object "${CMAKE_CURRENT_BINARY_DIR}/${name}/${base}.cu.o")
+    add_custom_command(OUTPUT "${object}"
+      COMMAND ${CMAKE_COMMAND} -E make_directory "${CMAKE_CURRENT_BINARY_DIR}/${name}"
+      COMMAND "${PW_NVCC}" -c -O2 -std=c++17 -Xcompiler -fPIC "-I${PROJECT_SOURCE_DIR}"
+        -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90
+        "${path}" -o "${object}"
+      DEPENDS "${path}" VERBATIM)
+    list(APPEND objects "${object}")
+  endforeach()
+  set(library "${CMAKE_CURRENT_BINARY_DIR}/lib${name}.so")
+  add_custom_command(OUTPUT "${library}"
+    COMMAND "${PW_NVCC}" -shared -cudart shared -Xlinker "-soname=lib${name}.so"
+      ${objects} -o "${library}"
+    DEPENDS ${objects} VERBATIM)
+  add_custom_target(${name}_library DEPENDS "${library}")
+  add_library(${name} SHARED IMPORTED GLOBAL)
+  set_target_properties(${name} PROPERTIES IMPORTED_LOCATION "${library}" IMPORTED_SONAME "lib${name}.so")
+  add_dependencies(${name} ${name}_library)
+  pw_add_cuda_bodies(${name} SOURCES ${ARG_SOURCES} OBJECTS ${objects} DEPENDS ${objects})
+endfunction()

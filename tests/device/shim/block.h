@@ -7,6 +7,7 @@
  * over what a fast one did after it. */
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -36,8 +37,8 @@ struct WarpExchange {
 };
 
 struct Warp {
-  WarpExchange exchanges[4]; /* as many different masks may be under way */
-  unsigned ready;            /* lanes */
+  std::deque<WarpExchange> exchanges; /* as many as different masks were under way at once */
+  unsigned ready;                     /* lanes */
 };
 
 struct Barrier {

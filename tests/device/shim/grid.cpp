@@ -3,7 +3,6 @@
  * a missing barrier every time, which a uniform shuffle of threads does not; the idea is that of
  * probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010). */
 #include <cstdio>
-#include <cstring>
 #include <unistd.h>
 
 #include "tests/device/shim/block.h"
@@ -98,7 +97,9 @@ prepare_block (Block *block, size_t number) {
   blockIdx = block->index;
   block->n_finished = 0;
   block->warps_ready = 0;
-  memset ((void *)block->warps.data (), 0, block->warps.size () * sizeof (Warp));
+  for (Warp &warp : block->warps)
+    for (WarpExchange &exchange : warp.exchanges)
+      exchange.arrived = exchange.mask = exchange.n_unfetched = 0;
   block->barrier.arrived = 0;
   block->barrier.sum = 0;
   size_t first_fiber = sanitizers::thread_active () ? block->parity * block->n_threads : 0;
