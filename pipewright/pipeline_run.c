@@ -47,7 +47,7 @@ call_builtin_loss (int microbatch, const PwTensor *output, PwTensor *gradient, d
                          .n_dims = 1,
                          .dims = { rows * call->samples[microbatch] } };
     PwTensor lse = target;
-    g_autofree float *sums = g_new (float, target.dims[0]);
+    g_autofree float *sums = g_new (float, (gsize) target.dims[0]);
     lse.data = sums;
     lse.element = PW_ELEMENT_F32;
     ops->cross_entropy_forward (&context, output, &target, scale, &lse, loss, NULL);

@@ -280,9 +280,9 @@ one_head_init (OneHead *head, Fixture *fixture, int64_t tokens, int64_t width) {
                      .lse = { .n_dims = 3, .dims = { 1, 1, tokens } } };
   head->workspace.bytes = context->backend->workspace.attention (context, 1, 1, tokens, width);
   head->workspace.data = g_malloc (head->workspace.bytes);
-  head->qkv.data = g_new (float, tokens * 3 * width);
-  head->y.data = g_new (float, tokens *width);
-  head->lse.data = g_new (float, tokens);
+  head->qkv.data = g_new (float, (gsize)(tokens * 3 * width));
+  head->y.data = g_new (float, (gsize)(tokens * width));
+  head->lse.data = g_new (float, (gsize)tokens);
   draw (head->qkv.data, tokens * 3 * width);
 }
 

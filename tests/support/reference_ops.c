@@ -98,7 +98,7 @@ void
 pw_reference_attention (const double *qkv, int64_t heads, gboolean causal, double *y, double *lse,
                         int64_t batch, int64_t tokens, int64_t features) {
   int64_t width = features / heads;
-  g_autofree double *score = g_new (double, tokens);
+  g_autofree double *score = g_new (double, (gsize)tokens);
   for (int64_t b = 0; b < batch; b++)
     for (int64_t h = 0; h < heads; h++)
       for (int64_t t = 0; t < tokens; t++) {
