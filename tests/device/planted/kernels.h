@@ -15,7 +15,7 @@ typedef enum {
   PLANTED_PAST_GLOBAL,
 } PlantedFault;
 
-#define PLANTED_BLOCK 128
+#define PLANTED_BLOCK 64
 
 /* mean[rows], variance[rows] of x[rows, columns]; y = x - mean. */
 cudaError_t planted_moments (const float *x, float *y, float *mean, float *variance, int rows,
