@@ -29,6 +29,7 @@ pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error
   if (!options->transport)
     return pw_input_fail (error, "transport: this build has no %s", plan->transport);
   options->memory_limit = plan->memory_limit;
+  options->share_devices = plan->share_devices;
   return TRUE;
 }
 

@@ -1,13 +1,48 @@
 #include "exec/exec_private.h"
 
+static void
+set_error (PwWorker *worker, PwMemoryCategory category, GError *reason, GError **error) {
+  const PwExec *exec = worker->exec;
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_string_append_printf (text, "rank %d: %s", worker->rank, reason->message);
+  if (exec->options.predicted_bytes) {
+    const int64_t *predicted = exec->options.predicted_bytes[worker->rank];
+    int64_t total = 0;
+    for (int c = 0; c < PW_MEMORY_N; c++)
+      total += predicted[c];
+    g_string_append_printf (
+        text,
+        "; %s now has %" G_GINT64_FORMAT " bytes, at its peak the plan predicted "
+        "%" G_GINT64_FORMAT " for it and %" G_GINT64_FORMAT " for the rank",
+        pw_memory_names[category], pw__memory_use (worker->memory)->bytes[category],
+        predicted[category], total);
+  }
+  g_set_error_literal (error, reason->domain, reason->code, text->str);
+  g_error_free (reason);
+}
+
 void *
 pw__buffer_take (PwWorker *worker, PwMemoryCategory category, int64_t bytes, GError **error) {
   /* Near the limit, what has been sent in the meantime may make room. */
   if (pw__memory_is_short (worker->memory, bytes))
     pw__poll_sends (worker);
-  void *data = pw__memory_take (worker->memory, category, bytes, error);
+  GError *reason = NULL;
+  void *data = pw__memory_take (worker->memory, category, bytes, &reason);
+  while (!data && worker->marks) {
+    g_autoptr (GError) failure = NULL;
+    if (!pw__finish_oldest_send (worker, &failure)) {
+      if (failure) {
+        g_clear_error (&reason);
+        g_propagate_error (error, g_steal_pointer (&failure));
+        return NULL;
+      }
+      break;
+    }
+    g_clear_error (&reason);
+    data = pw__memory_take (worker->memory, category, bytes, &reason);
+  }
   if (!data)
-    g_prefix_error (error, "rank %d: ", worker->rank);
+    set_error (worker, category, reason, error);
   return data;
 }
 
@@ -21,7 +56,7 @@ pw__slot_take (PwWorker *worker, PwSlot *slot, PwMemoryCategory category, int64_
   slot->category = category;
   slot->holders = holders;
   slot->owner = NULL;
-  slot->request = NULL;
+  slot->receive.request = NULL;
   return TRUE;
 }
 

@@ -126,6 +126,31 @@ run_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVer
          && add_temporaries (worker, call, binding, slots, error);
 }
 
+static void
+call_loss (PwExec *exec, PwMicrobatch *microbatch, const PwTensor *output, PwTensor *gradient) {
+  const PwExecBatch *batch = microbatch->minibatch->batch;
+  pthread_mutex_lock (&exec->loss_mutex);
+  batch->loss_func (microbatch->index, output, gradient, &microbatch->user_loss, batch->loss_data);
+  pthread_mutex_unlock (&exec->loss_mutex);
+}
+
+/* The caller computes on the host, so here it has to wait for the device. */
+static gboolean
+call_loss_with_copies (PwWorker *worker, PwMicrobatch *microbatch, const PwTensor *output,
+                       const PwTensor *gradient, GError **error) {
+  const PwBackend *backend = worker->exec->backend;
+  PwStream *stream = worker->context.stream;
+  gsize bytes = (gsize)pw_tensor_bytes (output);
+  PwTensor here = *output, gradient_here = *gradient;
+  g_autofree void *memory = here.data = g_malloc (bytes);
+  g_autofree void *gradient_memory = gradient_here.data = g_malloc0 (bytes);
+  if (!backend->copy_to_host (stream, memory, output->data, bytes, error)
+      || !backend->stream_synchronize (stream, error))
+    return FALSE;
+  call_loss (worker->exec, microbatch, &here, &gradient_here);
+  return backend->copy_from_host (stream, gradient->data, gradient_memory, bytes, error);
+}
+
 static gboolean
 hand_result_out (PwWorker *worker, const PwStep *step, const PwSlot *slot, GError **error) {
   PwExec *exec = worker->exec;
@@ -148,11 +173,11 @@ hand_result_out (PwWorker *worker, const PwStep *step, const PwSlot *slot, GErro
     return FALSE;
   PwTensor output = pw__tensor (shape, microbatch->samples, slot->data);
   PwTensor output_gradient = pw__tensor (shape, microbatch->samples, written->data);
-  pthread_mutex_lock (&exec->loss_mutex);
-  batch->loss_func (microbatch->index, &output, &output_gradient, &microbatch->user_loss,
-                    batch->loss_data);
-  pthread_mutex_unlock (&exec->loss_mutex);
-  return TRUE;
+  if (exec->is_host_memory) {
+    call_loss (exec, microbatch, &output, &output_gradient);
+    return TRUE;
+  }
+  return call_loss_with_copies (worker, microbatch, &output, &output_gradient, error);
 }
 
 static gboolean
@@ -178,6 +203,7 @@ run_script (PwWorker *worker, const PwStep *step, PwWalkKind kind, PwScriptKind 
   const PwInstruction *end = code + walk->scripts[script]->len;
   const PwLayerTimer *timer = worker->timer;
   double before = timer ? pw__now_s () : 0;
+  uint64_t mark = PW_NO_MARK;
   for (; code < end; code++) {
     PwSlot *slot = &slots[code->index];
     gboolean good = TRUE;
@@ -196,10 +222,15 @@ run_script (PwWorker *worker, const PwStep *step, PwWalkKind kind, PwScriptKind 
       good = is_recompute || hand_result_out (worker, step, slot, error);
       break;
     case PW_CODE_RUN:
+      if (timer && worker->marks && !pw__mark_begin (worker, PW_MARK_LAYER, &mark, error))
+        return FALSE;
       if (!run_layer (worker, step, walk, version, slots, code->index, code->phase, &op))
         return wrap_error (worker, step->microbatch->calls[code->index].layer, code->phase, op,
                            error);
-      if (timer) {
+      if (timer && worker->marks)
+        good = pw__mark_end_layer (worker, mark, step->stage->first_layer + code->index,
+                                   code->phase, error);
+      else if (timer) {
         double now = pw__now_s ();
         timer->add (timer->data, step->stage->first_layer + code->index, code->phase, now - before);
         before = now;
@@ -232,8 +263,8 @@ forward (PwWorker *worker, const PwStep *step, double *start, GError **error) {
   microbatch->forward_walk = step->walk;
   if (is_versioned (worker))
     pw__versions_use (step->stage, step, version_rule (worker));
-  *start = pw__now_s ();
-  if (!run_script (worker, step, step->walk, script, error))
+  if (!pw__note_start (worker, start, error)
+      || !run_script (worker, step, step->walk, script, error))
     return FALSE;
   microbatch->phase = is_training ? PW_MICROBATCH_FORWARDED : PW_MICROBATCH_EMPTY;
   return TRUE;
@@ -260,7 +291,8 @@ recompute (PwWorker *worker, const PwStep *step, double *start, GError **error) 
   PwMicrobatch *microbatch = step->microbatch;
   if (!check_phase (step, PW_MICROBATCH_FORWARDED, "its forward has not run", error))
     return FALSE;
-  *start = pw__now_s ();
+  if (!pw__note_start (worker, start, error))
+    return FALSE;
   move_received (step);
   microbatch->forward_walk = PW_WALK_TRAINING;
   return run_script (worker, step, PW_WALK_TRAINING, PW_SCRIPT_FORWARD, error);
@@ -277,10 +309,8 @@ backward (PwWorker *worker, const PwStep *step, PwScriptKind script, double *sta
                          "its recomputation has not run");
     return FALSE;
   }
-  if (!pw__gather_gradients (worker, step, error))
-    return FALSE;
-  *start = pw__now_s ();
-  if (!run_script (worker, step, PW_WALK_TRAINING, script, error))
+  if (!pw__gather_gradients (worker, step, error) || !pw__note_start (worker, start, error)
+      || !run_script (worker, step, PW_WALK_TRAINING, script, error))
     return FALSE;
   microbatch->phase = script == PW_SCRIPT_INPUT ? PW_MICROBATCH_INPUT_DONE : PW_MICROBATCH_EMPTY;
   pw__microbatch_drop_targets (worker, microbatch);
@@ -291,8 +321,8 @@ static gboolean
 weight_gradient (PwWorker *worker, const PwStep *step, double *start, GError **error) {
   if (!check_phase (step, PW_MICROBATCH_INPUT_DONE, "its input gradient has not run", error))
     return FALSE;
-  *start = pw__now_s ();
-  if (!run_script (worker, step, PW_WALK_TRAINING, PW_SCRIPT_WEIGHT, error))
+  if (!pw__note_start (worker, start, error)
+      || !run_script (worker, step, PW_WALK_TRAINING, PW_SCRIPT_WEIGHT, error))
     return FALSE;
   step->microbatch->phase = PW_MICROBATCH_EMPTY;
   return TRUE;
@@ -300,9 +330,9 @@ weight_gradient (PwWorker *worker, const PwStep *step, double *start, GError **e
 
 static gboolean
 update (PwWorker *worker, const PwStep *step, double *start, GError **error) {
-  *start = pw__now_s ();
-  return (!is_versioned (worker)
-          || pw__versions_keep (worker, step->stage, version_rule (worker), error))
+  return pw__note_start (worker, start, error)
+         && (!is_versioned (worker)
+             || pw__versions_keep (worker, step->stage, version_rule (worker), error))
          && pw__stage_update (worker, step->stage, error);
 }
 

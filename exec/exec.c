@@ -88,6 +88,7 @@ set_up_worker (PwWorker *worker, gpointer data, GError **error) {
   }
   worker->memory = pw__memory_new (exec->backend, worker->context.stream, worker->rank,
                                    exec->options.memory_limit);
+  worker->marks = exec->is_host_memory ? NULL : pw__marks_new (exec->backend);
   for (int s = 0; s < exec->n_places; s++)
     if (exec->stages[s].rank == worker->rank
         && !pw__stage_allocate (worker, &exec->stages[s], error))
@@ -137,6 +138,7 @@ start_workers (PwExec *exec, GError **error) {
     worker->rank = r;
     worker->figures.rank = r;
     worker->sends = g_array_new (FALSE, FALSE, sizeof (PwSendInFlight));
+    worker->group = g_array_new (FALSE, FALSE, sizeof (PwStep));
     worker->ring = exec->options.trace_iterations > 0 ? pw__trace_ring_new () : NULL;
     if (!pw__worker_start (worker, error))
       return FALSE;
@@ -159,6 +161,8 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   exec->is_sequential = is_sequential;
   exec->is_training = resolved->mode == PW_MODE_TRAINING;
   exec->is_host_memory = exec->backend->copy_from_host == exec->backend->copy;
+  if (!exec->is_host_memory && exec->transport == &pw_transport_threads)
+    exec->transport = &pw_transport_copies;
   exec->placement = pw_placement_copy (placement);
   exec->n_ranks = placement->ranks;
   exec->n_stages = placement->stages;
@@ -177,6 +181,13 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   return exec;
 }
 
+/* Nothing is allocated before the machine is known to do. */
+static gboolean
+check_devices (const PwExec *exec, GError **error) {
+  const PwBackendRun run = { .ranks = exec->n_ranks, .share_devices = exec->options.share_devices };
+  return !exec->backend->check || exec->backend->check (&run, error);
+}
+
 PwExec *
 pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement, gboolean is_sequential,
               const PwExecOptions *options, GError **error) {
@@ -187,6 +198,8 @@ pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement, gboo
                              .policy = resolved->lowered->policy,
                              .timeout_s = exec->options.timeout_s,
                              .backend = exec->backend };
+  if (!check_devices (exec, error))
+    return NULL;
   exec->transport_state = exec->transport->open (&setup, error);
   if (!exec->transport_state || !make_stages (exec, error) || !start_workers (exec, error))
     return NULL;
@@ -212,6 +225,8 @@ stop_workers (PwExec *exec) {
       pthread_join (worker->thread, NULL);
     if (worker->sends)
       g_array_free (worker->sends, TRUE);
+    if (worker->group)
+      g_array_free (worker->group, TRUE);
     pw__trace_ring_free (worker->ring);
   }
 }

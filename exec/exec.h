@@ -28,9 +28,14 @@ typedef struct {
   const PwBackend *backend;     /* NULL: CPU */
   const PwTransport *transport; /* NULL: threads */
   gboolean no_pinning;
-  int trace_iterations;         /* the last K iterations are kept in the trace; 0: no trace */
-  double timeout_s;             /* a wait for a message longer than this fails; 0: never */
-  int64_t memory_limit;         /* bytes per rank; 0: none. Refused, not overrun. */
+  int trace_iterations; /* the last K iterations are kept in the trace; 0: no trace */
+  double timeout_s;     /* a wait for a message longer than this fails; 0: never */
+  int64_t memory_limit; /* bytes per rank; 0: none. Refused, not overrun. */
+  /* Ranks may compute on one device where there are more ranks than devices; else refused. */
+  gboolean share_devices;
+  /* [ranks] what the plan predicted at each rank's peak, kept by the caller; named when memory runs
+   * out. NULL: not known. */
+  const int64_t (*predicted_bytes)[PW_MEMORY_N];
 } PwExecOptions;
 
 typedef struct PwExec PwExec;
@@ -40,9 +45,9 @@ void pw_exec_free (PwExec *exec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwExec, pw_exec_free)
 
 /* Prepares LOWERED (same stages and placement as the resolved plan's), which must outlive the
- * executor; returns its number, or -1. Refused with UNSUPPORTED: kinds of actions beyond F, B, I, W,
- * R, U, REDUCE_GRAD and messages, and sequence pieces. A list may hold only forwards (of training):
- * their stashes wait for a list with the backwards, or for the next forward.
+ * executor; returns its number, or -1. Refused with UNSUPPORTED: kinds of actions beyond F, B, I,
+ * W, R, U, REDUCE_GRAD and messages, and sequence pieces. A list may hold only forwards (of
+ * training): their stashes wait for a list with the backwards, or for the next forward.
  *
  * Two directions: each replica of a stage accumulates its own direction's micro-batches;
  * REDUCE_GRAD, needed before U, gives both the sum. An asynchronous schedule's forward uses the
@@ -62,21 +67,21 @@ typedef void (*PwLossFunc) (int microbatch, const PwTensor *output, PwTensor *gr
 
 /* One mini-batch in host memory, sample after sample. NULL where the program does not need it. */
 typedef struct {
-  const int64_t *samples; /* [the program's micro-batches]; NULL: the resolved plan's */
-  const void *inputs;  /* [batch, graph input shape] */
-  const void *targets; /* [batch, graph target shape] */
-  void *outputs;       /* filled with pw_exec_output_shape per sample, in sample order */
+  const int64_t *samples;       /* [the program's micro-batches]; NULL: the resolved plan's */
+  const void *inputs;           /* [batch, graph input shape] */
+  const void *targets;          /* [batch, graph target shape] */
+  void *outputs;                /* filled with pw_exec_output_shape per sample, in sample order */
   const void *output_gradients; /* instead of a loss function */
   PwLossFunc loss_func;
   gpointer loss_data;
-  double loss_scale;   /* 0: 1 / number of targets of what is summed into one update: of the
-                          mini-batch, or of an asynchronous schedule's micro-batches between two U
-                          of its last stage */
+  double loss_scale; /* 0: 1 / number of targets of what is summed into one update: of the
+                        mini-batch, or of an asynchronous schedule's micro-batches between two U
+                        of its last stage */
 } PwExecBatch;
 typedef struct {
-  double loss;           /* the mean over the mini-batch (times what loss_scale made of it) */
-  double iteration_s;    /* first start to last end over the ranks; in a stream from the end of the
-                            mini-batch before */
+  double loss;        /* the mean over the mini-batch (times what loss_scale made of it) */
+  double iteration_s; /* first start to last end over the ranks; in a stream from the end of the
+                         mini-batch before */
 } PwExecStep;
 gboolean pw_exec_run (PwExec *exec, int program, const PwExecBatch *batch, PwExecStep *step,
                       GError **error);
@@ -117,16 +122,16 @@ int pw_exec_ranks (const PwExec *exec); /* 1 for a sequential one */
 const PwShape *pw_exec_output_shape (const PwExec *exec);
 
 /* Stops the workers at the next action from any thread or a signal handler; the run in progress
- * fails with INTERRUPTED. After a failed run nothing can be run any more, but parameters, figures and
- * the trace can be read. */
+ * fails with INTERRUPTED. After a failed run nothing can be run any more, but parameters, figures
+ * and the trace can be read. */
 void pw_exec_interrupt (PwExec *exec);
 
 typedef struct {
   int rank;
-  double busy_time;       /* of the last run (a stream is one): compute, R, U */
-  double wait_time;       /* waiting for messages */
-  double wall_time;       /* of the worker's loop, first action to last */
-  int64_t actions;        /* lowered actions executed in the last run */
+  double busy_time; /* of the last run (a stream is one): compute, R, U */
+  double wait_time; /* waiting for messages */
+  double wall_time; /* of the worker's loop, first action to last */
+  int64_t actions;  /* lowered actions executed in the last run */
   int64_t peak_memory_bytes;
   int64_t peak_by_category[PW_MEMORY_N]; /* at the moment of the peak */
 } PwExecRank;

@@ -24,8 +24,17 @@ typedef struct PwWorker PwWorker;
 typedef struct PwExecStage PwExecStage;
 typedef struct PwExecProgram PwExecProgram;
 typedef struct PwStreamRun PwStreamRun;
+typedef struct PwMarks PwMarks;
 
 /* ---- What one micro-batch of one stage holds ---- */
+
+/* A receive that was not waited for yet; REQUEST NULL: none. */
+typedef struct {
+  PwRequest *request;
+  PwEvent *event; /* its buffer may be written from then on; NULL: not on a device */
+  double posted;  /* when; on a device MARK knows */
+  uint64_t mark;
+} PwReceive;
 
 /* A buffer of the lifetime table. `holders` keep it alive: the stage's own computation, and each
  * stage edge it travels. */
@@ -33,9 +42,8 @@ typedef struct PwSlot PwSlot;
 struct PwSlot {
   void *data;
   int64_t bytes;
-  PwSlot *owner;      /* the data is that of a slot of another stage on this rank; NULL: its own */
-  PwRequest *request; /* a receive that was not waited for yet */
-  double posted;      /* when */
+  PwSlot *owner; /* the data is that of a slot of another stage on this rank; NULL: its own */
+  PwReceive receive;
   int holders;
   PwMemoryCategory category;
 };
@@ -44,8 +52,7 @@ struct PwSlot {
 typedef struct {
   void *data;
   int64_t bytes;
-  PwRequest *request;
-  double posted;
+  PwReceive receive;
 } PwPart;
 
 typedef enum { PW_WALK_TRAINING, PW_WALK_PLAIN, PW_WALK_N } PwWalkKind;
@@ -224,7 +231,9 @@ typedef struct {
   PwMicrobatch *microbatch;
   PwSlot *slot;
   PwAction action;
-  double start;
+  PwEvent *event; /* its buffer is written by then; NULL: not on a device */
+  double start;   /* on a device MARK knows */
+  uint64_t mark;
 } PwSendInFlight;
 
 /* Where the time of layers is wanted; see profile.c. */
@@ -246,8 +255,11 @@ struct PwWorker {
   PwMemory *memory;
   PwWorkspace workspace;
   PwTraceRing *ring; /* NULL: no trace */
+  PwMarks *marks;    /* NULL: work is done when it is called */
+  uint64_t mark;     /* of the action being enqueued */
   GArray *sends;     /* PwSendInFlight */
   gboolean in_group;
+  GArray *group;             /* PwStep: receives of the group that block the program when it ends */
   const PwLayerTimer *timer; /* NULL: off */
   PwExecRank figures;
   double first_start, last_end; /* of the last run's compute */
@@ -418,6 +430,56 @@ void pw__versions_drop (PwWorker *worker, PwExecStage *stage, const PwMicrobatch
 gboolean pw__versions_keep (PwWorker *worker, PwExecStage *stage, PwVersionRule rule,
                             GError **error);
 
+/* marks.c: a device's time. Only where worker->marks is not NULL. */
+typedef enum {
+  PW_MARK_COMPUTE,
+  PW_MARK_REDUCTION,
+  PW_MARK_MESSAGE,
+  PW_MARK_LAYER, /* these two: for a PwLayerTimer */
+  PW_MARK_LAYER_UPDATE
+} PwMarkKind;
+#define PW_NO_MARK G_MAXUINT64
+PwMarks *pw__marks_new (const PwBackend *backend);
+void pw__marks_free (PwMarks *marks);
+/* An event after all that was enqueued so far. */
+gboolean pw__marks_record (PwWorker *worker, PwEvent **event, GError **error);
+void pw__marks_give_event (PwWorker *worker, PwEvent *event);
+gboolean pw__mark_begin (PwWorker *worker, PwMarkKind kind, uint64_t *number, GError **error);
+gboolean pw__mark_end (PwWorker *worker, uint64_t number, const PwStep *step, int64_t bytes,
+                       GError **error);
+gboolean pw__mark_end_layer (PwWorker *worker, uint64_t number, int layer, PwPhase phase,
+                             GError **error);
+/* Before it is posted; PW_NO_MARK where nothing is traced. */
+gboolean pw__mark_message (PwWorker *worker, PwAction action, const PwMicrobatch *microbatch,
+                           int64_t bytes, uint64_t *number, GError **error);
+/* After it was waited for. */
+void pw__mark_message_done (PwWorker *worker, uint64_t number);
+/* Figures and trace of what the device has done so far; never blocks. */
+gboolean pw__marks_collect (PwWorker *worker, GError **error);
+gboolean pw__marks_collect_many (PwWorker *worker, GError **error); /* if it is worth while */
+/* Waits for the device, but not beyond the timeout, and collects. */
+gboolean pw__marks_finish (PwWorker *worker, GError **error);
+
+/* The same where there may be no marks: then there are no events. */
+static inline gboolean
+pw__event_record (PwWorker *worker, PwEvent **event, GError **error) {
+  *event = NULL;
+  return !worker->marks || pw__marks_record (worker, event, error);
+}
+static inline void
+pw__event_give (PwWorker *worker, PwEvent *event) {
+  if (event)
+    pw__marks_give_event (worker, event);
+}
+/* The time, or a mark, from which the action is busy. */
+static inline gboolean
+pw__note_start (PwWorker *worker, double *start, GError **error) {
+  if (worker->marks)
+    return pw__mark_begin (worker, PW_MARK_COMPUTE, &worker->mark, error);
+  *start = pw__now_s ();
+  return TRUE;
+}
+
 /* buffers.c */
 gboolean pw__slot_take (PwWorker *worker, PwSlot *slot, PwMemoryCategory category, int64_t bytes,
                         int holders, GError **error);
@@ -433,12 +495,18 @@ void pw__microbatch_reset (PwWorker *worker, PwExecStage *stage, PwMicrobatch *m
 /* messages.c */
 gboolean pw__post_send (PwWorker *worker, const PwStep *step, GError **error);
 gboolean pw__post_recv (PwWorker *worker, const PwStep *step, GError **error);
+/* Until what the step, alone or the last of a group, has posted is done: where the policy says so.
+ */
+gboolean pw__block_program (PwWorker *worker, const PwStep *step, GError **error);
 /* Everything F, or the backward, reads from outside is there when they return; the time waited is
  * added to the worker's figures. */
 gboolean pw__gather_inputs (PwWorker *worker, const PwStep *step, GError **error);
 gboolean pw__gather_gradients (PwWorker *worker, const PwStep *step, GError **error);
 /* Lets go of what has been sent. */
 void pw__poll_sends (PwWorker *worker);
+/* On a device: memory that waits for the send that is under way longest comes back, in the order of
+ * the stream. FALSE without an error: there is none. */
+gboolean pw__finish_oldest_send (PwWorker *worker, GError **error);
 gboolean pw__finish_sends (PwWorker *worker, GError **error);
 /* Those of one micro-batch. */
 gboolean pw__finish_sends_of (PwWorker *worker, PwMicrobatch *microbatch, GError **error);

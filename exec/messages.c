@@ -5,8 +5,8 @@
 static void
 trace_message (PwWorker *worker, PwAction action, const PwMicrobatch *microbatch, int64_t bytes,
                double start, double end) {
-  if (!worker->ring)
-    return;
+  if (!worker->ring || worker->marks)
+    return; /* or a mark knows */
   PwTraceRecord record = { .action = action,
                            .rank = worker->rank,
                            .iteration = microbatch->iteration,
@@ -14,6 +14,20 @@ trace_message (PwWorker *worker, PwAction action, const PwMicrobatch *microbatch
                            .start = start,
                            .end = end };
   pw__trace_ring_add (worker->ring, &record);
+}
+
+/* On a device: an event after what the buffer is used for now, and the message's mark. */
+static gboolean
+note_message (PwWorker *worker, PwAction action, const PwMicrobatch *microbatch, int64_t bytes,
+              PwEvent **event, uint64_t *mark, GError **error) {
+  return pw__marks_record (worker, event, error)
+         && pw__mark_message (worker, action, microbatch, bytes, mark, error);
+}
+
+static void
+note_message_done (PwWorker *worker, PwEvent *event, uint64_t mark) {
+  pw__marks_give_event (worker, event);
+  pw__mark_message_done (worker, mark);
 }
 
 /* ---- Sending ---- */
@@ -25,6 +39,8 @@ finish_send (PwWorker *worker, const PwSendInFlight *send, GError **error) {
   if (!exec->transport->wait (exec->transport_state, worker->rank, send->request,
                               worker->context.stream, error))
     return FALSE;
+  if (worker->marks)
+    note_message_done (worker, send->event, send->mark);
   if (worker->ring)
     trace_message (worker, send->action, send->microbatch, send->slot->bytes, send->start,
                    pw__now_s ());
@@ -47,7 +63,18 @@ pw__poll_sends (PwWorker *worker) {
 }
 
 gboolean
+pw__finish_oldest_send (PwWorker *worker, GError **error) {
+  if (worker->sends->len == 0
+      || !finish_send (worker, &g_array_index (worker->sends, PwSendInFlight, 0), error))
+    return FALSE;
+  g_array_remove_index (worker->sends, 0);
+  return TRUE;
+}
+
+gboolean
 pw__finish_sends (PwWorker *worker, GError **error) {
+  if (worker->sends->len == 0)
+    return TRUE;
   double start = pw__now_s ();
   for (guint i = 0; i < worker->sends->len; i++)
     if (!finish_send (worker, &g_array_index (worker->sends, PwSendInFlight, i), error))
@@ -76,6 +103,23 @@ pw__finish_sends_of (PwWorker *worker, PwMicrobatch *microbatch, GError **error)
   return good;
 }
 
+/* The gradient of the edge is there, so its consumer had the output: where work is only enqueued,
+ * no stream waits when the buffer is given back here. */
+static gboolean
+finish_answered_send (PwWorker *worker, const PwMicrobatch *microbatch, int edge, GError **error) {
+  for (guint i = 0; i < worker->sends->len; i++) {
+    const PwSendInFlight *send = &g_array_index (worker->sends, PwSendInFlight, i);
+    if (send->microbatch != microbatch || send->action.kind != PW_ACTION_SEND_FORWARD
+        || send->action.edge != edge)
+      continue;
+    if (!finish_send (worker, send, error))
+      return FALSE;
+    g_array_remove_index (worker->sends, i);
+    return TRUE;
+  }
+  return TRUE;
+}
+
 static gboolean
 set_missing_error (const PwStep *step, const char *what, GError **error) {
   char text[PW_ACTION_TEXT_MAX];
@@ -101,32 +145,21 @@ pw__post_send (PwWorker *worker, const PwStep *step, GError **error) {
       = { .microbatch = microbatch, .slot = slot, .action = step->action, .start = pw__now_s () };
   PwChannel channel
       = { .edge = end->edge, .is_backward = is_backward, .direction = step->stage->direction };
+  send.action.edge = (uint16_t)end->edge;
+  if (worker->marks
+      && !note_message (worker, send.action, microbatch, slot->bytes, &send.event, &send.mark,
+                        error))
+    return FALSE;
   send.request = exec->transport->post_send (exec->transport_state, worker->rank, channel,
-                                             slot->data, (gsize)slot->bytes, NULL, error);
+                                             slot->data, (gsize)slot->bytes, send.event, error);
   if (!send.request)
     return FALSE;
   g_array_append_val (worker->sends, send);
   microbatch->n_sends++;
-  return !pw_policies[exec->run.program->schedule->policy].blocks_program
-         || pw__finish_sends (worker, error);
+  return TRUE;
 }
 
 /* ---- Receiving ---- */
-
-static gboolean
-wait_receive (PwWorker *worker, const PwStep *step, PwAction action, PwRequest **request,
-              int64_t bytes, double posted, GError **error) {
-  PwExec *exec = worker->exec;
-  double start = pw__now_s ();
-  PwRequest *waited_for = g_steal_pointer (request);
-  if (!exec->transport->wait (exec->transport_state, worker->rank, waited_for,
-                              worker->context.stream, error))
-    return FALSE;
-  double end = pw__now_s ();
-  worker->figures.wait_time += end - start;
-  trace_message (worker, action, step->microbatch, bytes, posted, end);
-  return TRUE;
-}
 
 static PwAction
 receive_action (const PwStep *step, PwActionKind kind, int edge) {
@@ -137,14 +170,57 @@ receive_action (const PwStep *step, PwActionKind kind, int edge) {
   return action;
 }
 
-static PwRequest *
+static gboolean
+wait_receive (PwWorker *worker, const PwStep *step, PwAction action, PwReceive *receive,
+              int64_t bytes, GError **error) {
+  PwExec *exec = worker->exec;
+  if (!receive->request)
+    return TRUE;
+  double start = pw__now_s ();
+  PwRequest *waited_for = g_steal_pointer (&receive->request);
+  if (!exec->transport->wait (exec->transport_state, worker->rank, waited_for,
+                              worker->context.stream, error))
+    return FALSE;
+  double end = pw__now_s ();
+  worker->figures.wait_time += end - start;
+  if (worker->marks)
+    note_message_done (worker, receive->event, receive->mark);
+  trace_message (worker, action, step->microbatch, bytes, receive->posted, end);
+  return TRUE;
+}
+
+static gboolean
+wait_part (PwWorker *worker, const PwStep *step, const PwEdgeEnd *end, PwPart *part,
+           GError **error) {
+  return wait_receive (worker, step, receive_action (step, PW_ACTION_RECV_BACKWARD, end->edge),
+                       &part->receive, part->bytes, error);
+}
+
+static gboolean
+wait_slot (PwWorker *worker, const PwStep *step, const PwEdgeEnd *end, PwSlot *slot,
+           GError **error) {
+  return wait_receive (worker, step, receive_action (step, PW_ACTION_RECV_FORWARD, end->edge),
+                       &slot->receive, slot->bytes, error);
+}
+
+static gboolean
 post (PwWorker *worker, const PwStep *step, int edge, gboolean is_backward, void *data,
-      int64_t bytes, GError **error) {
+      int64_t bytes, PwReceive *receive, GError **error) {
   PwExec *exec = worker->exec;
   PwChannel channel
       = { .edge = edge, .is_backward = is_backward, .direction = step->stage->direction };
-  return exec->transport->post_recv (exec->transport_state, worker->rank, channel, data,
-                                     (gsize)bytes, NULL, error);
+  receive->event = NULL;
+  receive->posted = worker->ring ? pw__now_s () : 0;
+  if (worker->marks) {
+    PwAction action = receive_action (
+        step, is_backward ? PW_ACTION_RECV_BACKWARD : PW_ACTION_RECV_FORWARD, edge);
+    if (!note_message (worker, action, step->microbatch, bytes, &receive->event, &receive->mark,
+                       error))
+      return FALSE;
+  }
+  receive->request = exec->transport->post_recv (exec->transport_state, worker->rank, channel, data,
+                                                 (gsize)bytes, receive->event, error);
+  return receive->request != NULL;
 }
 
 static gboolean
@@ -156,11 +232,8 @@ post_recv_forward (PwWorker *worker, const PwStep *step, GError **error) {
                   * step->stage->walks[step->walk].lifetimes->buffers[buffer].bytes_per_sample;
   if (slot->data)
     return set_missing_error (step, "its buffer is still in use", error);
-  if (!pw__slot_take (worker, slot, PW_MEMORY_BOUNDARY, bytes, 1, error))
-    return FALSE;
-  slot->posted = worker->ring ? pw__now_s () : 0;
-  slot->request = post (worker, step, end->edge, FALSE, slot->data, bytes, error);
-  return slot->request != NULL;
+  return pw__slot_take (worker, slot, PW_MEMORY_BOUNDARY, bytes, 1, error)
+         && post (worker, step, end->edge, FALSE, slot->data, bytes, &slot->receive, error);
 }
 
 static gboolean
@@ -174,43 +247,41 @@ post_recv_backward (PwWorker *worker, const PwStep *step, GError **error) {
   const PwLifetimes *lifetimes = step->stage->walks[PW_WALK_TRAINING].lifetimes;
   part->bytes = step->microbatch->samples * lifetimes->buffers[end->gradient].bytes_per_sample;
   part->data = pw__buffer_take (worker, PW_MEMORY_BOUNDARY, part->bytes, error);
-  if (!part->data)
-    return FALSE;
-  part->posted = worker->ring ? pw__now_s () : 0;
-  part->request = post (worker, step, end->edge, TRUE, part->data, part->bytes, error);
-  return part->request != NULL;
-}
-
-static gboolean
-wait_part (PwWorker *worker, const PwStep *step, const PwEdgeEnd *end, PwPart *part,
-           GError **error) {
-  return !part->request
-         || wait_receive (worker, step, receive_action (step, PW_ACTION_RECV_BACKWARD, end->edge),
-                          &part->request, part->bytes, part->posted, error);
-}
-
-static gboolean
-wait_slot (PwWorker *worker, const PwStep *step, const PwEdgeEnd *end, PwSlot *slot,
-           GError **error) {
-  return !slot->request
-         || wait_receive (worker, step, receive_action (step, PW_ACTION_RECV_FORWARD, end->edge),
-                          &slot->request, slot->bytes, slot->posted, error);
+  return part->data
+         && post (worker, step, end->edge, TRUE, part->data, part->bytes, &part->receive, error);
 }
 
 gboolean
 pw__post_recv (PwWorker *worker, const PwStep *step, GError **error) {
-  gboolean is_backward = step->action.kind == PW_ACTION_RECV_BACKWARD;
-  if (!(is_backward ? post_recv_backward (worker, step, error)
-                    : post_recv_forward (worker, step, error)))
-    return FALSE;
-  if (!pw_policies[worker->exec->run.program->schedule->policy].blocks_program)
+  if (step->action.grouped || worker->in_group)
+    g_array_append_val (worker->group, *step);
+  return step->action.kind == PW_ACTION_RECV_BACKWARD ? post_recv_backward (worker, step, error)
+                                                      : post_recv_forward (worker, step, error);
+}
+
+static gboolean
+wait_for_step (PwWorker *worker, const PwStep *step, GError **error) {
+  const PwEdgeEnd *end;
+  switch ((PwActionKind)step->action.kind) {
+  case PW_ACTION_RECV_FORWARD:
+    end = &step->stage->in[step->end];
+    return wait_slot (worker, step, end,
+                      &step->microbatch->slots[step->walk][end->output[step->walk]], error);
+  case PW_ACTION_RECV_BACKWARD:
+    end = &step->stage->out[step->end];
+    return wait_part (worker, step, end, &step->microbatch->parts[step->end], error);
+  default:
     return TRUE;
-  if (is_backward)
-    return wait_part (worker, step, &step->stage->out[step->end],
-                      &step->microbatch->parts[step->end], error);
-  const PwEdgeEnd *end = &step->stage->in[step->end];
-  return wait_slot (worker, step, end,
-                    &step->microbatch->slots[step->walk][end->output[step->walk]], error);
+  }
+}
+
+gboolean
+pw__block_program (PwWorker *worker, const PwStep *step, GError **error) {
+  for (guint i = 0; i < worker->group->len; i++)
+    if (!wait_for_step (worker, &g_array_index (worker->group, PwStep, i), error))
+      return FALSE;
+  g_array_set_size (worker->group, 0);
+  return wait_for_step (worker, step, error) && pw__finish_sends (worker, error);
 }
 
 /* ---- Gathering ---- */
@@ -337,8 +408,11 @@ pw__gather_gradients (PwWorker *worker, const PwStep *step, GError **error) {
     PwPart *part = &step->microbatch->parts[i];
     if (end->gradient < 0)
       continue;
-    if (end->is_local ? !take_over_gradient (step, end, part, error)
-                      : !wait_part (worker, step, end, part, error))
+    if (end->is_local
+            ? !take_over_gradient (step, end, part, error)
+            : !(wait_part (worker, step, end, part, error)
+                && (!worker->marks
+                    || finish_answered_send (worker, step->microbatch, end->edge, error))))
       return FALSE;
     if (!part->data)
       return set_missing_error (step, "a RECV_B is missing before it", error);

@@ -65,9 +65,14 @@ pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error) {
     return TRUE; /* as of direction 0, whose values it uses */
   for (int i = 0; i < stage->n_layers; i++) {
     double before = timer ? pw__now_s () : 0;
-    if (!update_layer (worker, stage, i, &step, error))
+    uint64_t mark;
+    gboolean is_marked = timer && worker->marks;
+    if ((is_marked && !pw__mark_begin (worker, PW_MARK_LAYER_UPDATE, &mark, error))
+        || !update_layer (worker, stage, i, &step, error)
+        || (is_marked
+            && !pw__mark_end_layer (worker, mark, stage->first_layer + i, PW_PHASE_WEIGHT, error)))
       return FALSE;
-    if (timer)
+    if (timer && !is_marked)
       timer->add_update (timer->data, stage->first_layer + i, pw__now_s () - before);
   }
   return TRUE;

@@ -16,10 +16,10 @@ pw__stage_is_folded (const PwExecStage *stage) {
   return stage->replica != NULL && stage->replica->rank == stage->rank;
 }
 
-/* PIECE of the worker's own gradients becomes the sum; OTHER receives the replica's. */
+/* Both ends are one entry of their queues: no policy makes the two ranks wait for each other. */
 static gboolean
 exchange (PwWorker *worker, const PwExecStage *stage, PwTensor *piece, PwTensor *other,
-          GError **error) {
+          PwEvent *event, GError **error) {
   PwExec *exec = worker->exec;
   const PwTransport *transport = exec->transport;
   PwTransportState *state = exec->transport_state;
@@ -27,15 +27,27 @@ exchange (PwWorker *worker, const PwExecStage *stage, PwTensor *piece, PwTensor 
   PwChannel in
       = { .edge = stage->number, .is_replica = TRUE, .direction = stage->replica->direction };
   PwChannel out = { .edge = stage->number, .is_replica = TRUE, .direction = stage->direction };
+  transport->group_begin (state, worker->rank);
   PwRequest *receive
-      = transport->post_recv (state, worker->rank, in, other->data, bytes, NULL, error);
-  if (!receive)
-    return FALSE;
+      = transport->post_recv (state, worker->rank, in, other->data, bytes, event, error);
   PwRequest *send
-      = transport->post_send (state, worker->rank, out, piece->data, bytes, NULL, error);
-  if (!send || !transport->wait (state, worker->rank, receive, worker->context.stream, error)
-      || !transport->wait (state, worker->rank, send, worker->context.stream, error))
+      = receive ? transport->post_send (state, worker->rank, out, piece->data, bytes, event, error)
+                : NULL;
+  return transport->group_end (state, worker->rank, send ? error : NULL) && send
+         && transport->wait (state, worker->rank, receive, worker->context.stream, error)
+         && transport->wait (state, worker->rank, send, worker->context.stream, error);
+}
+
+/* PIECE of the worker's own gradients becomes the sum; OTHER receives the replica's. */
+static gboolean
+sum_piece (PwWorker *worker, const PwExecStage *stage, PwTensor *piece, PwTensor *other,
+           GError **error) {
+  const PwExec *exec = worker->exec;
+  PwEvent *event;
+  if (!pw__event_record (worker, &event, error)
+      || !exchange (worker, stage, piece, other, event, error))
     return FALSE;
+  pw__event_give (worker, event);
   gboolean is_first = stage->direction == 0;
   return exec->backend->ops.add (&worker->context, is_first ? piece : other,
                                  is_first ? other : piece, piece, error);
@@ -51,7 +63,7 @@ exchange_tensor (PwWorker *worker, const PwExecStage *stage, const PwTensor *gra
                        .n_dims = 1,
                        .dims = { MIN (PIECE_ELEMENTS, n - at) } };
     buffer->dims[0] = piece.dims[0];
-    if (!exchange (worker, stage, &piece, buffer, error))
+    if (!sum_piece (worker, stage, &piece, buffer, error))
       return FALSE;
   }
   return TRUE;

@@ -143,6 +143,8 @@ finish (PwExec *exec, PwMiniBatch *minibatch) {
 gboolean
 pw__stream_note_end (PwWorker *worker, PwExecStage *stage, const PwMicrobatch *microbatch,
                      GError **error) {
+  if (worker->marks && !pw__marks_collect_many (worker, error))
+    return FALSE;
   if (microbatch) {
     stage->minibatch = microbatch->minibatch;
     if (stage->losses && --stage->minibatch->n_losses_left == 0

@@ -16,18 +16,26 @@ trace_compute (PwWorker *worker, const PwStep *step, double start, double end) {
   pw__trace_ring_add_memory (worker->ring, iteration, end, pw__memory_use (worker->memory));
 }
 
-static gboolean
-run_compute (PwWorker *worker, const PwStep *step, GError **error) {
-  double start = 0;
-  if (!pw__compute (worker, step, &start, error))
-    return FALSE;
-  double end = pw__now_s ();
+static void
+note_compute (PwWorker *worker, const PwStep *step, double start, double end) {
   worker->figures.busy_time += end - start;
   if (worker->first_start == 0)
     worker->first_start = start;
   worker->last_end = end;
   if (worker->ring)
     trace_compute (worker, step, start, end);
+}
+
+static gboolean
+run_compute (PwWorker *worker, const PwStep *step, GError **error) {
+  double start = 0;
+  if (!pw__compute (worker, step, &start, error))
+    return FALSE;
+  if (worker->marks) {
+    if (!pw__mark_end (worker, worker->mark, step, 0, error))
+      return FALSE;
+  } else
+    note_compute (worker, step, start, pw__now_s ());
   gboolean is_update = step->action.kind == PW_ACTION_UPDATE;
   return !worker->exec->run.stream || !(step->ends_microbatch || is_update)
          || pw__stream_note_end (worker, step->stage, step->microbatch, error);
@@ -44,7 +52,17 @@ gradient_bytes (const PwWorker *worker, const PwExecStage *stage) {
 }
 
 static gboolean
+reduce_on_device (PwWorker *worker, const PwStep *step, GError **error) {
+  uint64_t mark;
+  return pw__mark_begin (worker, PW_MARK_REDUCTION, &mark, error)
+         && pw__stage_reduce (worker, step->stage, error)
+         && pw__mark_end (worker, mark, step, gradient_bytes (worker, step->stage), error);
+}
+
+static gboolean
 run_reduction (PwWorker *worker, const PwStep *step, GError **error) {
+  if (worker->marks)
+    return reduce_on_device (worker, step, error);
   double start = pw__now_s ();
   if (!pw__stage_reduce (worker, step->stage, error))
     return FALSE;
@@ -72,10 +90,16 @@ run_message (PwWorker *worker, const PwStep *step, GError **error) {
   if (!(pw_action_kinds[step->action.kind].is_send ? pw__post_send (worker, step, error)
                                                    : pw__post_recv (worker, step, error)))
     return FALSE;
-  if (!worker->in_group || step->action.grouped)
+  if (step->action.grouped)
     return TRUE;
+  if (worker->in_group && !exec->transport->group_end (exec->transport_state, worker->rank, error))
+    return FALSE;
   worker->in_group = FALSE;
-  return exec->transport->group_end (exec->transport_state, worker->rank, error);
+  if (!pw_policies[exec->run.program->schedule->policy].blocks_program) {
+    g_array_set_size (worker->group, 0);
+    return TRUE;
+  }
+  return pw__block_program (worker, step, error);
 }
 
 static gboolean
@@ -85,6 +109,17 @@ dispatch (PwWorker *worker, const PwStep *step, GError **error) {
   if (step->action.kind == PW_ACTION_REDUCE_GRADIENT)
     return run_reduction (worker, step, error);
   return run_message (worker, step, error);
+}
+
+/* With its name, for a profiler. */
+static gboolean
+dispatch_named (PwWorker *worker, const PwStep *step, GError **error) {
+  const PwBackend *backend = worker->exec->backend;
+  char text[PW_ACTION_TEXT_MAX];
+  backend->range_push (pw_action_format (step->action, text));
+  gboolean good = dispatch (worker, step, error);
+  backend->range_pop ();
+  return good;
 }
 
 /* The micro-batch the step means OFFSET further on. */
@@ -114,7 +149,8 @@ run_step (PwWorker *worker, const PwStep *step, GError **error) {
   exec->transport->progress (exec->transport_state, worker->rank);
   if (worker->sends->len > 0)
     pw__poll_sends (worker);
-  if (dispatch (worker, step, error))
+  if (exec->backend->range_push ? dispatch_named (worker, step, error)
+                                : dispatch (worker, step, error))
     return TRUE;
   g_prefix_error (error, "rank %d, %s: ", worker->rank, pw_action_format (step->action, text));
   return FALSE;
@@ -185,7 +221,7 @@ read_losses (PwWorker *worker, GError **error) {
                                          (gsize)stage->n_losses * sizeof (double), error))
       return FALSE;
   }
-  return exec->backend->stream_synchronize (worker->context.stream, error);
+  return TRUE;
 }
 
 static gboolean
@@ -211,6 +247,18 @@ run_list (PwWorker *worker, const PwStepList *list, int64_t more_repeats, GError
                     error);
 }
 
+/* All is enqueued; what it took is known when it is done. */
+static gboolean
+finish_on_device (PwWorker *worker, GError **error) {
+  if (!pw__marks_finish (worker, error)) {
+    pw__marks_collect (worker, NULL);
+    return FALSE;
+  }
+  worker->figures.wall_time = worker->last_end - worker->first_start;
+  worker->figures.wait_time = worker->figures.wall_time - worker->figures.busy_time;
+  return TRUE;
+}
+
 gboolean
 pw__worker_run (PwWorker *worker, gpointer data, GError **error) {
   (void)data;
@@ -220,14 +268,21 @@ pw__worker_run (PwWorker *worker, gpointer data, GError **error) {
   worker->figures.actions = 0;
   worker->first_start = worker->last_end = 0;
   worker->in_group = FALSE;
+  g_array_set_size (worker->group, 0);
   if (!prepare_stages (worker, error))
     return FALSE;
   double start = pw__now_s ();
   if (!run_list (worker, &run->program->lists[worker->rank], run->more_repeats, error)
-      || !pw__finish_sends (worker, error))
+      || !pw__finish_sends (worker, error)) {
+    if (worker->marks)
+      pw__marks_collect (worker, NULL);
     return FALSE;
+  }
   worker->figures.wall_time = pw__now_s () - start;
-  return run->stream || read_losses (worker, error);
+  if (!run->stream && !read_losses (worker, error))
+    return FALSE;
+  return worker->marks ? finish_on_device (worker, error)
+                       : exec->backend->stream_synchronize (worker->context.stream, error);
 }
 
 /* ---- The thread ---- */
@@ -280,6 +335,7 @@ static void *
 worker_main (void *data) {
   PwWorker *worker = data;
   serve (worker);
+  pw__marks_free (worker->marks);
   pw__memory_free (worker->memory);
   if (worker->context.stream)
     worker->context.backend->stream_free (worker->context.stream);
