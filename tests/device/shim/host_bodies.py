@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """host_bodies.py REWRITTEN.cpp OUT.cpp NAME OBJECT...: a file's kernels, registered for nvcc's object.
 
-nvcc's object registers each kernel by its mangled name and launches it through a stub whose symbol
-has that name in it. OUT is REWRITTEN, what rewrite.py made of NAME.cu, and a constructor that gives
-the fake runtime the host's body for each name that the object of NAME.cu has.
+nvcc's object registers each kernel by its mangled name. OUT is REWRITTEN, what rewrite.py made of
+NAME.cu, and a constructor that gives the fake runtime the host's body for each name that the object
+of NAME.cu has.
 """
 import os
 import re
@@ -16,13 +16,11 @@ def output_of(*command):
 
 
 def kernels_of(path):
-    """Mangled names, from stubs such as _ZL33__device_stub__Z5scaleIfEvPT_lS0_Pflf."""
-    names = set()
-    for symbol in output_of('nm', path).split():
-        stub = re.match(r'_ZL?(\d+)(__device_stub__.*)', symbol)
-        if stub:
-            names.add('_' + stub[2][:int(stub[1])][len('__device_stub_') + 1:])
-    return sorted(names)
+    """The mangled names that the object registers: strings among its constants."""
+    sections = set(re.findall(r'\.rodata\.str[\w.]*', output_of('readelf', '-SW', path)))
+    options = [option for section in sorted(sections) for option in ('-p', section)]
+    text = output_of('readelf', '-W', *options, path) if options else ''
+    return sorted(set(re.findall(r'\]\s+(_Z\w+)$', text, flags=re.M)))
 
 
 def registration(mangled, demangled):
