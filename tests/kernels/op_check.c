@@ -204,7 +204,11 @@ run_elsewhere (void *argument) {
 static void
 test_bits (gconstpointer argument) {
   const Check *check = argument;
+#ifdef __SANITIZE_THREAD__
+  static const gsize shifts[] = { 4 }; /* races hang on no address, and everything takes long */
+#else
   static const gsize shifts[] = { 0, 4, 12, 16, 32, 36 };
+#endif
   for (int s = 0; s < check->op_case->n_sizes; s++) {
     OpData data;
     OpResult first;
