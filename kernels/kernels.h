@@ -104,7 +104,8 @@ typedef struct {
                                int64_t first_sample, PwTensor *y, GError **);
   gboolean (*dropout_input_gradient) (PwOpContext *, const PwTensor *dy, double probability,
                                       int64_t first_sample, PwTensor *dx, GError **);
-  /* y[N,C] = table[token[N]]; tokens outside the table fail. */
+  /* y[N,C] = table[token[N]]; tokens outside the table fail: at once, or on a device at the latest
+   * when the stream is synchronised. */
   gboolean (*embedding_forward) (PwOpContext *, const PwTensor *tokens, const PwTensor *table,
                                  PwTensor *y, GError **);
   /* dtable += scattered dy, in row order (deterministic). */

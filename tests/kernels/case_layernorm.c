@@ -4,8 +4,8 @@
 #define EPSILON 1e-5
 
 /* rows, features */
-static const int64_t sizes[][4]
-    = { { 1, 7 }, { 7, 16 }, { 5, 33 }, { 33, 5 }, { 4, 130 }, { 70, 12 }, { 3, 1030 } };
+static const int64_t sizes[][4] = { { 1, 7 },   { 7, 16 },  { 5, 33 },   { 33, 5 },
+                                    { 4, 130 }, { 70, 12 }, { 3, 1030 }, { 2, 7001 } };
 
 static void
 operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {
