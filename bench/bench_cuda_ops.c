@@ -431,10 +431,10 @@ measure_waiting (Ops *o, const char *precision) {
     bench->lead_bytes = 0;
     const double start = gpu_bench_now ();
     GError *error = NULL;
-    gpu_bench_need (sequence (o, 0, &error), error);
+    gpu_bench_need (sequence (o, 0, &error), &error);
     enqueue_s += (gpu_bench_now () - start) / rounds;
     gpu_bench_need (context_of (o)->backend->stream_synchronize (context_of (o)->stream, &error),
-                    error);
+                    &error);
     idle[r] = gpu_bench_round (bench, sequence, o, 1);
     bench->lead_bytes = lead_bytes;
   }

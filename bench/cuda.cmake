@@ -1,7 +1,6 @@
 # Benchmarks of a device. With one, CTest runs them at tiny sizes under the label gpu; without one
 # they skip themselves. On the fakes of tests/device they are run everywhere, so that they do not rot.
 # bench/gpu.sh runs them at full size.
-find_package(Python3 COMPONENTS Interpreter QUIET)
 set(names cuda_products cuda_ops)
 if(PW_CUDA_MODULE)
   foreach(name IN LISTS names)
@@ -16,20 +15,27 @@ if(PW_CUDA_MODULE)
   endforeach()
 endif()
 
-if(TARGET pw_fake_cublaslt AND Python3_FOUND)
+if(TARGET pw_cuda_backend)
   enable_language(CXX)
-  include("${PROJECT_SOURCE_DIR}/kernels/cuda/sources.cmake")
-  pw_add_cuda_on_cpu(gpu_bench
-    SOURCES ${PW_CUDA_KERNELS} ${PW_CUDA_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/gpu_bench.c
-      ${CMAKE_CURRENT_LIST_DIR}/gpu_backend_linked.c
-    MODULES kernels
-    DEFINITIONS PW_CUDA_LEAST_CAPABILITY=80)
   foreach(name IN LISTS names)
-    add_executable(bench_${name}_on_cpu ${CMAKE_CURRENT_LIST_DIR}/bench_${name}.c)
+    add_executable(bench_${name}_on_cpu
+      ${CMAKE_CURRENT_LIST_DIR}/bench_${name}.c ${CMAKE_CURRENT_LIST_DIR}/gpu_bench.c
+      ${CMAKE_CURRENT_LIST_DIR}/gpu_backend_linked.c)
     set_target_properties(bench_${name}_on_cpu PROPERTIES LINKER_LANGUAGE CXX)
-    target_link_libraries(bench_${name}_on_cpu PRIVATE pw_flags pw_gpu_bench)
+    target_link_libraries(bench_${name}_on_cpu PRIVATE pw_flags pw_cuda_backend pw_kernels)
     add_test(NAME bench_${name}_on_cpu COMMAND bench_${name}_on_cpu --tiny)
     set_tests_properties(bench_${name}_on_cpu PROPERTIES
       LABELS "cuda-on-cpu;threads" TIMEOUT 300 ENVIRONMENT G_SLICE=always-malloc)
   endforeach()
+endif()
+
+# The script that a device is tested with, as far as that goes without one.
+if(PW_CUDA_MODULE)
+  set(fakes "")
+  if(TARGET shipped_backend_bodies)
+    set(fakes $<TARGET_FILE_DIR:pw_fake_cudart> $<TARGET_FILE:shipped_backend_bodies>)
+  endif()
+  add_test(NAME bench_gpu_script
+    COMMAND ${CMAKE_CURRENT_LIST_DIR}/gpu_test.sh ${PROJECT_BINARY_DIR} ${fakes})
+  set_tests_properties(bench_gpu_script PROPERTIES TIMEOUT 300)
 endif()

@@ -10,18 +10,18 @@
 #define LEAD_BYTES ((gsize)1 << 30)     /* a device fills it in some hundred microseconds */
 
 void
-gpu_bench_need (gboolean good, GError *error) {
+gpu_bench_need (gboolean good, GError **error) {
   if (good)
     return;
-  fprintf (stderr, "%s\n", error->message);
+  fprintf (stderr, "%s\n", (*error)->message);
   exit (1);
 }
 
 static void
-skip_unless (gboolean good, GError *error) {
+skip_unless (gboolean good, GError **error) {
   if (good)
     return;
-  printf ("skipped: %s\n", error->message);
+  printf ("skipped: %s\n", (*error)->message);
   exit (EXIT_SKIPPED);
 }
 
@@ -45,12 +45,12 @@ gpu_bench_open (GpuBench *bench, int argc, char **argv) {
       usage (argv[0]);
   }
   const PwBackend *backend = gpu_backend (module_file, &error);
-  skip_unless (backend != NULL, error);
+  skip_unless (backend != NULL, &error);
   const PwBackendRun run = { .ranks = 1, .arithmetic = PW_ARITHMETIC_FP32 };
-  skip_unless (backend->check (&run, &error), error);
+  skip_unless (backend->check (&run, &error), &error);
   bench->context = (PwOpContext){ .backend = backend, .seed = 1 };
   bench->context.stream = backend->stream_new (0, &error);
-  gpu_bench_need (bench->context.stream != NULL, error);
+  gpu_bench_need (bench->context.stream != NULL, &error);
   if (bench->tiny) {
     bench->rounds = 1;
     bench->round_s = 0;
@@ -59,7 +59,7 @@ gpu_bench_open (GpuBench *bench, int argc, char **argv) {
   bench->lead = gpu_bench_memory (bench, bench->lead_bytes);
   bench->begin = backend->event_new (&error);
   bench->end = bench->begin ? backend->event_new (&error) : NULL;
-  gpu_bench_need (bench->end != NULL, error);
+  gpu_bench_need (bench->end != NULL, &error);
 }
 
 /* All memory goes with its stream. */
@@ -88,8 +88,8 @@ gpu_bench_memory (GpuBench *bench, gsize bytes) {
   const PwBackend *backend = bench->context.backend;
   GError *error = NULL;
   void *memory = backend->alloc (bench->context.stream, bytes, &error);
-  gpu_bench_need (memory != NULL, error);
-  gpu_bench_need (backend->zero (bench->context.stream, memory, bytes, &error), error);
+  gpu_bench_need (memory != NULL, &error);
+  gpu_bench_need (backend->zero (bench->context.stream, memory, bytes, &error), &error);
   return memory;
 }
 
@@ -149,12 +149,13 @@ gpu_bench_tensor (GpuBench *bench, PwElement element, double scale, int n_dims,
   tensor.data = gpu_bench_memory (bench, bytes);
   g_autofree char *block = g_malloc (block_bytes);
   fill (block, element, scale, n);
-  gpu_bench_need (backend->copy_from_host (stream, tensor.data, block, block_bytes, &error), error);
+  gpu_bench_need (backend->copy_from_host (stream, tensor.data, block, block_bytes, &error),
+                  &error);
   for (gsize done = block_bytes; done < bytes; done *= 2)
     gpu_bench_need (backend->copy (stream, (char *)tensor.data + done, tensor.data,
                                    MIN (done, bytes - done), &error),
-                    error);
-  gpu_bench_need (backend->stream_synchronize (stream, &error), error);
+                    &error);
+  gpu_bench_need (backend->stream_synchronize (stream, &error), &error);
   return tensor;
 }
 
@@ -181,7 +182,7 @@ gpu_bench_round (GpuBench *bench, GpuCall call, gpointer data, int64_t calls) {
          && backend->stream_synchronize (stream, &error)
          && backend->timestamp_read (bench->begin, &begin_s, &error)
          && backend->timestamp_read (bench->end, &end_s, &error);
-  gpu_bench_need (good, error);
+  gpu_bench_need (good, &error);
   return (end_s - begin_s) / (double)calls;
 }
 

@@ -34,8 +34,9 @@ void gpu_bench_open (GpuBench *bench, int argc, char **argv);
 void gpu_bench_close (GpuBench *bench);
 /* FALSE, with a line that says so, where the device cannot compute in ARITHMETIC. */
 gboolean gpu_bench_can (GpuBench *bench, const char *name, PwArithmetic arithmetic);
-/* Ends the program with ERROR's message unless GOOD. */
-void gpu_bench_need (gboolean good, GError *error);
+/* Ends the program with the message unless GOOD. A pointer, since GOOD is often the call that sets
+ * ERROR. */
+void gpu_bench_need (gboolean good, GError **error);
 
 /* Random values within SCALE; of PW_ELEMENT_I32 non-negative below SCALE. Freed by close. */
 PwTensor gpu_bench_tensor (GpuBench *bench, PwElement element, double scale, int n_dims,

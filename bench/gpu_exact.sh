@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Trains examples/gpt-tiny.json for five steps on a device in one rank, then under every schedule, on
+# several ranks that share it, over each transport and policy: the parameters must have the same bits.
+#   gpu_exact.sh PIPEWRIGHT [--tiny]
+set -uo pipefail
+program=${1:?gpu_exact.sh PIPEWRIGHT [--tiny]} tiny=${2:-} plan=$(dirname "$0")/examples/gpt-tiny.json
+steps=5
+sha() { # arguments of the run -> its parameters, or the reason why there are none
+  "$program" run "$plan" --backend cuda --share-devices --steps $steps --json "$@" 2>&1 |
+    awk -F'"' '/"parameters_sha256"/ { sha = $4 } /^pipewright: / { why = $0 } END { print sha == "" ? why : sha }'
+}
+one=$(sha --ranks 1 --schedule gpipe)
+if [[ ! $one =~ ^[0-9a-f]{64}$ ]]; then
+  echo "${one#pipewright: }"
+  exit 77
+fi
+schedules="gpipe 1f1b interleaved-1f1b zb-h1 zb-v dualpipe-v" same=0 runs=0
+compare() {
+  local got
+  got=$(sha "$@")
+  if [[ ! $got =~ ^[0-9a-f]{64}$ ]]; then
+    printf 'skip\texact: %s\t%s\n' "$*" "${got#pipewright: }"
+    return
+  fi
+  runs=$((runs + 1))
+  [ "$got" = "$one" ] && same=$((same + 1)) && echo "same bits: $*" || echo "OTHER BITS: $*"
+}
+for schedule in $schedules; do
+  compare --ranks 2 --schedule "$schedule"
+done
+for schedule in gpipe 1f1b zb-h1; do
+  compare --ranks 4 --schedule "$schedule"
+done
+[ -z "$tiny" ] || schedules=1f1b
+for policy in per-edge per-peer; do
+  for schedule in $schedules; do
+    compare --ranks 2 --schedule "$schedule" --transport nccl --p2p-policy $policy
+  done
+done
+compare --ranks 2 --schedule gpipe --transport nccl --p2p-policy shared-stream
+[ $same -eq $runs ] && outcome=passed || outcome=FAILED
+printf "test\ttrained on several ranks, bits as on one\t%s\t%d of %d runs\n" "$outcome" $same $runs
