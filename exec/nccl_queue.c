@@ -255,8 +255,13 @@ move_all (const Mover *mover, GError **error) {
     PwNcclLane *lane = device->due;
     device->due = lane->next_due;
     lane->is_due = FALSE;
-    if (lane->first && !move (mover, lane->first->entry, error))
+    PwRequest *entry = lane->first ? lane->first->entry : NULL;
+    if (entry && !move (mover, entry, error)) {
+      g_autofree char *where = pw__nccl_describe (mover->state, entry->end);
+      if (!atomic_load (&mover->state->is_stopped))
+        g_prefix_error (error, "%s: ", where);
       return FALSE;
+    }
   }
   return TRUE;
 }

@@ -21,7 +21,7 @@ wait_to_meet (PwTransportState *state, int meeting, GError **error) {
         || state->n_meetings != meeting)
       continue;
     pw__nccl_set_error (state, NULL, PW_EXEC_ERROR_TIMEOUT,
-                        "the other ranks did not come to make communicators", error);
+                        "nccl: the other ranks did not come to make communicators", error);
     return FALSE;
   }
   return state->n_meetings != meeting || pw__nccl_is_running (state, NULL, error);
@@ -223,7 +223,7 @@ end_ports (PwTransportState *state, int r) {
       rank->ports[i]->is_open = FALSE;
   pthread_mutex_unlock (&rank->device->mutex);
   for (int i = 0; i < rank->n_ports && !atomic_load (&state->is_stopped); i++)
-    if (rank->ports[i]->comm && makes (state, r, rank->ports[i]))
+    if (makes (state, r, rank->ports[i]) && rank->ports[i]->comm)
       ncclCommFinalize (rank->ports[i]->comm);
   for (int i = 0; i < rank->n_ports; i++)
     if (makes (state, r, rank->ports[i]))

@@ -22,12 +22,18 @@ pw__nccl_check_cuda (const char *what, cudaError_t code, GError **error) {
   return FALSE;
 }
 
+/* A peer that is gone does not answer. */
+static PwExecError
+error_code (ncclResult_t code) {
+  return code == ncclRemoteError ? PW_EXEC_ERROR_TIMEOUT : PW_EXEC_ERROR_KERNEL;
+}
+
 gboolean
 pw__nccl_check (const char *what, ncclComm_t comm, ncclResult_t code, GError **error) {
   if (code == ncclSuccess || code == ncclInProgress)
     return TRUE;
   const char *last = ncclGetLastError (comm);
-  g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_KERNEL, "nccl: %s: %s%s%s", what,
+  g_set_error (error, PW_EXEC_ERROR, (int)error_code (code), "nccl: %s: %s%s%s", what,
                ncclGetErrorString (code), last && *last ? ": " : "", last ? last : "");
   return FALSE;
 }
@@ -44,8 +50,8 @@ pw__nccl_describe (const PwTransportState *state, const PwNcclEnd *end) {
 void
 pw__nccl_set_error (const PwTransportState *state, const PwNcclEnd *end, PwExecError code,
                     const char *words, GError **error) {
-  g_autofree char *where = end ? pw__nccl_describe (state, end) : g_strdup ("nccl");
-  g_set_error (error, PW_EXEC_ERROR, (int)code, "%s: %s", where, words);
+  g_autofree char *where = end ? pw__nccl_describe (state, end) : NULL;
+  g_set_error (error, PW_EXEC_ERROR, (int)code, "%s%s%s", end ? where : "", end ? ": " : "", words);
 }
 
 /* ---- Stopping ---- */
@@ -111,7 +117,7 @@ may_go_on (PwTransportState *state, const char *what, unsigned tries, double dea
     return FALSE;
   if (pw__now_s () > deadline_s) {
     g_autofree char *words
-        = g_strdup_printf ("%s: no answer within %g s", what, state->setup.timeout_s);
+        = g_strdup_printf ("nccl: %s: no answer within %g s", what, state->setup.timeout_s);
     pw__nccl_set_error (state, NULL, PW_EXEC_ERROR_TIMEOUT, words, error);
     return FALSE;
   }
