@@ -1,0 +1,221 @@
+/* The executor on the CUDA backend, its kernels run by the host, streams late at random: whatever
+ * the schedule, the number of ranks, how they share devices and what the policy lets share a
+ * stream, training is that of the backend's own sequential run to the last bit, and the CPU's
+ * nearly.
+ *
+ * What a policy cannot carry out by the checker ends with the timeout, and names rank and edge. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schedules/check.h"
+#include "tests/device/fake/fake.h"
+#include "tests/exec/exec_case.h"
+
+#define STEPS 5
+
+extern const PwBackend pw_backend_cuda;
+
+/* Small: the host runs each thread of each kernel. */
+typedef struct {
+  const char *name, *json;
+} Model;
+static const Model models[] = {
+  { "mlp", "{'name': 'mlp', 'input': 5, 'width': 8, 'depth': %d, 'output': 3}" },
+  { "gpt", "{'name': 'gpt', 'blocks': %d, 'width': 8, 'heads': 1, 'tokens': 4, 'vocabulary': 11}" },
+};
+static const struct {
+  const char *name, *json;
+  int chunks;          /* stages per rank */
+  int microbatches[2]; /* on 2 and on 4 ranks */
+} schedules[] = {
+  { "gpipe", "'name': 'gpipe'", 1, { 2, 4 } },
+  { "1f1b", "'name': '1f1b'", 1, { 3, 5 } },
+  { "interleaved-1f1b", "'name': 'interleaved-1f1b', 'chunks': 2", 2, { 4, 4 } },
+  { "zb-h1", "'name': 'zb-h1'", 1, { 3, 5 } },
+  { "zb-v", "'name': 'zb-v'", 2, { 4, 8 } },
+  { "dualpipe-v", "'name': 'dualpipe-v'", 2, { 4, 8 } },
+};
+
+typedef struct {
+  const PwBackend *backend;
+  gboolean is_sequential;
+  double timeout_s; /* 0: 120 */
+  int trace;
+} Run;
+
+/* NULL: it failed. */
+static char *
+train (ExecCase *c, const Run *run, double *losses, PwTrace **trace, GError **error) {
+  PwExecOptions options = { .backend = run->backend,
+                            .timeout_s = run->timeout_s > 0 ? run->timeout_s : 120,
+                            .share_devices = TRUE,
+                            .no_pinning = TRUE,
+                            .trace_iterations = run->trace };
+  g_autoptr (PwExec) exec = run->is_sequential
+                                ? pw_exec_new_sequential (c->resolved, &options, error)
+                                : pw_exec_new (c->resolved, &options, error);
+  int program = exec ? pw_exec_add (exec, c->resolved->lowered, error) : -1;
+  if (program < 0)
+    return NULL;
+  for (int s = 0; s < STEPS; s++) {
+    PwExecBatch batch = exec_case_batch (c, s);
+    PwExecStep step;
+    if (!pw_exec_run (exec, program, &batch, &step, error))
+      return NULL;
+    losses[s] = step.loss;
+    g_assert_cmpfloat (step.iteration_s, >, 0);
+  }
+  if (trace)
+    *trace = pw_exec_trace (exec);
+  return pw_exec_parameters_sha256 (exec, error);
+}
+
+/* Micro-batches of two samples and one of one, or all of one. */
+static ExecCase *
+make_case (int model, int schedule, int ranks, const char *policy, gboolean batched) {
+  int M = schedules[schedule].microbatches[ranks > 2];
+  int stages = ranks * schedules[schedule].chunks;
+  g_autoptr (GString) text = g_string_new ("'model': ");
+  g_string_append_printf (text, models[model].json, stages); /* NOLINT: formats are ours */
+  g_string_append_printf (
+      text,
+      ", 'ranks': %d, 'schedule': {%s, 'microbatches': %d}, 'batch': %d, 'seed': 7, "
+      "'optimizer': {'name': 'adamw', 'learning_rate': 0.003, 'weight_decay': 0.1}, "
+      "'data': 'random', 'p2p_policy': '%s', 'p2p_batched': %s",
+      ranks, schedules[schedule].json, M, model == 0 ? 2 * M - 1 : M, policy,
+      batched ? "true" : "false");
+  return exec_case_new (text->str, NULL);
+}
+
+static void
+set_delays (void) {
+  pw_fake_set_seed ((uint64_t)g_test_rand_int () | 1);
+  pw_fake_set_delay_us (100);
+}
+
+static void
+assert_equal_losses (const double *losses, const double *expected) {
+  for (int s = 0; s < STEPS; s++)
+    g_assert_cmpfloat (losses[s], ==, expected[s]);
+}
+
+static gboolean
+is_valid (const ExecCase *c, PwPolicy policy, gboolean batched) {
+  PwCheckOptions options = { .policy = policy, .batched = batched };
+  g_autoptr (PwCheckReport) report
+      = pw_schedule_check (c->resolved->lowered, c->resolved->edges, &options);
+  return report->valid;
+}
+
+static char *
+train_sequentially (ExecCase *c, const PwBackend *backend, double *losses) {
+  g_autoptr (GError) error = NULL;
+  pw_fake_set_delay_us (0);
+  char *sha = train (c, &(Run){ .backend = backend, .is_sequential = TRUE }, losses, NULL, &error);
+  g_assert_no_error (error);
+  return sha;
+}
+
+static void
+compare (ExecCase *c, const Run *run, const char *reference, const double *expected) {
+  g_autoptr (GError) error = NULL;
+  double losses[STEPS];
+  set_delays ();
+  g_autofree char *sha = train (c, run, losses, NULL, &error);
+  g_assert_no_error (error);
+  assert_equal_losses (losses, expected);
+  g_assert_cmpstr (sha, ==, reference);
+}
+
+static void
+compare_on_devices (ExecCase *c, int devices, const char *reference, const double *expected) {
+  g_test_message ("%d ranks on %d devices", c->plan->ranks, devices);
+  pw_fake_set_devices (devices);
+  compare (c, &(Run){ .backend = &pw_backend_cuda, .trace = devices % 2 }, reference, expected);
+  pw_fake_set_devices (2);
+}
+
+static void
+schedules_equal_sequential (gconstpointer argument) {
+  int model = (int)((const Model *)argument - models);
+  for (int s = 0; s < (int)G_N_ELEMENTS (schedules); s++)
+    for (int ranks = 2; ranks <= 4; ranks += 2) {
+      g_test_message ("%s, %s", models[model].name, schedules[s].name);
+      g_autoptr (ExecCase) c = make_case (model, s, ranks, "per-edge", FALSE);
+      double expected[STEPS], on_cpu[STEPS];
+      g_autofree char *reference = train_sequentially (c, &pw_backend_cuda, expected);
+      g_autofree char *sha = train_sequentially (c, &pw_backend_cpu, on_cpu);
+      for (int i = 0; i < STEPS; i++)
+        g_assert_cmpfloat (fabs (expected[i] - on_cpu[i]), <=, 1e-5 * fmax (1, fabs (on_cpu[i])));
+      gboolean is_alone = ranks == 2 || s % 2;
+      if (is_alone || model == 0)
+        compare_on_devices (c, ranks, reference, expected);
+      if (!is_alone || model == 0)
+        compare_on_devices (c, 1, reference, expected);
+    }
+}
+
+static void
+policy_on_schedule (int model, int schedule, int ranks, PwPolicy policy, gboolean batched) {
+  g_autoptr (ExecCase) c = make_case (model, schedule, ranks, pw_policies[policy].name, batched);
+  g_autoptr (GError) error = NULL;
+  double expected[STEPS], losses[STEPS];
+  g_test_message ("%s, %s, %d ranks, %s%s", models[model].name, schedules[schedule].name, ranks,
+                  pw_policies[policy].name, batched ? ", batched" : "");
+  if (is_valid (c, policy, batched)) {
+    g_autofree char *reference = train_sequentially (c, &pw_backend_cuda, expected);
+    compare (c, &(Run){ .backend = &pw_backend_cuda }, reference, expected);
+    return;
+  }
+  Run run = { .backend = &pw_backend_cuda, .timeout_s = 0.5 };
+  g_test_message ("a deadlock by the checker");
+  g_assert_null (train (c, &run, losses, NULL, &error));
+  g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_TIMEOUT);
+  g_assert_nonnull (strstr (error->message, "of edge"));
+}
+
+static void
+policies_equal_sequential (void) {
+  pw_fake_set_devices (2);
+  for (int s = 0; s < (int)G_N_ELEMENTS (schedules); s++)
+    for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++)
+      for (int batched = 0; batched <= 1; batched++)
+        policy_on_schedule (0, s, 4, policy, batched);
+}
+
+static void
+traces_are_on_one_clock (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ExecCase) c = make_case (0, 1, 2, "per-edge", FALSE);
+  double losses[STEPS];
+  PwTrace *trace = NULL;
+  set_delays ();
+  g_autofree char *sha
+      = train (c, &(Run){ .backend = &pw_backend_cuda, .trace = 2 }, losses, &trace, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (trace->info.backend, ==, "cuda");
+  int messages = 0, computes = 0;
+  for (guint i = 0; i < trace->records->len; i++) {
+    const PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, i);
+    g_assert_cmpfloat (record->end, >=, record->start);
+    messages += pw_action_kinds[record->action.kind].is_send;
+    computes += pw_action_kinds[record->action.kind].is_compute;
+  }
+  g_assert_cmpint (messages, ==, 2 * 2 * 3);
+  g_assert_cmpint (computes, ==, 2 * 2 * (2 * 3 + 1));
+  pw_trace_free (trace);
+}
+
+int
+main (int argc, char **argv) {
+  g_test_init (&argc, &argv, NULL);
+  for (gsize m = 0; m < G_N_ELEMENTS (models); m++) {
+    g_autofree char *name = g_strdup_printf (
+        "/device/train/%s-under-every-schedule-equals-sequential", models[m].name);
+    g_test_add_data_func (name, &models[m], schedules_equal_sequential);
+  }
+  g_test_add_func ("/device/train/every-policy-equals-sequential", policies_equal_sequential);
+  g_test_add_func ("/device/train/traces-are-of-the-device", traces_are_on_one_clock);
+  return g_test_run ();
+}
