@@ -25,9 +25,9 @@ pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error
   options->backend = pw_backend_get (plan->backend, error);
   if (!options->backend || !check_backend (plan, options->backend, plan->ranks, NULL, error))
     return FALSE;
-  options->transport = pw_transport_get (plan->transport);
+  options->transport = pw_transport_get (plan->transport, error);
   if (!options->transport)
-    return pw_input_fail (error, "transport: this build has no %s", plan->transport);
+    return FALSE;
   options->memory_limit = plan->memory_limit;
   options->share_devices = plan->share_devices;
   return TRUE;

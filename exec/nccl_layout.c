@@ -67,13 +67,21 @@ queue_scope (const PwTransportState *state) {
   }
 }
 
+static gboolean
+has_messages (const PwTransportState *state) {
+  for (int i = 0; i < 2 * state->channels->n; i++)
+    if (state->ends[i].rank >= 0)
+      return TRUE;
+  return FALSE;
+}
+
 static void
 find_communicators (PwTransportState *state) {
   PwQueueScope scope = queue_scope (state);
   state->is_forked = scope == PW_QUEUE_RANK && some_share_a_device (state);
   state->communicators = g_new0 (PwNcclCommunicator, (gsize)state->channels->n + 1);
   state->communicator_of = g_new (int, (gsize)state->channels->n + 1);
-  if (scope == PW_QUEUE_RANK && !state->is_forked)
+  if (scope == PW_QUEUE_RANK && !state->is_forked && has_messages (state))
     state->communicators[state->n_communicators++].is_all = TRUE;
   for (int c = 0; c < state->channels->n; c++) {
     const PwNcclEnd *end = &state->ends[2 * c];
@@ -173,7 +181,7 @@ pw__nccl_lay_out (PwTransportState *state) {
       continue;
     make_ports (state, r);
     /* A port per lane, or one lane for all. */
-    rank->n_lanes = queue_scope (state) == PW_QUEUE_RANK ? 1 : rank->n_ports;
+    rank->n_lanes = queue_scope (state) == PW_QUEUE_RANK ? MIN (1, rank->n_ports) : rank->n_ports;
     rank->lanes = g_new0 (PwNcclLane, (gsize)MAX (rank->n_lanes, 1));
   }
   for (int c = 0; c < state->channels->n; c++)

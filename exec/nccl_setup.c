@@ -153,7 +153,7 @@ make_window (PwTransportState *state, int r, int from, int to, GError **error) {
 static gboolean
 make_lanes (PwTransportState *state, PwNcclRank *rank, GError **error) {
   for (int i = 0; i < rank->n_lanes; i++)
-    if (state->is_forked && rank->n_ports > 0
+    if (state->is_forked
         && (!make_stream (&rank->lanes[i].stream, error)
             || !make_event (&rank->lanes[i].order, error)))
       return FALSE;
@@ -184,7 +184,7 @@ make_ports (PwTransportState *state, int r, GError **error) {
 /* After the second meeting: streams of ports are known to both their ranks. */
 static void
 take_streams (const PwTransportState *state, PwNcclRank *rank) {
-  for (int i = 0; i < rank->n_lanes && !state->is_forked && rank->n_ports > 0; i++)
+  for (int i = 0; i < rank->n_lanes && !state->is_forked; i++)
     rank->lanes[i].stream = rank->ports[i]->stream;
 }
 

@@ -98,5 +98,7 @@ typedef struct PwTransport {
 extern const PwTransport pw_transport_threads;
 /* What "threads" means where the backend is a device: copies between the ranks' memories. */
 extern const PwTransport pw_transport_copies;
-const PwTransport *pw_transport_get (const char *name); /* NULL: not in this build */
+/* By name. "nccl" lies in the CUDA module, which is loaded by this call (kernels/module.h). */
+const PwTransport *pw_transport_get (const char *name, GError **error);
+/* Those that every build has. */
 const PwTransport *const *pw_transport_list (void);

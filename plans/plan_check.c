@@ -66,9 +66,15 @@ gboolean
 pw_plan_check_runnable (const PwPlan *plan, GError **error) {
   if (!pw__plan_check_supported (plan, error))
     return FALSE;
-  if (strcmp (plan->transport, "threads") != 0)
+  gboolean is_nccl = strcmp (plan->transport, "nccl") == 0;
+  if (!is_nccl && strcmp (plan->transport, "threads") != 0)
     return pw__plan_fail (plan, "transport", "transport", PW_PLAN_ERROR_UNSUPPORTED, error,
-                          "this build has no \"%s\", only \"threads\"", plan->transport);
+                          "\"%s\" can be simulated, not run: \"threads\" and \"nccl\" can",
+                          plan->transport);
+  if (is_nccl && strcmp (plan->backend, "cuda") != 0)
+    return pw__plan_fail (plan, "transport", "transport", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "\"nccl\" carries memory of devices, the backend \"%s\" has none",
+                          plan->backend);
   if (plan->params.pieces > 1)
     return pw__plan_fail (plan, "schedule.pieces", "pieces", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "sequence pieces can be simulated, not run");

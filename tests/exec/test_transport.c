@@ -182,10 +182,13 @@ waits_time_out (void) {
 
 static void
 transports_are_listed (void) {
-  g_assert_true (pw_transport_get ("threads") == &pw_transport_threads);
-  g_assert_null (pw_transport_get ("pigeons"));
+  g_assert_true (pw_transport_get ("threads", NULL) == &pw_transport_threads);
+  g_autoptr (GError) error = NULL;
+  g_assert_null (pw_transport_get ("pigeons", &error));
+  g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
   for (int i = 0; pw_transport_list ()[i]; i++)
-    g_assert_true (pw_transport_get (pw_transport_list ()[i]->name) == pw_transport_list ()[i]);
+    g_assert_true (pw_transport_get (pw_transport_list ()[i]->name, NULL)
+                   == pw_transport_list ()[i]);
 }
 
 int
