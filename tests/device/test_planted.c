@@ -31,7 +31,7 @@ static const Row rows[] = {
   { "plain-add", RIGHT, RIGHT, RACE, FALSE },
   { "barrier-after-exit", DEADLY, DEADLY, DEADLY, FALSE },
   { "absent-lanes", DEADLY, DEADLY, DEADLY, FALSE },
-  { "past-static-shared", NULL, "index 4 out of bounds", NULL, FALSE },
+  { "past-static-shared", NULL, "out of bounds for type ", NULL, FALSE },
   { "past-dynamic-shared", NULL, "heap-buffer-overflow", NULL, FALSE },
   { "past-global", NULL, "heap-buffer-overflow", NULL, FALSE },
   { "misaligned-vector", NULL, "misaligned address", NULL, FALSE },

@@ -106,7 +106,6 @@ join (ncclComm_t *out, int n, const ncclUniqueId *id, int rank, int device, bool
     if (world->n != n || world->ranks[(size_t)rank])
       return nccl_refuse (ncclInvalidArgument, "rank %d of %d has come already", rank, n);
     world->ranks[(size_t)rank] = communicator.get ();
-    communicator->is_joined = true;
     if (++world->n_joined == n)
       check_devices (world.get ());
   }
@@ -137,7 +136,6 @@ wait_for_everybody (ncclComm_t comm) {
 static void
 leave (Communicator *communicator) {
   SpinGuard guard (communicator->world->lock);
-  communicator->is_joined = false;
   communicator->world->ranks[(size_t)communicator->rank] = nullptr;
 }
 
@@ -358,6 +356,11 @@ ncclCommInitAll (ncclComm_t *comms, int n, const int *devices) {
 
 ncclResult_t
 ncclCommFinalize (ncclComm_t comm) {
+  if (!comm->communicator->is_blocking) {
+    SpinGuard guard (comm->communicator->world->lock);
+    comm->communicator->is_finalizing = true;
+    return ncclInProgress;
+  }
   wait_until_over (comm->communicator.get (), "ncclCommFinalize");
   return ncclSuccess;
 }
@@ -397,7 +400,8 @@ ncclCommGetAsyncError (ncclComm_t comm, ncclResult_t *error) {
   SpinGuard guard (world->lock);
   if (communicator->error != ncclSuccess)
     *error = communicator->error;
-  else if (world->n_joined < world->n)
+  else if (world->n_joined < world->n
+           || (communicator->is_finalizing && communicator->n_finished < communicator->n_issued))
     *error = ncclInProgress;
   else {
     *error = world->init_error;

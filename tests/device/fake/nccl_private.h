@@ -73,7 +73,7 @@ struct Communicator {
   int rank, device;
   bool is_blocking;
   /* Under the world's lock. */
-  bool is_joined = false, has_to_poll = false, is_aborted = false;
+  bool has_to_poll = false, is_aborted = false, is_finalizing = false;
   ncclResult_t error = ncclSuccess;
   long n_issued = 0, n_finished = 0;
   const Launch *running = nullptr;

@@ -37,8 +37,7 @@ struct Operation {
 struct CUstream_st {
   int id, device, priority;
   unsigned flags;
-  int references = 1; /* the program's handle, and every waiting thread */
-  pthread_t thread;
+  int references = 2; /* the program's handle, the worker, and every waiting thread */
   SpinLock lock;
   std::deque<Operation *> queue;
   Bell bell;

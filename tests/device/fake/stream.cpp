@@ -87,20 +87,30 @@ perform (CUstream_st *stream, Operation *operation) {
   stream->bell.ring ();
 }
 
+static void
+unreference (CUstream_st *stream) {
+  sanitizers::Hidden hidden;
+  {
+    SpinGuard guard (streams_lock);
+    if (--stream->references > 0)
+      return;
+  }
+  delete stream;
+}
+
 static void *
 work (void *data) {
   CUstream_st *stream = (CUstream_st *)data;
-  for (;;) {
+  for (bool stopped = false; !stopped;) {
     int seen = stream->bell.count ();
-    bool stopped;
     Operation *operation = next_operation (stream, &stopped);
     if (operation)
       perform (stream, operation);
-    else if (stopped)
-      return nullptr;
-    else
+    else if (!stopped)
       stream->bell.sleep (seen);
   }
+  unreference (stream);
+  return nullptr;
 }
 
 cudaError_t
@@ -139,17 +149,6 @@ void
 pw__fake_on_hang (void (*dump) (FILE *)) {
   SpinGuard guard (streams_lock);
   hang_dumps.push_back (dump);
-}
-
-static void
-unreference (CUstream_st *stream) {
-  sanitizers::Hidden hidden;
-  {
-    SpinGuard guard (streams_lock);
-    if (--stream->references > 0)
-      return;
-  }
-  delete stream;
 }
 
 static cudaError_t
@@ -198,7 +197,8 @@ stream_new (cudaStream_t *out, unsigned flags, int priority) {
     stream = new CUstream_st (++n_streams_made, current_device (), flags, priority);
     streams ().push_back (stream);
   }
-  if (pthread_create (&stream->thread, nullptr, work, stream))
+  pthread_t thread;
+  if (pthread_create (&thread, nullptr, work, stream) || pthread_detach (thread))
     abort ();
   *out = stream;
   return cudaSuccess;
@@ -239,7 +239,7 @@ cudaStreamCreate (cudaStream_t *stream) {
   return stream_new (stream, cudaStreamDefault, 0);
 }
 
-/* As with CUDA, work that is under way is finished; unlike there, the call waits for it. */
+/* Work that is under way is finished, and the call does not wait for it. */
 cudaError_t
 cudaStreamDestroy (cudaStream_t stream) {
   if ((uintptr_t)stream <= 2)
@@ -249,7 +249,6 @@ cudaStreamDestroy (cudaStream_t stream) {
     stream->stop = true;
   }
   stream->bell.ring ();
-  pthread_join (stream->thread, nullptr);
   {
     SpinGuard guard (streams_lock);
     std::vector<CUstream_st *> &all = streams ();
