@@ -99,3 +99,11 @@ PwEvent *pw__cuda_event_new (GError **);
 void pw__cuda_event_free (PwEvent *);
 gboolean pw__cuda_event_record (PwEvent *, PwStream *, GError **);
 gboolean pw__cuda_event_wait (PwEvent *, PwStream *, GError **);
+gboolean pw__cuda_event_test (PwEvent *, gboolean *reached, GError **);
+
+/* ranges.c */
+#if __has_include(<nvtx3/nvToolsExt.h>)
+#  define PW_CUDA_HAS_RANGES
+void pw__cuda_range_push (const char *name);
+void pw__cuda_range_pop (void);
+#endif

@@ -125,3 +125,24 @@ pw__cuda_event_wait (PwEvent *event, PwStream *stream, GError **error) {
          || pw__cuda_check (NULL, "wait for an event",
                             cudaStreamWaitEvent (stream->stream, event->event, 0), error);
 }
+
+static gboolean
+is_reached (cudaEvent_t event, gboolean *reached, GError **error) {
+  cudaError_t code = event ? cudaEventQuery (event) : cudaSuccess;
+  *reached = code == cudaSuccess;
+  if (code == cudaErrorNotReady) {
+    cudaGetLastError (); /* not to be found by the next launch */
+    return TRUE;
+  }
+  return pw__cuda_check (NULL, "test an event", code, error);
+}
+
+gboolean
+pw__cuda_event_test (PwEvent *event, gboolean *reached, GError **error) {
+  gboolean timestamp_reached = FALSE;
+  if (!is_reached (event->event, reached, error)
+      || !is_reached (event->timestamp, &timestamp_reached, error))
+    return FALSE;
+  *reached = *reached && timestamp_reached;
+  return TRUE;
+}

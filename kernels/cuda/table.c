@@ -57,4 +57,9 @@ const PwBackend pw_backend_cuda = {
   .event_wait = pw__cuda_event_wait,
   .timestamp_record = pw__cuda_timestamp_record,
   .timestamp_read = pw__cuda_timestamp_read,
+  .event_test = pw__cuda_event_test,
+#ifdef PW_CUDA_HAS_RANGES
+  .range_push = pw__cuda_range_push,
+  .range_pop = pw__cuda_range_pop,
+#endif
 };
