@@ -3,10 +3,10 @@
 # several ranks that share it, over each transport and policy: the parameters must have the same bits.
 #   gpu_exact.sh PIPEWRIGHT [--tiny]
 set -uo pipefail
-program=${1:?gpu_exact.sh PIPEWRIGHT [--tiny]} tiny=${2:-} plan=$(dirname "$0")/examples/gpt-tiny.json
+program=${1:?gpu_exact.sh PIPEWRIGHT [--tiny]} tiny=${2:-} examples=$(dirname "$0")/examples
 steps=5
 sha() { # arguments of the run -> its parameters, or the reason why there are none
-  "$program" run "$plan" --backend cuda --share-devices --steps $steps --json "$@" 2>&1 |
+  "$program" run "$examples/gpt-tiny.json" --data "$examples/README.md" --backend cuda --share-devices --steps $steps --json "$@" 2>&1 |
     awk -F'"' '/"parameters_sha256"/ { sha = $4 } /^pipewright: / { why = $0 } END { print sha == "" ? why : sha }'
 }
 one=$(sha --ranks 1 --schedule gpipe)

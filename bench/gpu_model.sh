@@ -8,7 +8,8 @@
 set -uo pipefail
 program=${1:?gpu_model.sh PIPEWRIGHT LOGS [--tiny]} logs=${2:?} tiny=${3:-}
 examples=$(dirname "$0")/examples plan=gpt-1.3b.json steps=5 seconds=2
-[ -z "$tiny" ] || { plan=gpt-tiny.json steps=2 seconds=0.05; }
+data=()
+[ -z "$tiny" ] || { plan=gpt-tiny.json steps=2 seconds=0.05 data=(--data "$examples/README.md"); }
 where=(--backend cuda --share-devices)
 row() { printf 'row\t%s\t%s\t%s\t%s\t%s\n' "$@"; }
 skip() { printf 'skip\t%s\t%s\n' "$1" "$2"; }
@@ -29,10 +30,11 @@ if ! "$program" profile "$examples/$plan" "${where[@]}" --seconds $seconds -o "$
 fi
 
 batch=$(awk 'match ($0, /"batch": *[0-9]+/) { sub (/.*: */, "", $0); print $0 + 0 }' "$examples/$plan")
+ranks=$(awk 'match ($0, /"ranks": *[0-9]+/) { sub (/.*: */, "", $0); print $0 + 0 }' "$examples/$plan")
 best="" best_schedule=""
 for schedule in gpipe 1f1b interleaved-1f1b zb-h1; do
-  if ! json=$("$program" validate "$examples/$plan" "${where[@]}" --schedule $schedule --costs "$costs" \
-    --steps $steps --json 2>"$logs/model.err"); then
+  if ! json=$("$program" validate "$examples/$plan" "${where[@]}" "${data[@]}" --schedule $schedule \
+    --costs "$costs" --steps $steps --json 2>"$logs/model.err"); then
     skip "predicted against measured, $schedule" "$(last_words "$logs/model.err")"
     continue
   fi
@@ -51,7 +53,7 @@ done
 if [ -n "$best" ]; then
   tokens=$(awk 'match ($0, /"tokens": *[0-9]+/) { t = substr ($0, RSTART, RLENGTH); sub (/.*: */, "", t); print t }' "$examples/$plan")
   rate=$(awk "BEGIN { print $batch * $tokens / $best }")
-  row "model in $precision, 4 ranks on one GPU, $best_schedule" "$rate" tokens/s - -
+  row "model in $precision, $ranks ranks on one GPU, $best_schedule" "$rate" tokens/s - -
   printf '%s %s\n' "$precision" "$rate" >"$logs/model.rate"
   device=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1)
   case $device in
@@ -65,13 +67,13 @@ if [ -n "$best" ]; then
   elif [ -z "$peak" ]; then
     skip "model FLOP utilisation" "no data sheet rate is known for ${device:-this device}"
   else
-    row "model FLOP utilisation, 4 ranks on one GPU, $best_schedule" \
+    row "model FLOP utilisation, $ranks ranks on one GPU, $best_schedule" \
       "$(awk "BEGIN { print 100 * $flops * $batch / $best / $peak }")" % '>=' 50
   fi
 fi
 
 # One rank waits for nobody: what its device timestamps leave between actions is launching.
-if "$program" run "$examples/$plan" "${where[@]}" --ranks 1 --schedule gpipe --steps 3 \
+if "$program" run "$examples/$plan" "${where[@]}" "${data[@]}" --ranks 1 --schedule gpipe --steps 3 \
   --trace "$logs/model-trace.json" >"$logs/model.out" 2>&1; then
   json=$("$program" trace info "$logs/model-trace.json" --json)
   row "launch gaps between the actions of one rank, of the time" \

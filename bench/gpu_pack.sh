@@ -6,7 +6,7 @@
 #   lib/needed/            shared objects of this machine that they need, but neither the C library's,
 #                          which must fit the kernel and the loader there, nor CUDA's
 #   lib/fallback/          the compiler's, used only where there are none
-#   examples/
+#   examples/              plans, and a text to train on
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd) source=$(dirname "$here")
 fail() {
@@ -26,7 +26,7 @@ rm -rf "${folder:?}"/{bin,lib,examples}
 mkdir -p "$folder"/{bin,lib/needed,lib/fallback,lib/pipewright,examples}
 
 cp "$here"/gpu.sh "$here"/gpu_{libraries,exact,model,peer}.sh "$here"/gpu_table.awk "$here"/gpu_peer_torch.py "$folder"
-cp "$source"/examples/*.json "$source"/examples/*.csv "$folder/examples"
+cp "$source"/examples/*.json "$source"/examples/*.csv "$source/README.md" "$folder/examples"
 cp "$build/bin/pipewright" "$folder/bin"
 cp "$module" "$folder/lib/pipewright"
 for name in cuda_products cuda_ops; do

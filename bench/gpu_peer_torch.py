@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """The model of examples/gpt-1.3b.json in PyTorch on one GPU: bf16, fused attention, fused AdamW.
 
-    python3 gpu_peer_torch.py [--tiny] [--steps 5] [--seconds 60]
+    python3 gpu_peer_torch.py [--tiny] [--steps 5] [--seconds 60] [--device cuda]
 
 A step is eight sequences of 2,048 tokens, in micro-batches of 1, 2 and 4 sequences whose gradients
-are summed; parameters in bf16 with fp32 masters in the optimiser's place ("master"), as pipewright
-keeps them, or fp32 under autocast ("autocast"). One line per way; what does not fit is named.
+are summed; parameters in bf16 with fp32 masters in the optimiser ("master"), as pipewright keeps them, or fp32 under autocast ("autocast"). One line per way; what does not fit is named.
 """
 import argparse
 import statistics
@@ -77,9 +76,13 @@ class MasterAdamW:
             master.grad = parameter.grad = None
 
 
-def tokens_per_second(size, way, microbatch, steps):
+def wait(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def tokens_per_second(size, way, microbatch, steps, device):
     torch.manual_seed(1)
-    device = torch.device("cuda")
     with device:
         model = Gpt(size)
     if way == "master":
@@ -92,7 +95,7 @@ def tokens_per_second(size, way, microbatch, steps):
 
     def step():
         for part in data.chunk(parts):
-            with torch.autocast("cuda", torch.bfloat16, enabled=way == "autocast"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=way == "autocast"):
                 loss = model(part[:, :-1], part[:, 1:]) / parts
             loss.backward()
         optimizer.step()
@@ -100,10 +103,10 @@ def tokens_per_second(size, way, microbatch, steps):
 
     times = []
     for i in range(steps + 2):
-        torch.cuda.synchronize()
+        wait(device)
         start = time.perf_counter()
         step()
-        torch.cuda.synchronize()
+        wait(device)
         if i >= 2:
             times.append(time.perf_counter() - start)
     return size.batch * size.tokens / statistics.median(times)
@@ -114,8 +117,9 @@ def main():
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=60, help="no new way is begun after these")
+    parser.add_argument("--device", type=torch.device, default="cuda")
     arguments = parser.parse_args()
-    if not torch.cuda.is_available():
+    if arguments.device.type == "cuda" and not torch.cuda.is_available():
         print("PyTorch sees no device")
         raise SystemExit(77)
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -128,11 +132,12 @@ def main():
                 print(f"skip\t{name}\tno time left")
                 continue
             try:
-                rate = tokens_per_second(size, way, microbatch, arguments.steps)
+                rate = tokens_per_second(size, way, microbatch, arguments.steps, arguments.device)
                 print(f"row\t{name}\t{rate:.6g}\ttokens/s\t-\t-", flush=True)
             except torch.cuda.OutOfMemoryError:
                 print(f"skip\t{name}\tout of memory", flush=True)
-            torch.cuda.empty_cache()
+            if arguments.device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":
