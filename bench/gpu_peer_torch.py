@@ -65,6 +65,7 @@ class MasterAdamW:
         self.masters = [p.detach().float() for p in self.parameters]
         self.inner = torch.optim.AdamW(self.masters, lr=2e-4, fused=True)
 
+    @torch.no_grad()
     def step(self):
         for master, parameter in zip(self.masters, self.parameters):
             master.grad = parameter.grad.float()
