@@ -8,6 +8,9 @@
 #include "tests/device/shim/sanitizers.h"
 
 static const size_t guard_bytes = 4096, stack_bytes = 1 << 16;
+/* ThreadSanitizer knows 8128 threads at most. A grid that finds no fibers waits for another's end:
+ * that always comes, as a kernel waits for nothing outside itself. */
+static const size_t fibers_max = 4096;
 
 /* Set by resume for the first entry into a fiber, which gets no argument. */
 static thread_local Fiber *starting;
@@ -131,6 +134,7 @@ namespace {
 struct Pool {
   SpinLock lock;
   std::vector<Fiber *> idle;
+  size_t n_made = 0;
   ~Pool () {
     for (Fiber *fiber : idle) {
       if (__tsan_destroy_fiber)
@@ -142,20 +146,31 @@ struct Pool {
 } pool;
 } // namespace
 
+/* N fibers, of which the idle ones come first and the rest, NULL, are to be made; or none. */
+static std::vector<Fiber *>
+reserve (size_t n) {
+  SpinGuard guard (pool.lock);
+  const size_t n_idle = pool.idle.size () < n ? pool.idle.size () : n;
+  if (pool.n_made + n - n_idle > fibers_max)
+    return {};
+  std::vector<Fiber *> taken (pool.idle.end () - (long)n_idle, pool.idle.end ());
+  pool.idle.resize (pool.idle.size () - n_idle);
+  pool.n_made += n - n_idle;
+  taken.resize (n);
+  return taken;
+}
+
 std::vector<Fiber *>
 fiber_pool_take (size_t n) {
   sanitizers::Hidden hidden;
-  std::vector<Fiber *> taken;
-  taken.reserve (n);
-  {
-    SpinGuard guard (pool.lock);
-    while (taken.size () < n && !pool.idle.empty ()) {
-      taken.push_back (pool.idle.back ());
-      pool.idle.pop_back ();
-    }
+  std::vector<Fiber *> taken = reserve (n);
+  while (taken.empty ()) {
+    sched_yield ();
+    taken = reserve (n);
   }
-  while (taken.size () < n)
-    taken.push_back (fiber_new ());
+  for (Fiber *&fiber : taken)
+    if (!fiber)
+      fiber = fiber_new ();
   return taken;
 }
 
