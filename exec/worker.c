@@ -287,12 +287,27 @@ pw__worker_run (PwWorker *worker, gpointer data, GError **error) {
 
 /* ---- The thread ---- */
 
+/* What a backend says of itself becomes the executor's: which rank. */
+static void
+own_error (const PwWorker *worker, GError **error) {
+  if ((*error)->domain == PW_EXEC_ERROR)
+    return;
+  g_autoptr (GError) said = g_steal_pointer (error);
+  gboolean is_memory = g_error_matches (said, PW_KERNEL_ERROR, PW_KERNEL_ERROR_MEMORY);
+  g_autofree char *where = g_str_has_prefix (said->message, "rank ")
+                               ? g_strdup ("")
+                               : g_strdup_printf ("rank %d: ", worker->rank);
+  g_set_error (error, PW_EXEC_ERROR, is_memory ? PW_EXEC_ERROR_MEMORY : PW_EXEC_ERROR_KERNEL,
+               "%s%s", where, said->message);
+}
+
 static gboolean
 do_task (PwWorker *worker, PwTask task, gpointer data) {
   PwExec *exec = worker->exec;
   g_autoptr (GError) error = NULL;
   if (task (worker, data, &error))
     return TRUE;
+  own_error (worker, &error);
   g_autofree char *reason = g_strdup (error->message);
   pthread_mutex_lock (&exec->mutex);
   gboolean is_first = exec->task_error == NULL;

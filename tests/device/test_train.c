@@ -35,6 +35,7 @@ static const struct {
   { "zb-h1", "'name': 'zb-h1'", 1, { 3, 5 } },
   { "zb-v", "'name': 'zb-v'", 2, { 4, 8 } },
   { "dualpipe-v", "'name': 'dualpipe-v'", 2, { 4, 8 } },
+  { "chimera", "'name': 'chimera'", 1, { 2, 4 } },
 };
 
 typedef struct {
