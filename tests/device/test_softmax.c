@@ -285,6 +285,7 @@ test_wide_heads (Fixture *fixture, gconstpointer data G_GNUC_UNUSED) {
   g_assert_error (error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_UNSUPPORTED);
   g_assert_cmpstr (error->message, ==,
                    "rank 1, layer 5: attention_forward: heads are 257 wide, at most 256 is done");
+  g_assert_true (pw_backend_cuda.stream_synchronize (fixture->context.stream, NULL));
   clear (head.buffers, N_HEAD_BUFFERS);
 }
 
