@@ -73,7 +73,7 @@ if [ -n "$best" ]; then
 fi
 
 # One rank waits for nobody: what its device timestamps leave between actions is launching.
-if "$program" run "$examples/$plan" "${where[@]}" "${data[@]}" --ranks 1 --schedule gpipe --steps 3 \
+if "$program" run "$examples/$plan" "${where[@]}" "${data[@]}" --ranks 1 --schedule 1f1b --steps 3 \
   --trace "$logs/model-trace.json" >"$logs/model.out" 2>&1; then
   json=$("$program" trace info "$logs/model-trace.json" --json)
   row "launch gaps between the actions of one rank, of the time" \
