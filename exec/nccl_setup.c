@@ -9,12 +9,19 @@
 #include "exec/nccl_private.h"
 
 #define WINDOW 32
+#define SLOWER 10 /* than a message may be: libraries are started, connections made */
+
+static double
+deadline (const PwTransportState *state) {
+  double timeout_s = state->setup.timeout_s;
+  return timeout_s > 0 ? pw__now_s () + SLOWER * timeout_s : G_MAXDOUBLE;
+}
 
 /* ---- Meeting ---- */
 
 static gboolean
 wait_to_meet (PwTransportState *state, int meeting, GError **error) {
-  double deadline_s = pw__nccl_deadline (state);
+  double deadline_s = deadline (state);
   struct timespec until = pw__timespec (MIN (deadline_s, 1e9));
   while (state->n_meetings == meeting && !atomic_load (&state->is_stopped)) {
     if (pthread_cond_timedwait (&state->met, &state->mutex, &until) == 0
@@ -140,7 +147,7 @@ do_step (PwTransportState *state, int r, PwNcclPort *port, Step step, double dea
 
 static gboolean
 make_window (PwTransportState *state, int r, int from, int to, GError **error) {
-  double deadline_s = pw__nccl_deadline (state);
+  double deadline_s = deadline (state);
   for (Step step = START; step < STEP_N; step++)
     for (int i = from; i < to; i++) {
       PwNcclPort *port = state->ranks[r].ports[i];
@@ -216,7 +223,7 @@ end_port (PwTransportState *state, PwNcclPort *port, double deadline_s) {
 static void
 end_ports (PwTransportState *state, int r) {
   PwNcclRank *rank = &state->ranks[r];
-  double deadline_s = MIN (pw__nccl_deadline (state), pw__now_s () + 10);
+  double deadline_s = MIN (deadline (state), pw__now_s () + 10);
   pthread_mutex_lock (&rank->device->mutex); /* from here on nobody else aborts them */
   for (int i = 0; i < rank->n_ports; i++)
     if (makes (state, r, rank->ports[i]))

@@ -116,8 +116,7 @@ may_go_on (PwTransportState *state, const char *what, unsigned tries, double dea
   if (!pw__nccl_is_running (state, NULL, error))
     return FALSE;
   if (pw__now_s () > deadline_s) {
-    g_autofree char *words
-        = g_strdup_printf ("nccl: %s: no answer within %g s", what, state->setup.timeout_s);
+    g_autofree char *words = g_strdup_printf ("nccl: %s: no answer in time", what);
     pw__nccl_set_error (state, NULL, PW_EXEC_ERROR_TIMEOUT, words, error);
     return FALSE;
   }

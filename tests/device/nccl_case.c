@@ -21,6 +21,7 @@ typedef struct {
   PwRequest *request;
   void *buffer, *host;
   PwEvent *event;
+  PwEvent *begin, *end; /* when it was transferred, of some */
   gboolean is_send;
 } Flight;
 
@@ -128,6 +129,11 @@ start (Rank *rank, const NcclMessage *message, GError **error) {
   Flight flight = { .message = message, .is_send = message->sender == rank->rank };
   flight.buffer = pw__cuda_alloc (rank->compute, message->bytes, error);
   flight.event = pw__cuda_event_new (error);
+  if (g_rand_int_range (rank->random, 0, 3) == 0) {
+    flight.begin = pw__cuda_event_new (error);
+    flight.end = pw__cuda_event_new (error);
+    pw_transport_nccl.stamp (rank->process->state, rank->rank, flight.begin, flight.end);
+  }
   gboolean good = flight.buffer
                   && (flight.is_send ? start_send (rank, &flight, error)
                                      : start_receive (rank, &flight, error));
@@ -182,7 +188,9 @@ start_group (Rank *rank, guint *at, GError **error) {
   for (; *at < rank->nccl->messages->len && messages[*at].group == group; (*at)++)
     if (good && (messages[*at].sender == rank->rank || messages[*at].receiver == rank->rank))
       good = start (rank, &messages[*at], error);
-  return is_group ? pw_transport_nccl.group_end (state, rank->rank, error) && good : good;
+  if (!is_group)
+    return good;
+  return pw_transport_nccl.group_end (state, rank->rank, good ? error : NULL) && good;
 }
 
 /* Like the executor: looks for errors while the device is busy, and has a limit of its own. */
@@ -221,10 +229,20 @@ has_arrived (const Flight *flight) {
   return TRUE;
 }
 
+/* Both stamps, in their order. */
+static gboolean
+is_stamped (const Flight *flight) {
+  double begin_s, end_s;
+  return !flight->begin
+         || (pw__cuda_timestamp_read (flight->begin, &begin_s, NULL)
+             && pw__cuda_timestamp_read (flight->end, &end_s, NULL) && begin_s <= end_s);
+}
+
 static gboolean
 look_at_all (Rank *rank, GError **error) {
   for (guint i = 0; i < rank->flights->len; i++)
-    if (!has_arrived (&g_array_index (rank->flights, Flight, i))) {
+    if (!is_stamped (&g_array_index (rank->flights, Flight, i))
+        || !has_arrived (&g_array_index (rank->flights, Flight, i))) {
       g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_DATA, "rank %d, message %u is wrong",
                    rank->rank, i);
       return FALSE;
@@ -256,6 +274,8 @@ rank_main (void *data) {
     if (flight->buffer)
       pw__cuda_free (rank->compute, flight->buffer);
     pw__cuda_event_free (flight->event);
+    pw__cuda_event_free (flight->begin);
+    pw__cuda_event_free (flight->end);
   }
   pw__cuda_stream_free (rank->compute);
   for (guint i = 0; i < rank->flights->len; i++)

@@ -68,7 +68,7 @@ messages_arrive (gconstpointer data) {
   }
 }
 
-/* ---- Opposite sends ---- */
+/* ---- Sends before receives ---- */
 
 static NcclCase *
 pair_case (PwPolicy policy) {
@@ -76,23 +76,25 @@ pair_case (PwPolicy policy) {
                         policy);
 }
 
-/* Each rank sends before it receives what the other one sends. */
+/* Rank r sends to the next one, the last to the first, and then receives. */
 typedef struct {
   PwTransportState *state;
   int rank;
+  PwChannel out, in;
   double timeout_s;
   gboolean is_grouped;
   GError *error;
-} Opposite;
+} Sender;
 
 static gboolean
-wait_for_both (Opposite *side, PwRequest *send, PwRequest *receive, PwStream *compute) {
-  double deadline_s = pw__now_s () + side->timeout_s;
-  if (!pw_transport_nccl.wait (side->state, side->rank, receive, compute, &side->error)
-      || !pw_transport_nccl.wait (side->state, side->rank, send, compute, &side->error))
+wait_for_both (Sender *sender, PwRequest *send, PwRequest *receive, PwStream *compute) {
+  double deadline_s = pw__now_s () + sender->timeout_s;
+  if (!pw_transport_nccl.wait (sender->state, sender->rank, receive, compute, &sender->error)
+      || !pw_transport_nccl.wait (sender->state, sender->rank, send, compute, &sender->error))
     return FALSE;
   while (cudaStreamQuery (compute->stream) == cudaErrorNotReady) {
-    if (!pw_transport_nccl.check (side->state, side->rank, pw__now_s () > deadline_s, &side->error))
+    if (!pw_transport_nccl.check (sender->state, sender->rank, pw__now_s () > deadline_s,
+                                  &sender->error))
       return FALSE;
     g_usleep (500);
   }
@@ -100,62 +102,94 @@ wait_for_both (Opposite *side, PwRequest *send, PwRequest *receive, PwStream *co
 }
 
 static void
-exchange_opposite (Opposite *side, PwStream *compute, void *memory) {
+send_then_receive (Sender *sender, PwStream *compute, void *memory) {
   const PwTransport *nccl = &pw_transport_nccl;
-  PwChannel out = { .is_backward = side->rank == 1 }, in = { .is_backward = side->rank == 0 };
+  PwTransportState *state = sender->state;
   PwEvent *event = pw__cuda_event_new (NULL);
   pw__cuda_event_record (event, compute, NULL);
-  if (side->is_grouped)
-    nccl->group_begin (side->state, side->rank);
-  PwRequest *send = nccl->post_send (side->state, side->rank, out, memory, 64, event, &side->error);
-  PwRequest *receive = send ? nccl->post_recv (side->state, side->rank, in, (char *)memory + 64, 64,
-                                               event, &side->error)
+  if (sender->is_grouped)
+    nccl->group_begin (state, sender->rank);
+  PwRequest *send
+      = nccl->post_send (state, sender->rank, sender->out, memory, 64, event, &sender->error);
+  PwRequest *receive = send ? nccl->post_recv (state, sender->rank, sender->in, (char *)memory + 64,
+                                               64, event, &sender->error)
                             : NULL;
-  if (side->is_grouped)
-    nccl->group_end (side->state, side->rank, NULL);
-  if (!receive || !wait_for_both (side, send, receive, compute))
-    nccl->abort (side->state, side->error->message);
-  nccl->detach (side->state, side->rank);
+  if (sender->is_grouped)
+    nccl->group_end (state, sender->rank, NULL);
+  if (!receive || !wait_for_both (sender, send, receive, compute))
+    nccl->abort (state, sender->error->message);
+  nccl->detach (state, sender->rank);
   pw__cuda_event_free (event);
 }
 
 static void *
-opposite_main (void *data) {
-  Opposite *side = data;
-  PwStream *compute = pw__cuda_stream_new (side->rank, &side->error);
-  g_assert_no_error (side->error);
+sender_main (void *data) {
+  Sender *sender = data;
+  PwStream *compute = pw__cuda_stream_new (sender->rank, &sender->error);
+  g_assert_no_error (sender->error);
   void *memory = pw__cuda_alloc (compute, 128, NULL);
   pw__cuda_zero (compute, memory, 128, NULL);
-  pw_transport_nccl.attach (side->state, side->rank, compute, &side->error);
-  g_assert_no_error (side->error);
-  exchange_opposite (side, compute, memory);
+  pw_transport_nccl.attach (sender->state, sender->rank, compute, &sender->error);
+  g_assert_no_error (sender->error);
+  send_then_receive (sender, compute, memory);
   pw__cuda_free (compute, memory);
   pw__cuda_stream_free (compute);
   return NULL;
 }
 
-static void
-run_opposite (PwPolicy policy, gboolean is_grouped, GError **errors) {
-  g_autoptr (NcclCase) nccl = pair_case (policy);
+static PwTransportState *
+open_ring (const NcclCase *nccl) {
   PwTransportSetup setup = { .edges = nccl->edges,
                              .placement = nccl->placement,
-                             .policy = policy,
-                             .timeout_s = 0.5,
+                             .policy = nccl->policy,
+                             .timeout_s = nccl->timeout_s,
                              .backend = &nccl_backend };
   g_autoptr (GError) error = NULL;
   PwTransportState *state = pw_transport_nccl.open (&setup, &error);
   g_assert_no_error (error);
-  Opposite sides[2];
-  pthread_t threads[2];
-  for (int r = 0; r < 2; r++) {
-    sides[r] = (Opposite){ .state = state, .rank = r, .timeout_s = 0.5, .is_grouped = is_grouped };
-    pthread_create (&threads[r], NULL, opposite_main, &sides[r]);
+  return state;
+}
+
+/* CHANNELS[r] leads from rank r to the next. The error is that of who waited too long. */
+static GError *
+run_ring (const NcclCase *nccl, const PwChannel *channels, gboolean is_grouped) {
+  int n = nccl->placement->ranks;
+  PwTransportState *state = open_ring (nccl);
+  Sender senders[3];
+  pthread_t threads[3];
+  GError *late = NULL;
+  for (int r = 0; r < n; r++) {
+    senders[r] = (Sender){ .state = state,
+                           .rank = r,
+                           .out = channels[r],
+                           .in = channels[(r + n - 1) % n],
+                           .timeout_s = nccl->timeout_s,
+                           .is_grouped = is_grouped };
+    pthread_create (&threads[r], NULL, sender_main, &senders[r]);
   }
-  for (int r = 0; r < 2; r++) {
+  for (int r = 0; r < n; r++)
     pthread_join (threads[r], NULL);
-    errors[r] = sides[r].error;
+  for (int r = 1; r < n; r++)
+    g_assert_cmpint (senders[r].error != NULL, ==, senders[0].error != NULL);
+  for (int r = 0; r < n; r++) {
+    if (!late && senders[r].error && senders[r].error->code == PW_EXEC_ERROR_TIMEOUT)
+      late = g_steal_pointer (&senders[r].error);
+    g_clear_error (&senders[r].error);
   }
   pw_transport_nccl.close (state);
+  return late;
+}
+
+static void
+check_ring (NcclCase *nccl, const PwChannel *channels, gboolean is_grouped, gboolean hangs) {
+  nccl->timeout_s = hangs ? 0.5 : 60;
+  g_autoptr (GError) error = run_ring (nccl, channels, is_grouped);
+  g_assert_cmpint (error != NULL, ==, hangs);
+  if (!hangs)
+    return;
+  g_assert_nonnull (strstr (error->message, " of edge "));
+  g_assert_nonnull (strstr (error->message, " (stage "));
+  g_assert_true (g_str_has_suffix (error->message, "no answer within 0.5 s"));
 }
 
 static gboolean
@@ -177,22 +211,32 @@ checker_says (PwPolicy policy, gboolean is_grouped) {
 
 static void
 opposite_sends (void) {
+  static const PwChannel channels[] = { { .edge = 0 }, { .edge = 0, .is_backward = TRUE } };
   for (int devices = 1; devices <= 2; devices++)
     for (int is_grouped = 0; is_grouped < 2; is_grouped++)
       for (PwPolicy policy = PW_POLICY_SHARED_STREAM; policy < PW_POLICY_N; policy++) {
-        GError *errors[2] = { NULL, NULL };
         set_machine (devices);
-        run_opposite (policy, is_grouped, errors);
-        g_assert_cmpint (checker_says (policy, is_grouped), ==, !errors[0] && !errors[1]);
-        if (errors[0]) {
-          g_assert_nonnull (errors[1]);
-          GError *first = errors[0]->code == PW_EXEC_ERROR_TIMEOUT ? errors[0] : errors[1];
-          g_assert_error (first, PW_EXEC_ERROR, PW_EXEC_ERROR_TIMEOUT);
-          g_assert_nonnull (strstr (first->message, "of edge 0 (stage 0 to stage 1)"));
-          g_assert_nonnull (strstr (first->message, "no answer within 0.5 s"));
-        }
-        g_clear_error (&errors[0]);
-        g_clear_error (&errors[1]);
+        g_autoptr (NcclCase) nccl = pair_case (policy);
+        check_ring (nccl, channels, is_grouped, !checker_says (policy, is_grouped));
+      }
+}
+
+/* 0 to 1, 1 to 2, and 2 to 0 the gradient of a skip: only one queue per rank makes a circle, also
+ * where it orders several communicators. */
+static void
+three_in_a_circle (void) {
+  static const PwStageEdge edges[] = { { .producer = 0, .consumer = 1 },
+                                       { .producer = 0, .consumer = 2, .tensor = 1 },
+                                       { .producer = 1, .consumer = 2 } };
+  static const PwChannel channels[]
+      = { { .edge = 0 }, { .edge = 2 }, { .edge = 1, .is_backward = TRUE } };
+  for (int devices = 1; devices <= 3; devices++)
+    for (int is_grouped = 0; is_grouped < 2; is_grouped++)
+      for (PwPolicy policy = PW_POLICY_SHARED_STREAM; policy < PW_POLICY_N; policy++) {
+        set_machine (devices);
+        g_autoptr (NcclCase) nccl = nccl_case_new (
+            pw_stage_edges_new (3, edges, 3), pw_placement_new (PW_PLACEMENT_LOOP, 3, 3), policy);
+        check_ring (nccl, channels, is_grouped, policy == PW_POLICY_SHARED_STREAM && !is_grouped);
       }
 }
 
@@ -332,6 +376,8 @@ main (int argc, char **argv) {
   }
   g_test_add_func ("/device/nccl-transport/opposite-sends-hang-where-the-checker-says",
                    opposite_sends);
+  g_test_add_func ("/device/nccl-transport/a-circle-of-sends-hangs-in-one-queue-per-rank",
+                   three_in_a_circle);
   g_test_add_func ("/device/nccl-transport/a-dead-peer-ends-the-run-at-once", dead_peer);
   g_test_add_func ("/device/nccl-transport/a-hung-peer-ends-the-run-in-time", hung_peer);
   g_test_add_func ("/device/nccl-transport/refusals-come-before-anything-is-made",
