@@ -13,13 +13,13 @@
 
 #define SETS 4        /* parts of a buffer, each a tensor as wide as the model */
 #define MARK_WAIT 3.0 /* %, of the device for the host */
-#define BLOCKS 24
 
 typedef struct {
   int64_t batch, tokens, width, heads, vocabulary, product;
+  int blocks;
 } Sizes;
-static const Sizes full_sizes = { 4, 2048, 2048, 16, 50304, 8192 };
-static const Sizes tiny_sizes = { 1, 8, 16, 2, 32, 16 };
+static const Sizes full_sizes = { 4, 2048, 2048, 16, 50304, 8192, 24 };
+static const Sizes tiny_sizes = { 1, 8, 16, 2, 32, 16, 2 };
 
 typedef struct {
   GpuBench *bench;
@@ -405,14 +405,14 @@ backward_block (Ops *o, GError **error) {
          && layernorm_gradient (o, 1, error) && add (o, 1, error);
 }
 
-/* 24 blocks forward and backward, of one sequence. */
+/* All blocks forward and backward, of one sequence. */
 CALL (sequence) {
   Ops *o = data;
   (void)i;
   gboolean good = TRUE;
-  for (int b = 0; b < BLOCKS && good; b++)
+  for (int b = 0; b < o->size.blocks && good; b++)
     good = forward_block (o, error);
-  for (int b = 0; b < BLOCKS && good; b++)
+  for (int b = 0; b < o->size.blocks && good; b++)
     good = backward_block (o, error);
   return good;
 }
@@ -440,11 +440,12 @@ measure_waiting (Ops *o, const char *precision) {
   }
   const double busy_s = gpu_bench_median (ahead, rounds), all_s = gpu_bench_median (idle, rounds);
   printf (
-      "%s 24 blocks forward and backward, one sequence: %.2f ms behind other work, %.2f ms from an "
+      "%s %d blocks forward and backward, one sequence: %.2f ms behind other work, %.2f ms from an "
       "idle stream; the host enqueues %d ops in %.2f ms\n",
-      precision, 1e3 * busy_s, 1e3 * all_s, BLOCKS * OPS_IN_BLOCK, 1e3 * enqueue_s);
-  g_autofree char *figure
-      = g_strdup_printf ("device waits for launches, 24 blocks in %s, of the time", precision);
+      precision, o->size.blocks, 1e3 * busy_s, 1e3 * all_s, o->size.blocks * OPS_IN_BLOCK,
+      1e3 * enqueue_s);
+  g_autofree char *figure = g_strdup_printf (
+      "device waits for launches, %d blocks in %s, of the time", o->size.blocks, precision);
   gpu_bench_row (figure, 100 * MAX (1 - busy_s / all_s, 0), "%", "<=", MARK_WAIT);
 }
 
