@@ -12,7 +12,11 @@
 #include "tests/device/fake/fake.h"
 #include "tests/exec/exec_case.h"
 
-#define STEPS 5
+#ifdef __SANITIZE_THREAD__
+#  define STEPS 2
+#else
+#  define STEPS 5
+#endif
 
 extern const PwBackend pw_backend_cuda;
 
@@ -137,11 +141,27 @@ compare_on_devices (ExecCase *c, int devices, const char *reference, const doubl
   pw_fake_set_devices (2);
 }
 
+/* The thread sanitizer takes ten times as long, and minutes for attention's tiles; what gpt adds to
+ * mlp is its kernels. */
+static gboolean
+is_left_out (int model, int schedule, int ranks) {
+#ifdef __SANITIZE_THREAD__
+  return model == 1 ? ranks > 2 || schedule % 2 == 1 : schedule % 4 != 1; /* 1f1b, dualpipe-v */
+#else
+  (void)model;
+  (void)schedule;
+  (void)ranks;
+  return FALSE;
+#endif
+}
+
 static void
 schedules_equal_sequential (gconstpointer argument) {
   int model = (int)((const Model *)argument - models);
   for (int s = 0; s < (int)G_N_ELEMENTS (schedules); s++)
     for (int ranks = 2; ranks <= 4; ranks += 2) {
+      if (is_left_out (model, s, ranks))
+        continue;
       g_test_message ("%s, %s", models[model].name, schedules[s].name);
       g_autoptr (ExecCase) c = make_case (model, s, ranks, "per-edge", FALSE);
       double expected[STEPS], on_cpu[STEPS];
@@ -179,10 +199,44 @@ policy_on_schedule (int model, int schedule, int ranks, PwPolicy policy, gboolea
 static void
 policies_equal_sequential (void) {
   pw_fake_set_devices (2);
-  for (int s = 0; s < (int)G_N_ELEMENTS (schedules); s++)
+  for (int s = 0; s < (int)G_N_ELEMENTS (schedules); s++) {
+    if (is_left_out (0, s, 4))
+      continue;
     for (PwPolicy policy = 0; policy < PW_POLICY_N; policy++)
       for (int batched = 0; batched <= 1; batched++)
         policy_on_schedule (0, s, 4, policy, batched);
+  }
+}
+
+/* Mini-batches without a flush between them, weight versions on the device: as on the CPU, nearly,
+ * and the same however late streams are. */
+static void
+streams_are_as_the_cpus (void) {
+  static const char *const endless[] = { "pipedream", "pipedream-2bw" };
+  for (gsize i = 0; i < G_N_ELEMENTS (endless); i++) {
+    g_autofree char *schedule = g_strdup_printf ("'name': '%s'", endless[i]);
+    g_autoptr (ExecCase) c = exec_case_new_scheduled (
+        "{'name': 'mlp', 'input': 5, 'width': 8, 'depth': 5, 'output': 3}", schedule, "", 3, 4);
+    double losses[3][STEPS];
+    char *sha[3];
+    for (int run = 0; run < 3; run++) {
+      g_autoptr (GError) error = NULL;
+      PwExecOptions options = { .backend = run > 0 ? &pw_backend_cuda : &pw_backend_cpu,
+                                .timeout_s = 120,
+                                .share_devices = TRUE,
+                                .trace_iterations = run };
+      set_delays ();
+      g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);
+      g_assert_no_error (error);
+      sha[run] = exec_case_stream (c, exec, STEPS, losses[run]);
+    }
+    g_assert_cmpstr (sha[1], ==, sha[2]);
+    assert_equal_losses (losses[1], losses[2]);
+    for (int s = 0; s < STEPS; s++)
+      g_assert_cmpfloat (fabs (losses[0][s] - losses[1][s]), <=, 1e-5 * fmax (1, losses[0][s]));
+    for (int run = 0; run < 3; run++)
+      g_free (sha[run]);
+  }
 }
 
 static void
@@ -217,6 +271,7 @@ main (int argc, char **argv) {
     g_test_add_data_func (name, &models[m], schedules_equal_sequential);
   }
   g_test_add_func ("/device/train/every-policy-equals-sequential", policies_equal_sequential);
+  g_test_add_func ("/device/train/streams-are-as-the-cpus", streams_are_as_the_cpus);
   g_test_add_func ("/device/train/traces-are-of-the-device", traces_are_on_one_clock);
   return g_test_run ();
 }
