@@ -160,6 +160,7 @@ gboolean pw__nccl_agree (PwTransportState *state, GError **error);
 /* nccl_setup.c */
 gboolean pw__nccl_attach (PwTransportState *state, int rank, PwStream *compute, GError **error);
 void pw__nccl_detach (PwTransportState *state, int rank);
+void pw__nccl_end_local_ports (PwTransportState *state);
 
 /* nccl_queue.c */
 /* ENTRY with all its members goes to the ends of its lanes, and to NCCL if it may. RANK's thread

@@ -210,14 +210,31 @@ free_requests (PwNcclRank *rank) {
 
 /* Unless something has gone wrong, all members of a communicator end it together. */
 static void
-end_port (PwTransportState *state, PwNcclPort *port, double deadline_s) {
+end_communicator (PwTransportState *state, PwNcclPort *port, double deadline_s) {
   if (port->comm && pw__nccl_settle (state, "end", port->comm, deadline_s, NULL))
     ncclCommDestroy (port->comm);
   else if (port->comm)
     ncclCommAbort (port->comm);
   port->comm = NULL;
-  if (port->stream)
-    cudaStreamDestroy (g_steal_pointer (&port->stream));
+}
+
+static gboolean
+is_local (const PwTransportState *state, const PwNcclPort *port) {
+  return state->communicators[port->communicator].is_local;
+}
+
+/* Memory is freed next. What was aborted ends soon, but not at once. */
+static void
+drain_ports (PwTransportState *state, const PwNcclRank *rank, double deadline_s) {
+  for (int i = 0; i < rank->n_ports; i++) {
+    const PwNcclPort *port = rank->ports[i];
+    pthread_mutex_lock (&rank->device->mutex); /* a local one may still be in the making */
+    gboolean is_made = port->is_open || !is_local (state, port);
+    pthread_mutex_unlock (&rank->device->mutex);
+    while (is_made && port->stream && cudaStreamQuery (port->stream) == cudaErrorNotReady
+           && pw__now_s () < deadline_s)
+      g_usleep (100);
+  }
 }
 
 static void
@@ -226,15 +243,30 @@ end_ports (PwTransportState *state, int r) {
   double deadline_s = MIN (deadline (state), pw__now_s () + 10);
   pthread_mutex_lock (&rank->device->mutex); /* from here on nobody else aborts them */
   for (int i = 0; i < rank->n_ports; i++)
-    if (makes (state, r, rank->ports[i]))
+    if (!is_local (state, rank->ports[i]))
       rank->ports[i]->is_open = FALSE;
   pthread_mutex_unlock (&rank->device->mutex);
   for (int i = 0; i < rank->n_ports && !atomic_load (&state->is_stopped); i++)
-    if (makes (state, r, rank->ports[i]) && rank->ports[i]->comm)
+    if (!is_local (state, rank->ports[i]) && rank->ports[i]->comm)
       ncclCommFinalize (rank->ports[i]->comm);
   for (int i = 0; i < rank->n_ports; i++)
-    if (makes (state, r, rank->ports[i]))
-      end_port (state, rank->ports[i], deadline_s);
+    if (!is_local (state, rank->ports[i]))
+      end_communicator (state, rank->ports[i], deadline_s);
+  drain_ports (state, rank, deadline_s);
+  for (int i = 0; i < rank->n_ports; i++)
+    if (!is_local (state, rank->ports[i]) && rank->ports[i]->stream)
+      cudaStreamDestroy (g_steal_pointer (&rank->ports[i]->stream));
+}
+
+/* Two ranks have them together, and both have gone. */
+void
+pw__nccl_end_local_ports (PwTransportState *state) {
+  for (guint i = 0; i < state->ports->len; i++) {
+    PwNcclPort *port = g_ptr_array_index (state->ports, i);
+    end_communicator (state, port, 0);
+    if (port->stream)
+      cudaStreamDestroy (g_steal_pointer (&port->stream));
+  }
 }
 
 static void

@@ -31,6 +31,7 @@ alloc_state (const PwTransportSetup *setup) {
 
 static void
 nccl_close (PwTransportState *state) {
+  pw__nccl_end_local_ports (state);
   for (int r = 0; r < state->n_ranks; r++) {
     pthread_mutex_destroy (&state->devices[r].mutex);
     pthread_cond_destroy (&state->devices[r].issued);

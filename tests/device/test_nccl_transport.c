@@ -98,7 +98,8 @@ wait_for_both (Sender *sender, PwRequest *send, PwRequest *receive, PwStream *co
       return FALSE;
     g_usleep (500);
   }
-  return TRUE;
+  /* An abort ends it, too. */
+  return pw_transport_nccl.check (sender->state, sender->rank, FALSE, &sender->error);
 }
 
 static void
