@@ -3,6 +3,7 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <map>
+#include <mutex>
 #include <string>
 
 #include "tests/device/fake/runtime_private.h"
@@ -112,15 +113,15 @@ launch (const PwShimKernel *kernel, const void *key, const PwShimGeometry *geome
   });
 }
 
+/* Once, whichever rank launches first; the others wait until the bodies are there. */
 static void
 load_bodies () {
-  static bool loaded = false;
-  const char *path = getenv ("CUDA_ON_CPU_BODIES");
-  if (loaded || !path)
-    return;
-  loaded = true;
-  if (!dlopen (path, RTLD_NOW | RTLD_LOCAL))
-    fprintf (stderr, "cuda-on-cpu: %s\n", dlerror ());
+  static std::once_flag once;
+  std::call_once (once, [] {
+    const char *path = getenv ("CUDA_ON_CPU_BODIES");
+    if (path && !dlopen (path, RTLD_NOW | RTLD_LOCAL))
+      fprintf (stderr, "cuda-on-cpu: %s\n", dlerror ());
+  });
 }
 
 static Registered *
