@@ -160,7 +160,7 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   exec->transport = exec->options.transport ? exec->options.transport : &pw_transport_threads;
   exec->is_sequential = is_sequential;
   exec->is_training = resolved->mode == PW_MODE_TRAINING;
-  exec->is_host_memory = exec->backend->copy_from_host == exec->backend->copy;
+  exec->is_host_memory = pw__is_host_memory (exec->backend);
   if (!exec->is_host_memory && exec->transport == &pw_transport_threads)
     exec->transport = &pw_transport_copies;
   exec->placement = pw_placement_copy (placement);

@@ -316,6 +316,12 @@ struct PwExec {
   const volatile int *watched; /* a flag of the caller's; NULL: none */
 };
 
+/* Where the caller's data is; else work is enqueued, and done later. */
+static inline gboolean
+pw__is_host_memory (const PwBackend *backend) {
+  return backend->copy_from_host == backend->copy;
+}
+
 /* exec.c */
 gboolean pw__exec_on_all (PwExec *exec, PwTask task, gpointer data, GError **error);
 gboolean pw__exec_on (PwExec *exec, int rank, PwTask task, gpointer data, GError **error);

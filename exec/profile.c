@@ -237,8 +237,9 @@ run_for (Profile *profile, PwExec *exec, int program, const PwExecBatch *batch, 
 static gboolean
 run_shift (Profile *profile, const PwResolvedPlan *resolved, const PwExecBatch *batch,
            double seconds, GError **error) {
-  PwExecOptions options
-      = { .backend = profile->options->backend, .transport = &pw__transport_loopback };
+  PwExecOptions options = { .backend = profile->options->backend,
+                            .transport = &pw__transport_loopback,
+                            .share_devices = TRUE };
   g_autoptr (PwExec) exec = pw_exec_new (resolved, &options, error);
   if (!exec)
     return FALSE;
@@ -376,7 +377,8 @@ fill_costs (Profile *profile, PwLayerCosts *costs, GError **error) {
   costs->action_overhead_s
       = profile->n_actions > 0 ? MAX (0, profile->outside_s / (double)profile->n_actions) : 0;
   return options->ranks < 2
-         || pw__profile_link (options->transport ? options->transport : &pw_transport_threads,
+         || pw__profile_link (options->backend ? options->backend : &pw_backend_cpu,
+                              options->transport ? options->transport : &pw_transport_threads,
                               &costs->link, error);
 }
 
