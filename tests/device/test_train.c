@@ -19,6 +19,7 @@
 #endif
 
 extern const PwBackend pw_backend_cuda;
+extern const PwTransport pw_transport_nccl;
 
 /* Small: the host runs each thread of each kernel. */
 typedef struct {
@@ -44,6 +45,7 @@ static const struct {
 
 typedef struct {
   const PwBackend *backend;
+  const PwTransport *transport; /* NULL: copies */
   gboolean is_sequential;
   double timeout_s; /* 0: 120 */
   int trace;
@@ -53,6 +55,7 @@ typedef struct {
 static char *
 train (ExecCase *c, const Run *run, double *losses, PwTrace **trace, GError **error) {
   PwExecOptions options = { .backend = run->backend,
+                            .transport = run->transport,
                             .timeout_s = run->timeout_s > 0 ? run->timeout_s : 120,
                             .share_devices = TRUE,
                             .no_pinning = TRUE,
@@ -186,7 +189,11 @@ policy_on_schedule (int model, int schedule, int ranks, PwPolicy policy, gboolea
                   pw_policies[policy].name, batched ? ", batched" : "");
   if (is_valid (c, policy, batched)) {
     g_autofree char *reference = train_sequentially (c, &pw_backend_cuda, expected);
-    compare (c, &(Run){ .backend = &pw_backend_cuda }, reference, expected);
+    gboolean is_nccl = ((int)policy + schedule + batched) % 2;
+    Run run = { .backend = &pw_backend_cuda,
+                .transport = is_nccl ? &pw_transport_nccl : NULL,
+                .trace = is_nccl };
+    compare (c, &run, reference, expected);
     return;
   }
   Run run = { .backend = &pw_backend_cuda, .timeout_s = 0.5 };
