@@ -77,71 +77,6 @@ pw_graph_builder_begin_unit (PwGraphBuilder *builder, const char *name, gboolean
     fail (builder, name, PW_MODEL_ERROR_ATTRIBUTE, "the name is used twice");
 }
 
-/* A layer that reads nothing but the sample makes no input gradient: those of biases and gains are
- * all that is left of its I. */
-static void
-settle_gradients (PwLayer *layer, const PwShape *inputs) {
-  PwLayerInfo *info = &layer->info;
-  layer->needs_gradient = !info->is_loss;
-  for (int i = 0; i < layer->n_inputs; i++)
-    if (layer->inputs[i] != PW_GRAPH_INPUT)
-      return;
-  gboolean makes_parameters = FALSE;
-  for (int i = 0; i < info->n_parameters; i++)
-    makes_parameters |= !info->parameters[i].from_weight_gradient;
-  info->has_input_gradient = FALSE;
-  info->flops_input = info->flops_again = 0;
-  if (makes_parameters) {
-    for (int i = 0; i < layer->n_inputs; i++)
-      info->bytes_input = MAX (info->bytes_input - pw_shape_bytes (&inputs[i]), 0);
-    return;
-  }
-  info->bytes_input = 0;
-  info->input_reads_inputs = 0;
-  info->input_reads_output = FALSE;
-}
-
-static const char *
-check_shape (const PwShape *shape) {
-  if (shape->n_dims < 0 || shape->n_dims > PW_SHAPE_DIMS_MAX || shape->dtype >= PW_DTYPE_N)
-    return "its type describes an impossible shape";
-  for (int i = 0; i < shape->n_dims; i++)
-    if (shape->dims[i] < 1)
-      return "a dimension below 1";
-  if (pw_shape_bytes (shape) >= PW_LAYER_FIGURE_MAX)
-    return "a tensor too large to count";
-  return NULL;
-}
-
-/* What is wrong with INFO, NULL if nothing is: types may be the user's own. */
-static const char *
-check_info (const PwLayerType *type, const PwLayerInfo *info) {
-  if (info->n_parameters < 0 || info->n_parameters > PW_LAYER_PARAMETERS_MAX || info->n_stashes < 0
-      || info->n_stashes > PW_LAYER_STASHES_MAX)
-    return "its type describes too many tensors";
-  if (info->output.dtype == PW_DTYPE_I32)
-    return "its output has integers, through which no gradient passes";
-  if (type->input_dtype != PW_DTYPE_I32 && !info->has_input_gradient)
-    return "its type makes no gradient of its input";
-  const char *wrong = check_shape (&info->output);
-  for (int i = 0; i < info->n_parameters && wrong == NULL; i++)
-    wrong = check_shape (&info->parameters[i].shape);
-  for (int i = 0; i < info->n_stashes && wrong == NULL; i++)
-    wrong = check_shape (&info->stashes[i].shape);
-  if (wrong == NULL && info->is_loss)
-    wrong = check_shape (&info->target);
-  if (wrong != NULL)
-    return wrong;
-  const int64_t figures[] = { info->flops_forward, info->flops_input, info->flops_weight,
-                              info->bytes_forward, info->bytes_input, info->bytes_weight };
-  for (gsize i = 0; i < G_N_ELEMENTS (figures); i++)
-    if (figures[i] < 0 || figures[i] >= PW_LAYER_FIGURE_MAX)
-      return "too large for its FLOPs and bytes to be counted";
-  if (info->flops_again < 0 || info->flops_again > info->flops_input)
-    return "its type does more again than it does";
-  return NULL;
-}
-
 static gboolean
 check_inputs (PwGraphBuilder *builder, const PwLayer *layer, int n_inputs, const int *inputs,
               PwShape *shapes) {
@@ -179,18 +114,10 @@ describe_layer (PwGraphBuilder *builder, PwLayer *layer, const int *inputs, int 
   layer->n_inputs = n_inputs;
   memcpy (layer->inputs, inputs, (gsize)n_inputs * sizeof (int));
   GError *error = NULL;
-  if (!layer->type->describe (layer->type, &layer->attributes, shapes, &layer->info, &error)) {
-    fail (builder, layer->name, (PwModelError)error->code, "%s", error->message);
-    g_error_free (error);
-    return FALSE;
-  }
-  const char *wrong = check_info (layer->type, &layer->info);
-  if (wrong != NULL) {
-    fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "%s", wrong);
-    return FALSE;
-  }
-  settle_gradients (layer, shapes);
-  return TRUE;
+  if (pw__layer_describe (layer, shapes, &error))
+    return TRUE;
+  fail_with (builder, layer->name, error);
+  return FALSE;
 }
 
 int
@@ -321,6 +248,28 @@ is_held_before (const PwGraph *graph, int first, int l) {
     if (graph->layers[i].shares_with == owner)
       return TRUE;
   return FALSE;
+}
+
+static void
+add_size (PwParameterSize *size, const PwShape *shape, int64_t sign) {
+  int64_t elements = pw_shape_elements (shape);
+  size->elements += sign * elements;
+  size->bytes += sign * pw_shape_bytes (shape);
+  if (pw_dtype_bytes (shape->dtype) < pw_dtype_bytes (PW_DTYPE_F32))
+    size->master_bytes += sign * elements * pw_dtype_bytes (PW_DTYPE_F32);
+}
+
+PwParameterSize
+pw_graph_parameter_size (const PwGraph *graph, int first_layer, int n_layers) {
+  PwParameterSize size = { 0 };
+  for (int l = first_layer; l < first_layer + n_layers; l++) {
+    const PwLayerInfo *info = &graph->layers[l].info;
+    for (int i = 0; i < info->n_parameters; i++)
+      add_size (&size, &info->parameters[i].shape, 1);
+    if (is_held_before (graph, first_layer, l))
+      add_size (&size, &info->parameters[0].shape, -1);
+  }
+  return size;
 }
 
 int64_t

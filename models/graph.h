@@ -59,11 +59,22 @@ const PwLayer *pw_graph_builder_last (const PwGraphBuilder *builder);
 /* Frees BUILDER. NULL on error. */
 PwGraph *pw_graph_builder_finish (PwGraphBuilder *builder, GError **error);
 
+/* Makes activations, their gradients and parameters, fp32 when built, of ELEMENT by describing
+ * every layer again. What a type says is fp32 whatever comes in (statistics, losses, targets) stays
+ * so. After an error GRAPH can only be freed. */
+gboolean pw_graph_set_element (PwGraph *graph, PwDtype element, GError **error);
+
 void pw_graph_free (PwGraph *graph);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwGraph, pw_graph_free)
 
 /* Elements of the layers' parameters; one shared by several of them counts once. */
 int64_t pw_graph_parameters (const PwGraph *graph, int first_layer, int n_layers);
+/* The same in bytes as layers compute with them, and of the fp32 copies that training keeps of
+ * those of a half type (1710.03740). */
+typedef struct {
+  int64_t elements, bytes, master_bytes;
+} PwParameterSize;
+PwParameterSize pw_graph_parameter_size (const PwGraph *graph, int first_layer, int n_layers);
 /* Forward plus both gradients of one sample: "model FLOPs" (Megatron-LM's count, no
  * recomputation). */
 int64_t pw_graph_flops (const PwGraph *graph, int first_layer, int n_layers);

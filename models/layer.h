@@ -33,6 +33,8 @@ typedef struct {
   gboolean causal;    /* attention; default TRUE */
   double epsilon;     /* layernorm; default 1e-5 */
   double init_scale;  /* standard deviation of initial weights; 0: the type's own default */
+  PwDtype element;    /* of what a type makes from integers; else the input says it. The graph's to
+                         set */
   gconstpointer data; /* a user type's own; must outlive the graph */
 } PwLayerAttributes;
 void pw_layer_attributes_init (PwLayerAttributes *attributes);

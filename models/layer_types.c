@@ -153,18 +153,21 @@ describe_embedding (const PwLayerType *type, const PwLayerAttributes *attributes
   if (inputs[0].n_dims + 1 > PW_SHAPE_DIMS_MAX)
     return fail_shape (&inputs[0], error, "fewer dimensions");
   info->output = inputs[0];
-  info->output.dtype = PW_DTYPE_F32;
+  info->output.dtype = attributes->element;
   info->output.dims[info->output.n_dims++] = attributes->features;
   info->n_parameters = 1;
   info->parameters[0] = (PwLayerParameter){
     .name = "weight",
-    .shape = shape_2 (PW_DTYPE_F32, attributes->vocabulary, attributes->features),
+    .shape = shape_2 (attributes->element, attributes->vocabulary, attributes->features),
     .init = PW_INIT_NORMAL,
     .scale = attributes->init_scale > 0 ? attributes->init_scale : 1,
     .from_weight_gradient = TRUE,
   };
-  info->bytes_forward = info->bytes_weight
-      = pw_shape_bytes (&inputs[0]) + pw__multiply (2, pw_shape_bytes (&info->output));
+  PwShape gradient_rows = info->output;
+  gradient_rows.dtype = PW_DTYPE_F32;
+  int64_t tokens = pw_shape_bytes (&inputs[0]), output = pw_shape_bytes (&info->output);
+  info->bytes_forward = tokens + pw__multiply (2, output);
+  info->bytes_weight = tokens + output + pw_shape_bytes (&gradient_rows);
   info->weight_reads_inputs = 1;
   info->weight_reads_output_gradient = TRUE;
   return TRUE;
@@ -264,8 +267,10 @@ describe_mse (const PwLayerType *type, const PwLayerAttributes *attributes, cons
   info->is_loss = TRUE;
   info->output = (PwShape){ .dtype = PW_DTYPE_F32 };
   info->target = inputs[0];
-  info->bytes_forward = pw__multiply (2, pw_shape_bytes (&inputs[0]));
-  info->bytes_input = pw__multiply (3, pw_shape_bytes (&inputs[0]));
+  info->target.dtype = PW_DTYPE_F32;
+  int64_t input = pw_shape_bytes (&inputs[0]), target = pw_shape_bytes (&info->target);
+  info->bytes_forward = input + target;
+  info->bytes_input = pw__multiply (2, input) + target;
   info->input_reads_inputs = 1;
   info->has_input_gradient = TRUE;
   return TRUE;

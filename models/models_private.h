@@ -6,6 +6,9 @@
  * a value that the builder refuses, instead of wrapping. */
 int64_t pw__multiply (int64_t a, int64_t b);
 
+/* Fills the layer's info from INPUTS, the shapes of what it reads, and needs_gradient. */
+gboolean pw__layer_describe (PwLayer *layer, const PwShape *inputs, GError **error);
+
 extern const PwLayerType pw__layer_types[];
 extern const gsize pw__n_layer_types;
 

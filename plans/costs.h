@@ -37,7 +37,8 @@ typedef struct {
 
 /* N_TABLES tables of zeros with the layers' names. */
 PwLayerCosts *pw_layer_costs_new (const PwGraph *graph, const char *source, int n_tables);
-/* Roofline: max(FLOPs / (efficiency * peak), bytes / memory bandwidth). The update is Adam's. */
+/* Roofline: max(FLOPs / (efficiency * peak), bytes / memory bandwidth), the peak being that of the
+ * type of a layer's output. The update is Adam's. */
 PwLayerCosts *pw_layer_costs_new_analytic (const PwGraph *graph, const PwHardware *hardware,
                                            int64_t samples);
 /* GRAPH NULL: names are not compared. */
@@ -57,7 +58,8 @@ typedef struct {
   double recompute, update;
   double overlapped; /* an F and a B as a pair; 0: their sum */
   /* Bytes, by models/lifetime.h's rule; all 0 for synthetic costs. */
-  int64_t parameter_bytes, gradient_bytes, optimizer_bytes;
+  int64_t parameter_bytes, gradient_bytes;
+  int64_t optimizer_bytes; /* with the fp32 masters of parameters of a half type */
   int64_t workspace_bytes;
   int64_t stash_bytes;       /* alive from F's end to the backward's, received inputs excluded */
   int64_t input_bytes;       /* received inputs of one micro-batch */

@@ -20,8 +20,9 @@ double pw_link_time (const PwLink *link, int64_t bytes);
 
 typedef struct {
   char *name;
-  char *source;            /* where the figures are from */
-  double flops;            /* fp32 (or tf32 where stated) products per second and rank */
+  char *source; /* where the figures are from */
+  double flops; /* fp32 and tf32 products per second and rank; what is stated is tf32's where the
+                   machine has that */
   double flops_half;       /* bf16 or fp16 products */
   double efficiency;       /* share of the peak that large products reach; default 0.5 */
   double memory_bandwidth; /* bytes per second and rank */

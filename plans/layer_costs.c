@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-/* Reads and writes of one parameter in an Adam step: weight, gradient and two moments in, weight
- * and two moments out. */
-#define UPDATE_TENSORS 7
+#include "plans/plan_private.h"
+
+#define ADAM_SLOTS 2
 
 GQuark
 pw_costs_error_quark (void) {
@@ -61,13 +61,35 @@ pw_layer_costs_free (PwLayerCosts *costs) {
   g_free (costs);
 }
 
-/* FLOPs and bytes of SAMPLES samples, and bytes that move whatever their number. */
+/* Reads and writes of an optimiser's step: weight, gradient and states in, weight and states out,
+ * all fp32; a weight of a half type is written beside its master. */
+double
+pw__layer_update_bytes (const PwLayerInfo *info, int optimizer_slots) {
+  double bytes = 0;
+  for (int i = 0; i < info->n_parameters; i++) {
+    const PwShape *shape = &info->parameters[i].shape;
+    double fp32 = (double)pw_shape_elements (shape) * (double)pw_dtype_bytes (PW_DTYPE_F32);
+    bytes += (3 + 2 * optimizer_slots) * fp32;
+    if (shape->dtype != PW_DTYPE_F32)
+      bytes += (double)pw_shape_bytes (shape);
+  }
+  return bytes;
+}
+
+/* The machine and the peak of its products. */
+typedef struct {
+  const PwHardware *hardware;
+  double flops;
+  int64_t samples;
+} Roof;
+
+/* FLOPs and bytes of a sample, and bytes that move whatever the number of samples. */
 static double
-roofline (const PwHardware *hardware, int64_t samples, int64_t flops, int64_t bytes,
-          int64_t fixed_bytes) {
-  double compute = (double)samples * (double)flops / (hardware->efficiency * hardware->flops);
+roofline (const Roof *roof, int64_t flops, int64_t bytes, int64_t fixed_bytes) {
+  const PwHardware *hardware = roof->hardware;
+  double compute = (double)roof->samples * (double)flops / (hardware->efficiency * roof->flops);
   double memory
-      = ((double)samples * (double)bytes + (double)fixed_bytes) / hardware->memory_bandwidth;
+      = ((double)roof->samples * (double)bytes + (double)fixed_bytes) / hardware->memory_bandwidth;
   return MAX (compute, memory);
 }
 
@@ -75,16 +97,23 @@ static void
 estimate_layer (const PwLayer *layer, const PwHardware *hardware, int64_t samples,
                 PwLayerCost *out) {
   const PwLayerInfo *info = &layer->info;
-  int64_t parameter_bytes = pw_layer_info_parameters (info) * pw_dtype_bytes (PW_DTYPE_F32);
+  gboolean is_half = pw_dtype_bytes (info->output.dtype) < pw_dtype_bytes (PW_DTYPE_F32);
+  const Roof roof = { .hardware = hardware,
+                      .flops = is_half ? hardware->flops_half : hardware->flops,
+                      .samples = samples };
+  int64_t values = 0, gradients = 0;
   /* A layer that is given integers looks up the rows it needs, which its own bytes count. */
-  int64_t moved = layer->type->input_dtype == PW_DTYPE_I32 ? 0 : parameter_bytes;
-  out->forward_s = roofline (hardware, samples, info->flops_forward, info->bytes_forward, moved);
-  out->input_s = roofline (hardware, samples, info->flops_input, info->bytes_input,
-                           info->has_input_gradient ? moved : 0);
-  out->weight_s = roofline (hardware, samples, info->flops_weight, info->bytes_weight, 2 * moved);
+  for (int i = 0; i < info->n_parameters && layer->type->input_dtype != PW_DTYPE_I32; i++) {
+    values += pw_shape_bytes (&info->parameters[i].shape);
+    gradients += pw_shape_elements (&info->parameters[i].shape) * pw_dtype_bytes (PW_DTYPE_F32);
+  }
+  out->forward_s = roofline (&roof, info->flops_forward, info->bytes_forward, values);
+  out->input_s = roofline (&roof, info->flops_input, info->bytes_input,
+                           info->has_input_gradient ? values : 0);
+  out->weight_s = roofline (&roof, info->flops_weight, info->bytes_weight, 2 * gradients);
   out->update_s = layer->shares_with >= 0
                       ? 0
-                      : UPDATE_TENSORS * (double)parameter_bytes / hardware->memory_bandwidth;
+                      : pw__layer_update_bytes (info, ADAM_SLOTS) / hardware->memory_bandwidth;
 }
 
 PwLayerCosts *

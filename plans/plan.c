@@ -7,7 +7,7 @@
 #include "plans/plan_private.h"
 #include "schedules/action.h"
 
-const char *const pw_precision_names[] = { "fp32", "bf16", "fp16", NULL };
+const char *const pw_precision_names[] = { "fp32", "bf16", "fp16", "tf32", NULL };
 
 static gboolean
 read_hardware (PwJsonPlace place, json_t *value, void *field, GError **error) {

@@ -49,10 +49,6 @@ pw__plan_fail (const PwPlan *plan, const char *key, const char *option, PwPlanEr
 
 gboolean
 pw__plan_check_supported (const PwPlan *plan, GError **error) {
-  if (plan->precision != 0)
-    return pw__plan_fail (plan, "precision", "precision", PW_PLAN_ERROR_UNSUPPORTED, error,
-                          "%s is not supported yet, only fp32",
-                          pw_precision_names[plan->precision]);
   if (plan->data_parallel != 1)
     return pw__plan_fail (plan, "data_parallel", "data-parallel", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "%d replicas are not supported yet, only 1", plan->data_parallel);
@@ -66,6 +62,12 @@ gboolean
 pw_plan_check_runnable (const PwPlan *plan, GError **error) {
   if (!pw__plan_check_supported (plan, error))
     return FALSE;
+  if (plan->precision != PW_PRECISION_FP32 && strcmp (plan->backend, "cpu") == 0)
+    return pw__plan_fail (plan, "precision", "precision", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "the cpu backend computes in fp32 only");
+  if (plan->precision != PW_PRECISION_FP32)
+    return pw__plan_fail (plan, "precision", "precision", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "%s can be simulated, not run", pw_precision_names[plan->precision]);
   gboolean is_nccl = strcmp (plan->transport, "nccl") == 0;
   if (!is_nccl && strcmp (plan->transport, "threads") != 0)
     return pw__plan_fail (plan, "transport", "transport", PW_PLAN_ERROR_UNSUPPORTED, error,
@@ -79,6 +81,13 @@ pw_plan_check_runnable (const PwPlan *plan, GError **error) {
     return pw__plan_fail (plan, "schedule.pieces", "pieces", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "sequence pieces can be simulated, not run");
   return TRUE;
+}
+
+PwDtype
+pw_precision_element (PwPrecision precision) {
+  return precision == PW_PRECISION_BF16   ? PW_DTYPE_BF16
+         : precision == PW_PRECISION_FP16 ? PW_DTYPE_F16
+                                          : PW_DTYPE_F32;
 }
 
 int

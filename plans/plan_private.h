@@ -29,6 +29,9 @@ gboolean pw__plan_fail (const PwPlan *plan, const char *key, const char *option,
 /* Puts the same place before the message of *ERROR. */
 void pw__plan_prefix_error (const PwPlan *plan, const char *key, const char *option,
                             GError **error);
+/* Bytes that move when the layer's parameters are updated. */
+double pw__layer_update_bytes (const PwLayerInfo *info, int optimizer_slots);
+
 /* Whether an override named OPTION was applied. */
 gboolean pw__plan_is_overridden (const PwPlan *plan, const char *option);
 

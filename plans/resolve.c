@@ -38,7 +38,14 @@ read_model (PwResolver *r, GError **error) {
   PwJsonPlace place = { .file = plan->json, .path = "model" };
   r->out->graph
       = r->options.graph != NULL ? r->options.graph : pw_model_read (place, plan->model, error);
-  return r->out->graph != NULL;
+  if (r->out->graph == NULL)
+    return FALSE;
+  r->out->precision = plan->precision;
+  PwDtype element = pw_precision_element (plan->precision);
+  if (element == PW_DTYPE_F32 || pw_graph_set_element (r->out->graph, element, error))
+    return TRUE;
+  pw__plan_prefix_error (plan, "precision", "precision", error);
+  return FALSE;
 }
 
 /* Inference of a plan for training runs its stages forward only. */
@@ -130,7 +137,7 @@ check_bytes (const PwResolver *r, GError **error) {
     sample += 4 * (double)pw_shape_bytes (&info->output);
     for (int i = 0; i < info->n_stashes; i++)
       sample += (double)pw_shape_bytes (&info->stashes[i].shape);
-    parameters += 16 * (double)pw_layer_info_parameters (info);
+    parameters += 18 * (double)pw_layer_info_parameters (info);
   }
   if (sample * (double)r->out->samples[0] < BYTES_MAX && parameters < BYTES_MAX)
     return TRUE;
@@ -140,10 +147,13 @@ check_bytes (const PwResolver *r, GError **error) {
 
 /* The estimate is of Adam: what another optimiser reads and writes less is taken off. */
 static void
-scale_updates (PwLayerCosts *costs, int optimizer_slots) {
-  double share = (3 + 2 * optimizer_slots) / 7.0;
-  for (int l = 0; l < costs->n_layers; l++)
-    costs->tables[0].layers[l].update_s *= share;
+scale_updates (PwLayerCosts *costs, const PwGraph *graph, int optimizer_slots) {
+  for (int l = 0; l < costs->n_layers; l++) {
+    const PwLayerInfo *info = &graph->layers[l].info;
+    double adam = pw__layer_update_bytes (info, 2);
+    if (adam > 0)
+      costs->tables[0].layers[l].update_s *= pw__layer_update_bytes (info, optimizer_slots) / adam;
+  }
 }
 
 static gboolean
@@ -157,7 +167,7 @@ find_layer_costs (PwResolver *r, GError **error) {
       pw__plan_prefix_error (r->plan, "costs", "costs", error);
   } else {
     out->layer_costs = pw_layer_costs_new_analytic (out->graph, r->plan->hardware, out->samples[0]);
-    scale_updates (out->layer_costs, out->optimizer_slots);
+    scale_updates (out->layer_costs, out->graph, out->optimizer_slots);
   }
   return out->layer_costs != NULL;
 }

@@ -19,6 +19,7 @@ typedef struct {
   PwMode mode;
   int optimizer_slots;
   PwOptimizerPlan optimizer;
+  PwPrecision precision; /* of half types the graph's shapes tell, too */
   int64_t seed;
 } PwResolvedPlan;
 
@@ -26,7 +27,8 @@ typedef struct {
   PwMode mode;
   gboolean updates;          /* U in the lowered lists; the library's own loops step apart */
   PwLayerCosts *layer_costs; /* instead of the plan's file; borrowed, copied */
-  PwGraph *graph;            /* instead of building the plan's model; taken over */
+  PwGraph *graph; /* instead of building the plan's model; taken over, and given the plan's
+                     type where that is a half one */
 } PwResolveOptions;
 /* OPTIONS NULL: training with U. */
 PwResolvedPlan *pw_plan_resolve (const PwPlan *plan, const PwResolveOptions *options,

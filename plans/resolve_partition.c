@@ -36,8 +36,12 @@ unit_memory (const PwPlan *plan, const PwResolvedPlan *resolved, const PwUnit *u
                                                         resolved->mode == PW_MODE_TRAINING);
   PwFootprint footprint;
   pw_lifetimes_footprint (lifetimes, &footprint);
-  int tensors = resolved->mode == PW_MODE_TRAINING ? 2 + resolved->optimizer_slots : 1;
-  double states = (double)footprint.parameters * (double)pw_dtype_bytes (PW_DTYPE_F32) * tensors;
+  PwParameterSize size = pw_graph_parameter_size (graph, unit->first_layer, unit->n_layers);
+  double states = (double)size.bytes;
+  if (resolved->mode == PW_MODE_TRAINING)
+    states += (double)size.elements * (double)pw_dtype_bytes (PW_DTYPE_F32)
+                  * (1 + resolved->optimizer_slots)
+              + (double)size.master_bytes;
   int64_t kept = footprint.input_bytes;
   if (plan->recompute == PW_RECOMPUTE_NONE)
     kept += footprint.stash_bytes;

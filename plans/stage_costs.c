@@ -79,8 +79,9 @@ sum_bytes (const PwGraph *graph, const PwPartition *partition, int stage, int64_
       = pw_lifetimes_new_stage (graph, partition->bounds, partition->stages, stage, training);
   PwFootprint footprint;
   pw_lifetimes_footprint (lifetimes, &footprint);
-  const int64_t element = pw_dtype_bytes (PW_DTYPE_F32);
-  out->parameter_bytes = footprint.parameters * element;
+  const int64_t fp32 = pw_dtype_bytes (PW_DTYPE_F32);
+  PwParameterSize size = pw_graph_parameter_size (graph, first, end - first);
+  out->parameter_bytes = size.bytes;
   out->stash_bytes = footprint.stash_bytes * samples;
   out->input_bytes = footprint.received_bytes * samples;
   out->input_kept_bytes = footprint.input_bytes * samples;
@@ -88,8 +89,8 @@ sum_bytes (const PwGraph *graph, const PwPartition *partition, int stage, int64_
   out->forward_peak_bytes = footprint.forward_peak_bytes * samples;
   if (!training)
     return;
-  out->gradient_bytes = gradient_elements (graph, first, end) * element;
-  out->optimizer_bytes = optimizer_slots * out->parameter_bytes;
+  out->gradient_bytes = gradient_elements (graph, first, end) * fp32;
+  out->optimizer_bytes = optimizer_slots * size.elements * fp32 + size.master_bytes;
   out->kept_bytes = footprint.kept_bytes * samples;
   out->gradient_in_bytes = footprint.gradient_in_bytes * samples;
   out->gradient_out_bytes = footprint.gradient_out_bytes * samples;

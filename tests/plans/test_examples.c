@@ -70,6 +70,10 @@ test_vary (void) {
     { "p2p-policy", "rendezvous" },
     { "p2p-batched", NULL },
     { "balance", "time" },
+    { "precision", "fp32" },
+    { "precision", "tf32" },
+    { "precision", "bf16" },
+    { "precision", "fp16" },
   };
   g_autoptr (GPtrArray) paths = example_paths ();
   for (guint i = 0; i < paths->len; i++)

@@ -203,10 +203,10 @@ test_messages_name_the_option (void) {
                    "--ranks: 7 stages, but the model has 6 units to cut between");
   g_clear_error (&error);
   apply (plan, "ranks", "2");
-  apply (plan, "precision", "bf16");
+  apply (plan, "data-parallel", "2");
   g_assert_null (pw_plan_resolve (plan, NULL, &error));
   g_assert_error (error, PW_PLAN_ERROR, PW_PLAN_ERROR_UNSUPPORTED);
-  g_assert_true (g_str_has_prefix (error->message, "--precision: "));
+  g_assert_true (g_str_has_prefix (error->message, "--data-parallel: "));
 }
 
 int

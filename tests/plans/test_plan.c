@@ -219,7 +219,10 @@ static const struct {
   const char *key, *place; /* place NULL: can be run */
 } runnable[] = {
   { "\"seed\": 2", NULL },
-  { "\"precision\": \"bf16\"", "plan.json:2: precision: " },
+  { "\"precision\": \"fp32\"", NULL },
+  { "\"precision\": \"tf32\"", "plan.json:2: precision: the cpu backend computes in fp32 only" },
+  { "\"precision\": \"bf16\"", "plan.json:2: precision: the cpu backend computes in fp32 only" },
+  { "\"precision\": \"fp16\"", "plan.json:2: precision: the cpu backend computes in fp32 only" },
   { "\"data_parallel\": 2", "plan.json:2: data_parallel: " },
   { "\"recompute\": {\"layers\": [1]}", "plan.json:2: recompute: " },
   { "\"transport\": \"nccl\"", "plan.json:2: transport: " },

@@ -202,8 +202,6 @@ static const struct {
     PW_FILE_ERROR_READ, "plan.json:2: costs: no-such-costs.json" },
   { "{\"model\": \"mlp\", \"ranks\": 2,\n\"schedule\": \"no-such.csv\"}", pw_file_error_quark,
     PW_FILE_ERROR_READ, "plan.json:2: schedule: no-such.csv" },
-  { "{\"model\": \"mlp\", \"ranks\": 2,\n\"precision\": \"bf16\"}", pw_plan_error_quark,
-    PW_PLAN_ERROR_UNSUPPORTED, "plan.json:2: precision: " },
   { "{\"model\": \"mlp\", \"ranks\": 2,\n\"data_parallel\": 2}", pw_plan_error_quark,
     PW_PLAN_ERROR_UNSUPPORTED, "plan.json:2: data_parallel: " },
   { "{\"model\": \"mlp\", \"ranks\": 2,\n\"recompute\": {\"layers\": []}}", pw_plan_error_quark,
