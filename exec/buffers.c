@@ -24,11 +24,12 @@ set_error (PwWorker *worker, PwMemoryCategory category, GError *reason, GError *
 void *
 pw__buffer_take (PwWorker *worker, PwMemoryCategory category, int64_t bytes, GError **error) {
   /* Near the limit, what has been sent in the meantime may make room. */
-  if (pw__memory_is_short (worker->memory, bytes))
+  gboolean may_wait = !worker->in_group;
+  if (may_wait && pw__memory_is_short (worker->memory, bytes))
     pw__poll_sends (worker);
   GError *reason = NULL;
   void *data = pw__memory_take (worker->memory, category, bytes, &reason);
-  while (!data && worker->marks) {
+  while (!data && worker->marks && may_wait) {
     g_autoptr (GError) failure = NULL;
     if (!pw__finish_oldest_send (worker, &failure)) {
       if (failure) {

@@ -49,19 +49,6 @@ finish_send (PwWorker *worker, const PwSendInFlight *send, GError **error) {
   return TRUE;
 }
 
-void
-pw__poll_sends (PwWorker *worker) {
-  PwExec *exec = worker->exec;
-  guint kept = 0;
-  for (guint i = 0; i < worker->sends->len; i++) {
-    PwSendInFlight *sends = (PwSendInFlight *)(void *)worker->sends->data;
-    if (!exec->transport->test (exec->transport_state, worker->rank, sends[i].request)
-        || !finish_send (worker, &sends[i], NULL))
-      sends[kept++] = sends[i];
-  }
-  g_array_set_size (worker->sends, kept);
-}
-
 gboolean
 pw__finish_oldest_send (PwWorker *worker, GError **error) {
   if (worker->sends->len == 0
@@ -69,6 +56,34 @@ pw__finish_oldest_send (PwWorker *worker, GError **error) {
     return FALSE;
   g_array_remove_index (worker->sends, 0);
   return TRUE;
+}
+
+/* A look at a device costs a microsecond, and with the host far ahead there are many sends. */
+static void
+poll_oldest (PwWorker *worker) {
+  const PwExec *exec = worker->exec;
+  while (worker->sends->len > 0
+         && exec->transport->test (exec->transport_state, worker->rank,
+                                   g_array_index (worker->sends, PwSendInFlight, 0).request)
+         && pw__finish_oldest_send (worker, NULL))
+    continue;
+}
+
+void
+pw__poll_sends (PwWorker *worker) {
+  PwExec *exec = worker->exec;
+  guint kept = 0;
+  if (worker->marks) {
+    poll_oldest (worker);
+    return;
+  }
+  for (guint i = 0; i < worker->sends->len; i++) {
+    PwSendInFlight *sends = (PwSendInFlight *)(void *)worker->sends->data;
+    if (!exec->transport->test (exec->transport_state, worker->rank, sends[i].request)
+        || !finish_send (worker, &sends[i], NULL))
+      sends[kept++] = sends[i];
+  }
+  g_array_set_size (worker->sends, kept);
 }
 
 gboolean

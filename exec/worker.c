@@ -147,7 +147,7 @@ run_step (PwWorker *worker, const PwStep *step, GError **error) {
     return FALSE;
   }
   exec->transport->progress (exec->transport_state, worker->rank);
-  if (worker->sends->len > 0)
+  if (worker->sends->len > 0 && !worker->in_group)
     pw__poll_sends (worker);
   if (exec->backend->range_push ? dispatch_named (worker, step, error)
                                 : dispatch (worker, step, error))
@@ -224,10 +224,26 @@ read_losses (PwWorker *worker, GError **error) {
   return TRUE;
 }
 
+/* Nothing is waited for inside a group, so its micro-batches find their places before it. */
+static gboolean
+place_group (PwWorker *worker, const PwStep *steps, int64_t n, int64_t offset, GError **error) {
+  for (int64_t i = 0; i < n; i++) {
+    PwStep step = steps[i];
+    if (!place_step (worker, &step, offset, error))
+      return FALSE;
+    if (!steps[i].action.grouped)
+      break;
+  }
+  return TRUE;
+}
+
 static gboolean
 run_steps (PwWorker *worker, const PwStep *steps, int64_t n, int64_t offset, GError **error) {
   for (int64_t i = 0; i < n; i++) {
     PwStep step = steps[i];
+    if (step.action.grouped && !worker->in_group
+        && !place_group (worker, steps + i, n - i, offset, error))
+      return FALSE;
     if (!place_step (worker, &step, offset, error) || !run_step (worker, &step, error))
       return FALSE;
     worker->figures.actions++;
