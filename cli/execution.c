@@ -3,6 +3,7 @@
 #include "cli/table.h"
 #include "sim/sim.h"
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What is missing without RANK_BYTES is said before the plan's memory is known. */
@@ -59,7 +60,8 @@ check_host_memory (const int64_t *rank_bytes, int ranks, GError **error) {
 
 gboolean
 pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
-                           const PwExecOptions *options, GError **error) {
+                           const PwExecOptions *options, int64_t (*predicted)[PW_MEMORY_N],
+                           GError **error) {
   PwSimInput input;
   pw_sim_input_init (&input);
   input.schedule = resolved->lowered;
@@ -69,8 +71,11 @@ pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
   if (!result)
     return FALSE;
   g_autofree int64_t *rank_bytes = g_new (int64_t, (gsize)result->ranks);
-  for (int r = 0; r < result->ranks; r++)
+  for (int r = 0; r < result->ranks; r++) {
     rank_bytes[r] = result->rank[r].peak_memory_bytes;
+    if (predicted)
+      memcpy (predicted[r], result->rank[r].peak_by_category, sizeof predicted[r]);
+  }
   if (options->backend->check)
     return check_backend (plan, options->backend, result->ranks, rank_bytes, error);
   return check_host_memory (rank_bytes, result->ranks, error);
@@ -79,7 +84,7 @@ pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
 gboolean
 pw_execution_check_plan (const PwPlan *plan, const PwExecOptions *options, GError **error) {
   g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, NULL, error);
-  return resolved && pw_execution_check_memory (plan, resolved, options, error);
+  return resolved && pw_execution_check_memory (plan, resolved, options, NULL, error);
 }
 
 void

@@ -6,9 +6,11 @@
 /* Refuses what this version, build or machine cannot run. */
 gboolean pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error);
 /* Refuses what this machine has no memory for: the kernel would end the program without a word.
- * OPTIONS are those that pw_execution_options filled in. */
+ * OPTIONS are those that pw_execution_options filled in; PREDICTED[ranks] is what the simulator
+ * expects at each rank's peak (NULL: not wanted). */
 gboolean pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
-                                    const PwExecOptions *options, GError **error);
+                                    const PwExecOptions *options,
+                                    int64_t (*predicted)[PW_MEMORY_N], GError **error);
 /* The same, unresolved. */
 gboolean pw_execution_check_plan (const PwPlan *plan, const PwExecOptions *options, GError **error);
 /* --data FILE: text to train on instead of the plan's data; NULL: nothing changes. */

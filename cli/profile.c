@@ -47,7 +47,7 @@ measure (const PwPlan *plan, const PwResolvedPlan *resolved, const Options *opti
          GError **error) {
   PwExecOptions exec = { 0 };
   if (!pw_execution_options (plan, &exec, error)
-      || !pw_execution_check_memory (plan, resolved, &exec, error))
+      || !pw_execution_check_memory (plan, resolved, &exec, NULL, error))
     return NULL;
   g_autoptr (GArray) sizes = list_sizes (options->sizes, resolved, error);
   if (!sizes)

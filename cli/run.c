@@ -11,6 +11,7 @@
 typedef struct {
   char *trace, *log, *data, *mode;
   int trace_iterations;
+  double timeout_s;
   gboolean no_pinning;
 } Options;
 
@@ -149,9 +150,13 @@ train (const PwCall *call, const PwPlan *plan, const PwResolvedPlan *resolved,
                            .progress = show_step,
                            .progress_data = &progress,
                            .interrupted = pw_execution_catch_interrupt () };
+  gsize ranks = (gsize)resolved->lowered->ranks;
+  g_autofree int64_t (*predicted)[PW_MEMORY_N] = g_malloc0 (ranks * sizeof *predicted);
   if (!pw_execution_options (plan, &train.exec, error)
-      || !pw_execution_check_memory (plan, resolved, &train.exec, error))
+      || !pw_execution_check_memory (plan, resolved, &train.exec, predicted, error))
     return FALSE;
+  train.exec.predicted_bytes = (const int64_t (*)[PW_MEMORY_N])predicted;
+  train.exec.timeout_s = options->timeout_s;
   train.exec.no_pinning = options->no_pinning;
   if (options->trace)
     train.exec.trace_iterations = options->trace_iterations;
@@ -180,6 +185,8 @@ check_options (const Options *options, GError **error) {
   if (options->trace_iterations < 1)
     return pw_input_fail (error, "--trace-iterations: %d is below the minimum 1",
                           options->trace_iterations);
+  if (!(options->timeout_s >= 0))
+    return pw_input_fail (error, "--timeout: %g is below the minimum 0", options->timeout_s);
   return pw_output_check ("--trace", options->trace, error)
          && pw_output_check ("--log", options->log, error);
 }
@@ -209,6 +216,8 @@ run (PwCall *call, GError **error) {
           { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data,
             "text to train on, instead of the plan's", "FILE" },
           { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode, "default: training", "training" },
+          { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &options.timeout_s,
+            "end the run if a rank hears nothing for so long; default 0: never", "SECONDS" },
           { "no-pinning", 0, 0, G_OPTION_ARG_NONE, &options.no_pinning, "leave threads unpinned",
             NULL },
           G_OPTION_ENTRY_NULL };
@@ -229,9 +238,11 @@ const PwCommand pw_command_run = {
   .takes = PW_TAKES_PLAN,
   .has_json = TRUE,
   .summary = "trains a plan, one thread per rank",
-  .details = "Trains for --steps mini-batches and prints losses, speed, and the SHA-256 of all\n"
-             "parameters, which is the same for every synchronous schedule and rank count. Ctrl-C\n"
-             "stops the ranks, writes the trace so far, and exits with 130.",
+  .details
+  = "Trains for --steps mini-batches and prints losses, speed, and the SHA-256 of all\n"
+    "parameters, which is the same for every synchronous schedule and rank count (chimera\n"
+    "and dualpipe add the gradients of two replicas: the same for their two groups).\n"
+    "Ctrl-C stops the ranks, writes the trace so far, and exits with 130.",
   .example
   = "  pipewright run examples/gpt-small.json --schedule 1f1b --steps 50 --trace run.json\n"
     "    the trace opens in https://ui.perfetto.dev",
