@@ -204,7 +204,9 @@ find_tensor (const File *file, const Entry *entry, GError **error) {
                   && json_equal (shape, json_object_get (tensor, "shape"));
   json_decref (shape);
   if (!fits) {
-    g_autofree char *wanted = pw_shape_to_string (entry->shape);
+    PwShape fp32 = *entry->shape;
+    fp32.dtype = PW_DTYPE_F32;
+    g_autofree char *wanted = pw_shape_to_string (&fp32);
     fail (file, PW_CHECKPOINT_ERROR_MISMATCH, error, "%s is not %s", entry->name, wanted);
     return NULL;
   }

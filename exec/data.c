@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "exec/exec.h"
+#include "exec/half.h"
 #include "exec/random_private.h"
 #include "io/file.h"
 
@@ -177,9 +178,11 @@ fill_random (const PwDataset *dataset, uint64_t stream, const PwShape *shape, in
       tokens[i] = (int32_t)(pw__random_bits (stream, (uint64_t)i) % range);
     return;
   }
-  float *values = to;
-  for (int64_t i = 0; i < n; i++)
-    values[i] = dataset->normals[pw__random_bits (stream, (uint64_t)i) % N_NORMALS];
+  const gsize bytes = (gsize)pw_dtype_bytes (shape->dtype);
+  for (int64_t i = 0; i < n; i++) {
+    const float *value = &dataset->normals[pw__random_bits (stream, (uint64_t)i) % N_NORMALS];
+    pw__floats_to (shape->dtype, value, 1, (char *)to + (gsize)i * bytes);
+  }
 }
 
 /* ---- */

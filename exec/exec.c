@@ -80,7 +80,8 @@ set_up_worker (PwWorker *worker, gpointer data, GError **error) {
     pw__pinning_apply (pinning, worker->rank);
   worker->context = (PwOpContext){ .backend = exec->backend,
                                    .rank = worker->rank,
-                                   .seed = (uint64_t)exec->resolved->seed };
+                                   .seed = (uint64_t)exec->resolved->seed,
+                                   .tf32 = exec->resolved->precision == PW_PRECISION_TF32 };
   worker->context.stream = exec->backend->stream_new (worker->rank, error);
   if (!worker->context.stream) {
     g_prefix_error (error, "rank %d: ", worker->rank);
@@ -126,7 +127,7 @@ make_stages (PwExec *exec, GError **error) {
       return FALSE;
   for (int s = 0; s < exec->n_places; s++)
     pw__stage_match_ends (&exec->stages[s]);
-  return pw__check_shared (exec, error);
+  return pw__check_precision (exec, error) && pw__check_shared (exec, error);
 }
 
 static gboolean

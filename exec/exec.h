@@ -65,7 +65,9 @@ int pw_exec_add_endless (PwExec *exec, const PwSchedule *compute, const PwLowerO
 typedef void (*PwLossFunc) (int microbatch, const PwTensor *output, PwTensor *gradient,
                             double *loss, gpointer data);
 
-/* One mini-batch in host memory, sample after sample. NULL where the program does not need it. */
+/* One mini-batch in host memory, sample after sample, in the types that the graph's shapes say (a
+ * plan's bf16 makes float inputs and outputs so, targets stay fp32). NULL where the program does
+ * not need it. */
 typedef struct {
   const int64_t *samples;       /* [the program's micro-batches]; NULL: the resolved plan's */
   const void *inputs;           /* [batch, graph input shape] */

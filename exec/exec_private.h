@@ -147,6 +147,7 @@ typedef struct {
 
 typedef struct {
   PwTensor value, gradient;
+  PwTensor master;      /* training of a half type: the value in fp32; data NULL: there is none */
   PwTensor state[2];    /* momentum; or Adam's m and v */
   gboolean is_borrowed; /* the value belongs to the layer shared with, or to the replica */
 } PwParameter;
@@ -386,6 +387,8 @@ gboolean pw__reduce_all (PwWorker *worker, GError **error);
 /* optimizer.c */
 int pw__optimizer_slots (const PwOptimizerPlan *plan);
 gboolean pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error);
+/* precision.c: whether the backend computes in the plan's. */
+gboolean pw__check_precision (const PwExec *exec, GError **error);
 /* initial.c: element I of the tensor NAME depends on (SEED, NAME, I) only. */
 void pw__initial_fill (int64_t seed, const char *name, PwInit init, double scale, int64_t n,
                        float *values);

@@ -12,15 +12,16 @@ static gboolean
 step_parameter (PwWorker *worker, PwParameter *parameter, const PwOptimizerPlan *plan,
                 const PwOptimizerStep *step, GError **error) {
   const PwOps *ops = &worker->context.backend->ops;
+  PwTensor *master = parameter->master.data ? &parameter->master : NULL;
   switch (plan->kind) {
   case PW_OPTIMIZER_SGD:
-    return ops->sgd (&worker->context, &parameter->value, NULL, &parameter->gradient,
+    return ops->sgd (&worker->context, &parameter->value, master, &parameter->gradient,
                      parameter->state[0].data ? &parameter->state[0] : NULL, step, error);
   case PW_OPTIMIZER_ADAM:
-    return ops->adam (&worker->context, &parameter->value, NULL, &parameter->gradient,
+    return ops->adam (&worker->context, &parameter->value, master, &parameter->gradient,
                       &parameter->state[0], &parameter->state[1], step, error);
   case PW_OPTIMIZER_ADAMW:
-    return ops->adamw (&worker->context, &parameter->value, NULL, &parameter->gradient,
+    return ops->adamw (&worker->context, &parameter->value, master, &parameter->gradient,
                        &parameter->state[0], &parameter->state[1], step, error);
   }
   g_assert_not_reached ();

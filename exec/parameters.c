@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "exec/exec_private.h"
+#include "exec/half.h"
 
 static const PwLayer *
 layer_of (const PwExec *exec, int layer) {
@@ -62,53 +63,98 @@ allocate_tensor (PwWorker *worker, PwMemoryCategory category, const PwShape *sha
          || worker->context.backend->zero (worker->context.stream, tensor->data, bytes, error);
 }
 
+/* FROM, on the host, is rounded to the parameter's type; the master keeps it as it is. */
 static gboolean
-fill_initial (PwWorker *worker, const PwLayer *layer, int p, const PwTensor *tensor,
+set_value (PwWorker *worker, PwDtype element, const PwParameter *parameter, const float *from,
+           GError **error) {
+  const PwBackend *backend = worker->context.backend;
+  const PwTensor *value = &parameter->value, *master = &parameter->master;
+  gsize bytes = (gsize)pw_tensor_bytes (value);
+  if (element == PW_DTYPE_F32)
+    return backend->copy_from_host (worker->context.stream, value->data, from, bytes, error);
+  g_autofree void *rounded = g_malloc (bytes);
+  pw__floats_to (element, from, pw_tensor_elements (value), rounded);
+  return backend->copy_from_host (worker->context.stream, value->data, rounded, bytes, error)
+         && (!master->data
+             || backend->copy_from_host (worker->context.stream, master->data, from,
+                                         (gsize)pw_tensor_bytes (master), error));
+}
+
+static gboolean
+get_value (PwWorker *worker, PwDtype element, const PwParameter *parameter, float *to,
+           GError **error) {
+  const PwBackend *backend = worker->context.backend;
+  gboolean is_exact = element == PW_DTYPE_F32 || parameter->master.data;
+  const PwTensor *from = parameter->master.data ? &parameter->master : &parameter->value;
+  gsize bytes = (gsize)pw_tensor_bytes (from);
+  if (is_exact)
+    return backend->copy_to_host (worker->context.stream, to, from->data, bytes, error);
+  g_autofree void *halves = g_malloc (bytes);
+  if (!backend->copy_to_host (worker->context.stream, halves, from->data, bytes, error)
+      || !backend->stream_synchronize (worker->context.stream, error))
+    return FALSE;
+  pw__floats_from (element, halves, pw_tensor_elements (from), to);
+  return TRUE;
+}
+
+static gboolean
+fill_initial (PwWorker *worker, const PwLayer *layer, int p, const PwParameter *to,
               GError **error) {
   const PwExec *exec = worker->exec;
   const PwLayerParameter *parameter = &layer->info.parameters[p];
-  int64_t n = pw_tensor_elements (tensor);
+  int64_t n = pw_tensor_elements (&to->value);
   g_autofree char *name = g_strdup_printf ("%s.%s", layer->name, parameter->name);
-  if (exec->is_host_memory) {
+  if (exec->is_host_memory && parameter->shape.dtype == PW_DTYPE_F32) {
     pw__initial_fill (exec->resolved->seed, name, parameter->init, parameter->scale, n,
-                      tensor->data);
+                      to->value.data);
     return TRUE;
   }
   g_autofree float *values = g_new (float, (gsize)n);
   pw__initial_fill (exec->resolved->seed, name, parameter->init, parameter->scale, n, values);
-  return exec->backend->copy_from_host (worker->context.stream, tensor->data, values,
-                                        (gsize)n * sizeof (float), error);
+  return set_value (worker, parameter->shape.dtype, to, values, error);
+}
+
+static gboolean
+allocate_value (PwWorker *worker, const PwLayer *layer, int p, PwParameter *parameter,
+                GError **error) {
+  const PwShape *shape = &layer->info.parameters[p].shape;
+  PwShape fp32 = *shape;
+  fp32.dtype = PW_DTYPE_F32;
+  if (!allocate_tensor (worker, PW_MEMORY_PARAMETERS, shape, FALSE, &parameter->value, error))
+    return FALSE;
+  if (worker->exec->is_training && shape->dtype != PW_DTYPE_F32
+      && !allocate_tensor (worker, PW_MEMORY_OPTIMIZER, &fp32, FALSE, &parameter->master, error))
+    return FALSE;
+  return fill_initial (worker, layer, p, parameter, error);
+}
+
+static void
+borrow (PwParameter *parameter, const PwParameter *owner) {
+  parameter->is_borrowed = TRUE;
+  parameter->value = owner->value;
+  parameter->master = owner->master;
 }
 
 static gboolean
 allocate_parameter (PwWorker *worker, PwExecStage *stage, int i, int p, GError **error) {
   PwExec *exec = worker->exec;
   const PwLayer *layer = layer_of (exec, stage->first_layer + i);
-  const PwShape *shape = &layer->info.parameters[p].shape;
   PwParameter *parameter = &stage->parameters[i][p];
-  if (shape->dtype != PW_DTYPE_F32) {
-    g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED,
-                 "layer %s: parameters of type %s cannot be trained yet", layer->name,
-                 pw_dtype_name (shape->dtype));
+  PwShape fp32 = layer->info.parameters[p].shape;
+  fp32.dtype = PW_DTYPE_F32;
+  if (p == 0 && layer->shares_with >= 0)
+    borrow (parameter, parameter_of (exec, stage->direction, layer->shares_with, 0));
+  else if (stage->direction == 1 && pw__stage_is_folded (stage))
+    borrow (parameter, &stage->replica->parameters[i][p]);
+  else if (!allocate_value (worker, layer, p, parameter, error))
     return FALSE;
-  }
-  if (p == 0 && layer->shares_with >= 0) {
-    parameter->is_borrowed = TRUE;
-    parameter->value = parameter_of (exec, stage->direction, layer->shares_with, 0)->value;
-  } else if (stage->direction == 1 && pw__stage_is_folded (stage)) {
-    parameter->is_borrowed = TRUE;
-    parameter->value = stage->replica->parameters[i][p].value;
-  } else if (!allocate_tensor (worker, PW_MEMORY_PARAMETERS, shape, FALSE, &parameter->value, error)
-             || !fill_initial (worker, layer, p, &parameter->value, error)) {
-    return FALSE;
-  }
   if (!exec->is_training)
     return TRUE;
-  if (!allocate_tensor (worker, PW_MEMORY_GRADIENTS, shape, TRUE, &parameter->gradient, error))
+  if (!allocate_tensor (worker, PW_MEMORY_GRADIENTS, &fp32, TRUE, &parameter->gradient, error))
     return FALSE;
   int n_states = parameter->is_borrowed ? 0 : pw__optimizer_slots (&exec->resolved->optimizer);
   for (int s = 0; s < n_states; s++)
-    if (!allocate_tensor (worker, PW_MEMORY_OPTIMIZER, shape, TRUE, &parameter->state[s], error))
+    if (!allocate_tensor (worker, PW_MEMORY_OPTIMIZER, &fp32, TRUE, &parameter->state[s], error))
       return FALSE;
   return TRUE;
 }
@@ -255,19 +301,22 @@ copy_task (PwWorker *worker, gpointer data, GError **error) {
   const Copy *copy = data;
   const PwBackend *backend = worker->context.backend;
   PwParameter *parameter = parameter_of (worker->exec, copy->direction, copy->layer, copy->index);
-  PwTensor *value = copy->access == GET_STATE || copy->access == SET_STATE
-                        ? &parameter->state[copy->slot]
-                        : &parameter->value;
-  gsize bytes = (gsize)pw_tensor_bytes (value);
+  PwDtype element = layer_of (worker->exec, copy->layer)->info.parameters[copy->index].shape.dtype;
+  const PwTensor *state = &parameter->state[copy->slot];
+  gsize bytes = (gsize)pw_tensor_bytes (state);
   gboolean good = FALSE;
   switch (copy->access) {
   case GET_PARAMETER:
-  case GET_STATE:
-    good = backend->copy_to_host (worker->context.stream, copy->to, value->data, bytes, error);
+    good = get_value (worker, element, parameter, copy->to, error);
     break;
   case SET_PARAMETER:
+    good = set_value (worker, element, parameter, copy->from, error);
+    break;
+  case GET_STATE:
+    good = backend->copy_to_host (worker->context.stream, copy->to, state->data, bytes, error);
+    break;
   case SET_STATE:
-    good = backend->copy_from_host (worker->context.stream, value->data, copy->from, bytes, error);
+    good = backend->copy_from_host (worker->context.stream, state->data, copy->from, bytes, error);
     break;
   case GET_GRADIENT:
     good = get_gradient (worker, copy, error);

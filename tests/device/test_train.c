@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec/half.h"
 #include "schedules/check.h"
 #include "tests/device/fake/fake.h"
 #include "tests/exec/exec_case.h"
@@ -215,6 +216,113 @@ policies_equal_sequential (void) {
   }
 }
 
+static ExecCase *
+precise_case (const char *model, const char *schedule, const char *precision) {
+  g_autofree char *text = g_strdup_printf (
+      "'model': %s, 'ranks': 2, 'schedule': {'name': '%s', 'microbatches': 4}, 'batch': 7, "
+      "'seed': 7, 'optimizer': {'name': 'adamw', 'learning_rate': 0.003, 'weight_decay': 0.1}, "
+      "'data': 'random', 'precision': '%s'",
+      model, schedule, precision);
+  return exec_case_new (text, NULL);
+}
+
+/* The same steps in half the bytes: losses stay near those of fp32, and are not the same. */
+static void
+bf16_equals_its_sequential (void) {
+  static const char *const mlp = "{'name': 'mlp', 'input': 5, 'width': 8, 'depth': 3, 'output': 3}";
+  static const char *const gpt
+      = "{'name': 'gpt', 'blocks': 2, 'width': 8, 'heads': 1, 'tokens': 4, 'vocabulary': 11}";
+  static const struct {
+    const char *schedule, *const *model;
+  } rows[] = { { "1f1b", &mlp }, { "zb-h1", &mlp }, { "chimera", &mlp }, { "1f1b", &gpt } };
+  pw_fake_set_devices (2);
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_test_message ("%s, %s", rows[i].schedule, *rows[i].model);
+    g_autoptr (ExecCase) fp32 = precise_case (*rows[i].model, rows[i].schedule, "fp32");
+    g_autoptr (ExecCase) bf16 = precise_case (*rows[i].model, rows[i].schedule, "bf16");
+    double near[STEPS], expected[STEPS];
+    g_autofree char *of_fp32 = train_sequentially (fp32, &pw_backend_cuda, near);
+    g_autofree char *reference = train_sequentially (bf16, &pw_backend_cuda, expected);
+    g_assert_cmpstr (of_fp32, !=, reference);
+    for (int s = 0; s < STEPS; s++) {
+      g_test_message ("fp32 %g, bf16 %g", near[s], expected[s]);
+      g_assert_cmpfloat (fabs (expected[s] - near[s]), <=, 0.03 * near[s]);
+      g_assert_cmpfloat (expected[s], !=, near[s]);
+    }
+    compare_on_devices (bf16, 2, reference, expected);
+    compare_on_devices (bf16, 1, reference, expected);
+    compare (bf16, &(Run){ .backend = &pw_backend_cuda, .transport = &pw_transport_nccl },
+             reference, expected);
+  }
+}
+
+/* What is set is what is read, to the last bit of fp32; without masters, in inference, it is
+ * rounded to nearest, ties to even. */
+static void
+masters_keep_fp32 (void) {
+  static const float set[] = { 1.00390625f, 1.01171875f, -3.14159274f, 1e-40f, 0 };
+  static const float even[] = { 1.0f, 1.015625f, -3.140625f, 0x1p-133f, 0 };
+  for (int training = 0; training <= 1; training++) {
+    g_autoptr (GError) error = NULL;
+    PwResolveOptions options
+        = { .mode = training ? PW_MODE_TRAINING : PW_MODE_INFERENCE, .updates = TRUE };
+    g_autoptr (ExecCase) c
+        = exec_case_new ("'model': {'name': 'mlp', 'input': 5, 'depth': 1, 'width': 5}, "
+                         "'ranks': 2, 'precision': 'bf16'",
+                         &options);
+    PwExecOptions on_cuda = { .backend = &pw_backend_cuda, .share_devices = TRUE };
+    g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &on_cuda, &error);
+    g_assert_no_error (error);
+    float got[G_N_ELEMENTS (set)];
+    g_assert_true (pw_exec_set_parameter (exec, 0, 1, set, &error));
+    g_assert_true (pw_exec_get_parameter (exec, 0, 1, got, &error));
+    g_assert_true (memcmp (got, training ? set : even, sizeof got) == 0);
+  }
+}
+
+/* All values of two bytes, and half way between each and the next. */
+static void
+halves_round_to_even (void) {
+  static const PwDtype types[] = { PW_DTYPE_BF16, PW_DTYPE_F16 };
+  static const uint16_t infinities[] = { 0x7f80, 0x7c00 };
+  for (gsize t = 0; t < G_N_ELEMENTS (types); t++)
+    for (uint32_t bits = 0; bits < infinities[t]; bits++) {
+      uint16_t both[] = { (uint16_t)bits, (uint16_t)(bits + 1) }, back[3];
+      float values[3];
+      pw__floats_from (types[t], both, 2, values);
+      values[2] = values[0] / 2 + values[1] / 2;
+      pw__floats_to (types[t], values, 3, back);
+      g_assert_cmpint (back[0], ==, both[0]);
+      g_assert_cmpint (back[1], ==, both[1]);
+      if (isfinite (values[1]))
+        g_assert_cmpint (back[2], ==, bits % 2 == 0 ? both[0] : both[1]);
+      float negative = -values[0];
+      pw__floats_to (types[t], &negative, 1, back);
+      g_assert_cmpint (back[0], ==, bits | 0x8000);
+    }
+}
+
+static void
+what_cannot_be_computed_is_refused (void) {
+  static const struct {
+    const char *precision, *message;
+    const PwBackend *backend;
+  } rows[] = {
+    { "bf16", "the cpu backend computes in fp32 only", &pw_backend_cpu },
+    { "fp16", "the cpu backend computes in fp32 only", &pw_backend_cpu },
+    { "tf32", "the cpu backend computes in fp32 only", &pw_backend_cpu },
+    { "fp16", "gradients in fp16 need", &pw_backend_cuda },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (ExecCase) c = precise_case ("'mlp'", "1f1b", rows[i].precision);
+    PwExecOptions options = { .backend = rows[i].backend, .share_devices = TRUE };
+    g_assert_null (pw_exec_new (c->resolved, &options, &error));
+    g_assert_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED);
+    g_assert_nonnull (strstr (error->message, rows[i].message));
+  }
+}
+
 /* Mini-batches without a flush between them, weight versions on the device: as on the CPU, nearly,
  * and the same however late streams are. */
 static void
@@ -278,6 +386,11 @@ main (int argc, char **argv) {
     g_test_add_data_func (name, &models[m], schedules_equal_sequential);
   }
   g_test_add_func ("/device/train/every-policy-equals-sequential", policies_equal_sequential);
+  g_test_add_func ("/device/train/bf16-equals-its-sequential-run", bf16_equals_its_sequential);
+  g_test_add_func ("/device/train/masters-keep-fp32", masters_keep_fp32);
+  g_test_add_func ("/device/train/halves-round-to-even", halves_round_to_even);
+  g_test_add_func ("/device/train/what-cannot-be-computed-is-refused",
+                   what_cannot_be_computed_is_refused);
   g_test_add_func ("/device/train/streams-are-as-the-cpus", streams_are_as_the_cpus);
   g_test_add_func ("/device/train/traces-are-of-the-device", traces_are_on_one_clock);
   return g_test_run ();

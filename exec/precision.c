@@ -1,0 +1,19 @@
+/* What the executor can do of a plan's precision. */
+#include "exec/exec_private.h"
+
+static gboolean
+fail (GError **error, const char *message) {
+  g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED, message);
+  return FALSE;
+}
+
+gboolean
+pw__check_precision (const PwExec *exec, GError **error) {
+  PwPrecision precision = exec->resolved->precision;
+  if (precision != PW_PRECISION_FP32 && exec->backend == &pw_backend_cpu)
+    return fail (error, "the cpu backend computes in fp32 only");
+  if (precision == PW_PRECISION_FP16 && exec->is_training)
+    return fail (error, "gradients in fp16 need their loss scaled, which the executor does not do: "
+                        "bf16 trains without");
+  return TRUE;
+}
