@@ -10,8 +10,10 @@
 static gboolean
 check_backend (const PwPlan *plan, const PwBackend *backend, int ranks, const int64_t *rank_bytes,
                GError **error) {
-  static const PwArithmetic arithmetic[]
-      = { PW_ARITHMETIC_FP32, PW_ARITHMETIC_BF16, PW_ARITHMETIC_FP16 };
+  static const PwArithmetic arithmetic[] = { [PW_PRECISION_FP32] = PW_ARITHMETIC_FP32,
+                                             [PW_PRECISION_BF16] = PW_ARITHMETIC_BF16,
+                                             [PW_PRECISION_FP16] = PW_ARITHMETIC_FP16,
+                                             [PW_PRECISION_TF32] = PW_ARITHMETIC_TF32 };
   const PwBackendRun run = { .ranks = ranks,
                              .share_devices = plan->share_devices,
                              .arithmetic = arithmetic[plan->precision],

@@ -69,9 +69,6 @@ pw_plan_check_runnable (const PwPlan *plan, GError **error) {
     return pw__plan_fail (plan, "precision", "precision", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "fp16 can be simulated, not run: its gradients need a scaled loss; "
                           "bf16 trains without");
-  if (plan->precision == PW_PRECISION_TF32)
-    return pw__plan_fail (plan, "precision", "precision", PW_PLAN_ERROR_UNSUPPORTED, error,
-                          "tf32 can be simulated, not run");
   gboolean is_nccl = strcmp (plan->transport, "nccl") == 0;
   if (!is_nccl && strcmp (plan->transport, "threads") != 0)
     return pw__plan_fail (plan, "transport", "transport", PW_PLAN_ERROR_UNSUPPORTED, error,
