@@ -200,7 +200,12 @@ run_plan (const PwCall *call, const Options *options, GError **error) {
     return FALSE;
   pw_execution_set_data (plan, options->data);
   g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, NULL, error);
-  return resolved && train (call, plan, resolved, options, error);
+  if (!resolved)
+    return FALSE;
+  if (resolved->mode != PW_MODE_TRAINING || resolved->compute->mode != PW_MODE_TRAINING)
+    return pw_input_fail (error, "%s: %s has forwards only, nothing is trained", call->argv[0],
+                          resolved->compute->name);
+  return train (call, plan, resolved, options, error);
 }
 
 static int

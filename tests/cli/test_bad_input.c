@@ -106,6 +106,8 @@ static const struct {
   { "run examples/mlp-tiny.json --data none.txt --schedule nope", NULL, 2, "nope" },
   { "run examples/gpt-tiny.json --data none.txt", NULL, 2, "none\\.txt" },
   { "run examples/gpt3-175b-h100.json", NULL, 2, "need .*iB, this machine has" },
+  { "run examples/mlp-tiny.json --schedule forward-only", NULL, 2,
+    "forward-only has forwards only, nothing is trained" },
   { "profile examples/mlp-tiny.json --sizes 4,2", NULL, 2, "--sizes: 4,2: sizes must ascend" },
   { "profile examples/mlp-tiny.json --seconds -1", NULL, 2, "--seconds: -1 is not within" },
   { "profile examples/mlp-tiny.json --costs none.json", NULL, 2, "none\\.json" },
