@@ -225,8 +225,8 @@ print_text (const GArray *rows, int best, const Options *options) {
                  order->is_optimal ? "; no order with this placement is shorter" : "");
   print_builtin (order);
   if (options->csv)
-    pw_print_fact ("written", "%s; `pipewright schedule show %s` draws it", options->csv,
-                   options->csv);
+    pw_print_fact ("written", "%s; `pipewright schedule show %s` draws it, at equal costs",
+                   options->csv, options->csv);
 }
 
 /* No order at all: a memory limit is a question whose answer is no, anything else a mistake. */

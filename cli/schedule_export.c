@@ -46,7 +46,8 @@ const PwCommand pw_command_schedule_export = {
   .summary = "a schedule as CSV (PyTorch's too), JSON or a picture",
   .details
   = "Writes a row per rank and a cell per action. torch-csv leaves out what PyTorch has no\n"
-    "name for; a picture draws a backward twice as long as a forward.",
+    "name for, and is refused for two directions, weight versions and forwards alone. A\n"
+    "picture draws a backward twice as long as a forward.",
   .example = "  pipewright schedule export gpipe --ranks 2 --microbatches 4 --format torch-csv\n"
              "    a file that PyTorch's _load_csv reads",
   .run = run,

@@ -37,7 +37,7 @@ typedef struct {
 } PwSearchInput;
 
 typedef struct {
-  PwSchedule *schedule; /* compute schedule, named "searched" or as the built-in it equals */
+  PwSchedule *schedule; /* compute schedule, named "searched" */
   double value;         /* of the objective */
   double lower_bound;   /* no order within the memory is shorter */
   gboolean is_optimal;  /* value equals the bound, or every order was excluded */

@@ -37,7 +37,7 @@ while IFS=: read -r file include; do
   elif [[ $include == *_private.h && $target != "$room" ]]; then
     complain "$file" "$include" "private to $target"
   fi
-done < <(find "${!allowed[@]}" \( -name '*.[ch]' -o -name '*.cu' \) 2>/dev/null | sort |
+done < <(find "${!allowed[@]}" \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null | sort |
          xargs grep -HoE '^#[[:space:]]*include "[^"]+"' |
          sed -E 's/#[[:space:]]*include "([^"]+)"/\1/')
 
