@@ -3,6 +3,7 @@
  *
  *   first   generate + lower + simulate, the times of every action and the memory kept
  *   retime  the compiled schedule evaluated for other costs
+ *   lanes   the same for many costs side by side (each counts), by instruction set
  *   limit   the same longest path by hand: loops that know 1f1b, two flat arrays
  *   events  the event queue, once
  */
@@ -11,7 +12,7 @@
 #include <time.h>
 
 #include "schedules/lower.h"
-#include "sim/sim.h"
+#include "sim/lanes_private.h"
 
 static double
 now_s (void) {
@@ -145,6 +146,35 @@ bench_first (int ranks, int microbatches, int repeats, const PwStageEdges *edges
   part[0] = NULL;
 }
 
+#define SCENARIOS 64
+
+static void
+bench_lanes (PwSimProgram *program, const PwStageCosts *costs, int repeats, double actions,
+             double limit) {
+  PwStageCosts *scenarios[SCENARIOS];
+  double totals[SCENARIOS];
+  g_autofree double *seconds = g_new (double, (gsize)repeats);
+  for (int k = 0; k < SCENARIOS; k++) {
+    scenarios[k] = pw_stage_costs_copy (costs);
+    for (int s = 0; s < costs->stages; s++)
+      scenarios[k]->stage[s].forward += 0.01 * k;
+  }
+  const PwSimLanesLoops *loops;
+  for (int set = 0; (loops = pw__sim_lanes_loops (set)); set++) {
+    for (int i = 0; i < repeats; i++) {
+      double t0 = now_s ();
+      pw__sim_lanes_times (program, loops, (const PwStageCosts *const *)scenarios, SCENARIOS,
+                           totals, NULL);
+      seconds[i] = now_s () - t0;
+    }
+    g_autofree char *name = g_strdup_printf (
+        "lanes%s, %s", costs->link[0].latency_s > 0 ? ", links" : "", loops->name);
+    print_rate (name, SCENARIOS * actions, median (seconds, repeats), SCENARIOS * limit);
+  }
+  for (int k = 0; k < SCENARIOS; k++)
+    pw_stage_costs_free (scenarios[k]);
+}
+
 /* Retimings and hand-written loops in turn, with costs that change. */
 static void
 bench_retime (PwSimInput *input, int repeats, double latency, double actions) {
@@ -172,6 +202,7 @@ bench_retime (PwSimInput *input, int repeats, double latency, double actions) {
   }
   double limit = median (hand, repeats);
   print_rate (latency > 0 ? "retime, links" : "retime", actions, median (retime, repeats), limit);
+  bench_lanes (program, costs, repeats, actions, limit);
   if (latency <= 0)
     print_rate ("limit: by hand", actions, limit, 0);
 }

@@ -1,12 +1,11 @@
 #include "sim/compile_private.h"
+#include "sim/lanes_private.h"
 #include "sim/memory_private.h"
 #include "sim/program_private.h"
 #include "sim/summary_private.h"
 
-/* The graph for costs whose messages take time, or none; made when first needed. A schedule that
- * compiled one way compiles the other way. */
-static PwSimTimed *
-timed_for (PwSimProgram *program, gboolean has_transfers, GError **error) {
+PwSimTimed *
+pw__sim_program_timed (PwSimProgram *program, gboolean has_transfers, GError **error) {
   gboolean instant = program->allows_instant && !has_transfers;
   if (program->timed[instant] == NULL) {
     PwSimGraph *graph = pw__sim_graph_new (program->layout, program->index, instant, error);
@@ -16,6 +15,14 @@ timed_for (PwSimProgram *program, gboolean has_transfers, GError **error) {
     program->time[instant] = pw__sim_alloc (graph->n_nodes, sizeof (double));
   }
   return program->timed[instant];
+}
+
+const PwSimLanes *
+pw__sim_program_lanes (PwSimProgram *program, const PwSimTimed *timed) {
+  PwSimLanes **lanes = &program->lanes[timed->graph->is_instant];
+  if (*lanes == NULL)
+    *lanes = pw__sim_lanes_new (timed, program->layout);
+  return *lanes;
 }
 
 static PwSimProgram *
@@ -28,7 +35,7 @@ compile (const PwSimInput *input, PwSimLayout *layout, GError **error) {
     return NULL;
   program->allows_instant = pw__sim_graph_allows_instant (layout, program->index);
   pw__sim_durations_init (&program->durations, layout, input->costs);
-  if (timed_for (program, program->durations.has_transfers, error) == NULL)
+  if (pw__sim_program_timed (program, program->durations.has_transfers, error) == NULL)
     return NULL;
   return g_steal_pointer (&program);
 }
@@ -48,7 +55,7 @@ double
 pw_sim_retime (PwSimProgram *program, const PwStageCosts *costs) {
   pw__sim_durations_clear (&program->durations);
   pw__sim_durations_init (&program->durations, program->layout, costs);
-  PwSimTimed *timed = timed_for (program, program->durations.has_transfers, NULL);
+  PwSimTimed *timed = pw__sim_program_timed (program, program->durations.has_transfers, NULL);
   g_assert (timed != NULL);
   if (costs->factor != NULL && timed->first == NULL)
     pw__sim_timed_find_actions (timed, program->layout);
@@ -120,6 +127,7 @@ pw_sim_program_free (PwSimProgram *program) {
     return;
   for (int i = 0; i < 2; i++) {
     pw__sim_timed_free (program->timed[i]);
+    pw__sim_lanes_free (program->lanes[i]);
     g_free (program->time[i]);
   }
   pw__sim_durations_clear (&program->durations);

@@ -130,8 +130,8 @@ evaluate_32 (int32_t n, const int32_t *restrict a, const int32_t *restrict b,
 }
 
 /* Costs that differ by micro-batch: a pair is told by its row. */
-static double
-own_duration (const PwSimTimed *timed, const PwSimDurations *durations, int32_t node) {
+double
+pw__sim_node_duration (const PwSimTimed *timed, const PwSimDurations *durations, int32_t node) {
   const PwAction *at = timed->first[node];
   if (at == NULL)
     return 0;
@@ -149,7 +149,7 @@ pw__sim_evaluate (const PwSimTimed *timed, const PwSimDurations *durations, cons
   time[0] = 0;
   if (durations->factor != NULL)
     for (int32_t i = 1; i < graph->n_nodes; i++)
-      time[i] = later (time[graph->a[i]], time[graph->b[i]]) + own_duration (timed, durations, i);
+      time[i] = later (time[graph->a[i]], time[graph->b[i]]) + pw__sim_node_duration (timed, durations, i);
   else if (timed->row16 != NULL)
     evaluate_16 (graph->n_nodes, graph->a, graph->b, timed->row16, table, time);
   else
