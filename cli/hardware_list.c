@@ -6,14 +6,16 @@
 
 static void
 print_text (void) {
-  static const char *const headings[]
-      = { "<name", "FLOP/s", "half FLOP/s", "memory/s", "memory", "link latency", "link", NULL };
+  static const char *const headings[] = { "<name",        "fp32",     "tf32",
+                                          "bf16, fp16",   "memory/s", "memory",
+                                          "link latency", "link",     NULL };
   g_autoptr (PwTable) table = pw_table_new (headings);
   char text[PW_TEXT_MAX];
   for (const PwHardware *const *hardware = pw_hardware_list (); *hardware; hardware++) {
     pw_table_row (table);
     pw_table_text (table, (*hardware)->name);
     pw_table_text (table, pw_format_count ((*hardware)->flops, text));
+    pw_table_text (table, pw_format_count ((*hardware)->flops_tf32, text));
     pw_table_text (table, pw_format_count ((*hardware)->flops_half, text));
     pw_table_printf (table, "%sB/s", pw_format_count ((*hardware)->memory_bandwidth, text));
     if ((*hardware)->memory_bytes > 0)
@@ -27,7 +29,8 @@ print_text (void) {
       pw_table_text (table, "-");
   }
   pw_table_print (table);
-  printf ("\nPer rank; FLOP/s are peaks of fp32 (or tf32) and of half-precision products.\n");
+  printf (
+      "\nPer rank; under each precision the peak of its products in FLOP/s, without sparsity.\n");
 }
 
 static void

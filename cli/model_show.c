@@ -1,7 +1,7 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "models/registry.h"
-#include "plans/plan.h"
+#include "plans/resolve.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -11,9 +11,10 @@ load_file (const char *path, GError **error) {
   g_autoptr (PwJsonFile) file = pw_json_file_load (path, error);
   if (!file)
     return NULL;
-  json_t *model = json_object_get (file->root, "model");
-  PwJsonPlace place = { file, model ? "model" : "" };
-  return pw_model_read (place, model ? model : file->root, error);
+  if (!json_object_get (file->root, "model"))
+    return pw_model_read ((PwJsonPlace){ file, "" }, file->root, error);
+  g_autoptr (PwPlan) plan = pw_plan_parse (file->file, file->text, error);
+  return plan ? pw_plan_read_model (plan, error) : NULL;
 }
 
 static PwGraph *
@@ -55,8 +56,8 @@ const PwCommand pw_command_model_show = {
   .has_json = TRUE,
   .summary = "units and layers of a model: shapes, parameters, FLOPs",
   .details
-  = "Shows a model of the catalogue with its default sizes, or the model of a plan or of a\n"
-    "model file. The units are numbered as \"partition\" counts them.",
+  = "Shows a model of the catalogue with its default sizes, the model of a plan in the plan's\n"
+    "precision, or that of a model file. The units are numbered as \"partition\" counts them.",
   .example = "  pipewright model show examples/gpt-small.json\n"
              "    the eight blocks between which that plan may be cut",
   .run = run,

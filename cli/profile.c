@@ -58,6 +58,7 @@ measure (const PwPlan *plan, const PwResolvedPlan *resolved, const Options *opti
                                .samples = (const int64_t *)(gconstpointer)sizes->data,
                                .n_samples = (int)sizes->len,
                                .optimizer_kind = plan->optimizer.kind,
+                               .precision = plan->precision,
                                .seconds = options->seconds,
                                .progress = show_progress };
   PwLayerCosts *costs = pw_profile_run (resolved->graph, &profile, error);

@@ -10,6 +10,7 @@
 
 #include "exec/exec_private.h"
 #include "exec/data.h"
+#include "exec/half.h"
 #include "exec/profile_private.h"
 #include "exec/random_private.h"
 
@@ -37,8 +38,8 @@ typedef struct {
   Times (*times)[N_KINDS]; /* [n_layers]; a layer's are written by its stage's worker */
   double outside_s;        /* loops without layers and waiting, all ranks */
   int64_t n_actions;       /* compute actions in them */
-  float *pattern;
-  double done, budget; /* seconds, of all sizes */
+  void *pattern;           /* of the precision's type */
+  double done, budget;     /* seconds, of all sizes */
 } Profile;
 
 static void
@@ -267,16 +268,21 @@ largest_tensor (const PwGraph *graph) {
   return (gsize)largest;
 }
 
+/* BYTES of small numbers. */
 static void
 fill_pattern (Profile *profile, gsize bytes) {
-  gsize n = bytes / sizeof (float) + 2;
-  profile->pattern = g_renew (float, profile->pattern, n);
+  PwDtype element = pw_precision_element (profile->options->precision);
+  gsize n = bytes / (gsize)pw_dtype_bytes (element) + 2;
+  g_autofree float *values = g_new0 (float, n);
   for (gsize i = 0; i + 1 < n; i += 2) {
     double pair[2];
     pw__random_normal_pair (1, i, pair);
-    profile->pattern[i] = (float)(0.1 * pair[0]);
-    profile->pattern[i + 1] = (float)(0.1 * pair[1]);
+    values[i] = (float)(0.1 * pair[0]);
+    values[i + 1] = (float)(0.1 * pair[1]);
   }
+  g_free (profile->pattern);
+  profile->pattern = g_malloc (n * (gsize)pw_dtype_bytes (element));
+  pw__floats_to (element, values, (int64_t)n, profile->pattern);
 }
 
 static gboolean
@@ -292,6 +298,7 @@ measure_size (Profile *profile, int64_t samples, double seconds, GError **error)
           .samples = sizes,
           .batch = batch_samples,
           .mode = PW_MODE_TRAINING,
+          .precision = profile->options->precision,
           .optimizer = { .kind = (PwOptimizerKind)profile->options->optimizer_kind,
                          .learning_rate = 1e-6,
                          .beta1 = 0.9,
@@ -322,7 +329,9 @@ static gboolean
 measure_workspace (const Profile *profile, int64_t samples, PwLayerCost *costs, GError **error) {
   const PwBackend *backend
       = profile->options->backend ? profile->options->backend : &pw_backend_cpu;
-  PwOpContext context = { .backend = backend, .stream = backend->stream_new (0, error) };
+  PwOpContext context = { .backend = backend,
+                          .stream = backend->stream_new (0, error),
+                          .tf32 = profile->options->precision == PW_PRECISION_TF32 };
   if (!context.stream)
     return FALSE;
   for (int l = 0; l < profile->graph->n_layers; l++) {
@@ -399,6 +408,7 @@ pw_profile_run (const PwGraph *graph, const PwProfileOptions *options, GError **
   PwLayerCosts *costs = pw_layer_costs_new (graph, "measured", options->n_samples);
   g_free (costs->machine);
   costs->machine = describe_machine (options);
+  costs->precision = options->precision;
   if (!fill_costs (&profile, costs, error))
     g_clear_pointer (&costs, pw_layer_costs_free);
   clear_times (&profile);

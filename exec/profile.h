@@ -4,13 +4,14 @@
 #include "exec/exec.h"
 
 typedef struct {
-  const PwBackend *backend; /* NULL: CPU */
+  const PwBackend *backend;     /* NULL: CPU */
   const PwTransport *transport; /* for latency and bandwidth; NULL: threads */
-  int ranks;                /* cores kept busy at once; as the run will have */
-  const int64_t *samples;   /* micro-batch sizes to measure, ascending */
+  int ranks;                    /* cores kept busy at once; as the run will have */
+  const int64_t *samples;       /* micro-batch sizes to measure, ascending */
   int n_samples;
-  int optimizer_kind;       /* PwOptimizerKind, for update times */
-  double seconds;           /* budget for each size; 0: 2 */
+  int optimizer_kind;                                /* PwOptimizerKind, for update times */
+  PwPrecision precision;                             /* the graph's shapes have its type already */
+  double seconds;                                    /* budget for each size; 0: 2 */
   void (*progress) (double fraction, gpointer data); /* NULL: none */
   gpointer progress_data;
 } PwProfileOptions;

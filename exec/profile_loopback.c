@@ -3,12 +3,12 @@
 
 struct PwTransportState {
   const PwBackend *backend;
-  PwStream **streams;   /* [ranks] of those on a device */
-  const float *pattern; /* what every message holds */
+  PwStream **streams;  /* [ranks] of those on a device */
+  const void *pattern; /* what every message holds */
 };
 
 void
-pw__loopback_set_pattern (PwTransportState *state, const float *pattern) {
+pw__loopback_set_pattern (PwTransportState *state, const void *pattern) {
   state->pattern = pattern;
 }
 

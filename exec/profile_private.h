@@ -8,4 +8,4 @@ gboolean pw__profile_link (const PwBackend *backend, const PwTransport *transpor
 /* Receives are filled from a pattern and done at once, sends too. */
 extern const PwTransport pw__transport_loopback;
 /* PATTERN is as long as the largest message. */
-void pw__loopback_set_pattern (PwTransportState *state, const float *pattern);
+void pw__loopback_set_pattern (PwTransportState *state, const void *pattern);

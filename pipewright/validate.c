@@ -52,6 +52,7 @@ find_costs (const PwPlan *plan, const PwValidateOptions *options, GError **error
                                .samples = sizes,
                                .n_samples = distinct_sizes (resolved, sizes),
                                .optimizer_kind = plan->optimizer.kind,
+                               .precision = plan->precision,
                                .seconds = options->profile_seconds,
                                .progress = options->progress ? report_profile : NULL,
                                .progress_data = &progress };

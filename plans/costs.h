@@ -11,7 +11,7 @@
 #define PW_COSTS_VERSION 1 /* raised when a reader of the old one would misread the new one */
 #define PW_COSTS_ERROR (pw_costs_error_quark ())
 GQuark pw_costs_error_quark (void);
-typedef enum { PW_COSTS_ERROR_MISMATCH /* made for another model */ } PwCostsError;
+typedef enum { PW_COSTS_ERROR_MISMATCH /* for another model or precision */ } PwCostsError;
 
 /* Seconds for one micro-batch of `samples`, one row per layer of the graph. */
 typedef struct {
@@ -31,16 +31,19 @@ typedef struct {
   int n_layers;
   int n_tables; /* ordered by samples */
   PwLayerCostTable *tables;
+  int precision;            /* PwPrecision they hold for; -1: not said */
   PwLink link;              /* the transport's, measured */
+  PwMessageRates messages;  /* by size, where known */
   double action_overhead_s; /* what the worker adds to each compute action */
 } PwLayerCosts;
 
 /* N_TABLES tables of zeros with the layers' names. */
 PwLayerCosts *pw_layer_costs_new (const PwGraph *graph, const char *source, int n_tables);
-/* Roofline: max(FLOPs / (efficiency * peak), bytes / memory bandwidth), the peak being that of the
- * type of a layer's output. The update is Adam's. */
+/* Roofline: max(FLOPs / rate of products, bytes / rate of memory), the rates being those of
+ * PRECISION and of the size (of fp32 for layers in fp32 of a half-precision model). The update is
+ * Adam's. */
 PwLayerCosts *pw_layer_costs_new_analytic (const PwGraph *graph, const PwHardware *hardware,
-                                           int64_t samples);
+                                           PwPrecision precision, int64_t samples);
 /* GRAPH NULL: names are not compared. */
 PwLayerCosts *pw_layer_costs_load (const char *path, const PwGraph *graph, GError **error);
 gboolean pw_layer_costs_save (const PwLayerCosts *costs, const char *path, GError **error);

@@ -18,6 +18,7 @@ pw_layer_costs_new (const PwGraph *graph, const char *source, int n_tables) {
   PwLayerCosts *costs = g_new0 (PwLayerCosts, 1);
   costs->source = g_strdup (source);
   costs->model = g_strdup (graph->name);
+  costs->precision = -1;
   costs->n_layers = graph->n_layers;
   costs->n_tables = n_tables;
   costs->tables = g_new0 (PwLayerCostTable, (gsize)n_tables);
@@ -35,6 +36,7 @@ pw_layer_costs_copy (const PwLayerCosts *costs) {
   copy->source = g_strdup (costs->source);
   copy->machine = g_strdup (costs->machine);
   copy->model = g_strdup (costs->model);
+  copy->messages = pw_message_rates_copy (&costs->messages);
   copy->tables = g_memdup2 (costs->tables, (gsize)costs->n_tables * sizeof *costs->tables);
   for (int t = 0; t < costs->n_tables; t++) {
     PwLayerCostTable *table = &copy->tables[t];
@@ -58,6 +60,7 @@ pw_layer_costs_free (PwLayerCosts *costs) {
   g_free (costs->source);
   g_free (costs->machine);
   g_free (costs->model);
+  pw_message_rates_clear (&costs->messages);
   g_free (costs);
 }
 
@@ -76,30 +79,42 @@ pw__layer_update_bytes (const PwLayerInfo *info, int optimizer_slots) {
   return bytes;
 }
 
-/* The machine and the peak of its products. */
+/* What a layer is estimated for. */
 typedef struct {
   const PwHardware *hardware;
-  double flops;
+  PwPrecision precision; /* of its products */
   int64_t samples;
 } Roof;
 
 /* FLOPs and bytes of a sample, and bytes that move whatever the number of samples. */
 static double
 roofline (const Roof *roof, int64_t flops, int64_t bytes, int64_t fixed_bytes) {
-  const PwHardware *hardware = roof->hardware;
-  double compute = (double)roof->samples * (double)flops / (hardware->efficiency * roof->flops);
-  double memory
-      = ((double)roof->samples * (double)bytes + (double)fixed_bytes) / hardware->memory_bandwidth;
+  double all_flops = (double)roof->samples * (double)flops;
+  double all_bytes = (double)roof->samples * (double)bytes + (double)fixed_bytes;
+  double compute
+      = all_flops / pw_hardware_product_rate (roof->hardware, roof->precision, all_flops);
+  double memory = all_bytes / pw_hardware_memory_rate (roof->hardware, all_bytes);
   return MAX (compute, memory);
 }
 
+static PwPrecision
+layer_precision (const PwLayerInfo *info, PwPrecision precision) {
+  switch (info->output.dtype) {
+  case PW_DTYPE_BF16:
+    return PW_PRECISION_BF16;
+  case PW_DTYPE_F16:
+    return PW_PRECISION_FP16;
+  default:
+    return precision == PW_PRECISION_TF32 ? PW_PRECISION_TF32 : PW_PRECISION_FP32;
+  }
+}
+
 static void
-estimate_layer (const PwLayer *layer, const PwHardware *hardware, int64_t samples,
-                PwLayerCost *out) {
+estimate_layer (const PwLayer *layer, const PwHardware *hardware, PwPrecision precision,
+                int64_t samples, PwLayerCost *out) {
   const PwLayerInfo *info = &layer->info;
-  gboolean is_half = pw_dtype_bytes (info->output.dtype) < pw_dtype_bytes (PW_DTYPE_F32);
   const Roof roof = { .hardware = hardware,
-                      .flops = is_half ? hardware->flops_half : hardware->flops,
+                      .precision = layer_precision (info, precision),
                       .samples = samples };
   int64_t values = 0, gradients = 0;
   /* A layer that is given integers looks up the rows it needs, which its own bytes count. */
@@ -111,19 +126,21 @@ estimate_layer (const PwLayer *layer, const PwHardware *hardware, int64_t sample
   out->input_s = roofline (&roof, info->flops_input, info->bytes_input,
                            info->has_input_gradient ? values : 0);
   out->weight_s = roofline (&roof, info->flops_weight, info->bytes_weight, 2 * gradients);
-  out->update_s = layer->shares_with >= 0
-                      ? 0
-                      : pw__layer_update_bytes (info, ADAM_SLOTS) / hardware->memory_bandwidth;
+  double update = layer->shares_with >= 0 ? 0 : pw__layer_update_bytes (info, ADAM_SLOTS);
+  out->update_s = update / pw_hardware_memory_rate (hardware, update);
 }
 
 PwLayerCosts *
-pw_layer_costs_new_analytic (const PwGraph *graph, const PwHardware *hardware, int64_t samples) {
+pw_layer_costs_new_analytic (const PwGraph *graph, const PwHardware *hardware,
+                             PwPrecision precision, int64_t samples) {
   PwLayerCosts *costs = pw_layer_costs_new (graph, "analytic", 1);
   costs->machine = g_strdup (hardware->name);
+  costs->precision = precision;
   costs->link = hardware->link;
+  costs->messages = pw_message_rates_copy (&hardware->messages);
   costs->tables[0].samples = samples;
   for (int l = 0; l < graph->n_layers; l++)
-    estimate_layer (&graph->layers[l], hardware, samples, &costs->tables[0].layers[l]);
+    estimate_layer (&graph->layers[l], hardware, precision, samples, &costs->tables[0].layers[l]);
   return costs;
 }
 

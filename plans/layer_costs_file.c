@@ -1,16 +1,13 @@
 /* The cost file:
  *
- *   {"version": 1, "source": "measured", "machine": "...", "model": "gpt",
+ *   {"version": 1, "source": "measured", "machine": "...", "model": "gpt", "precision": "fp32",
  *    "action_overhead_s": 1e-06, "link": {"latency_s": ..., "bandwidth": ..., "sharing": "own"},
  *    "tables": [{"samples": 4, "layers": [{"layer": "embedding.token", "forward_s": ...}, ...]}]}
- *
- * Numbers are written with 17 digits, so that they are read back to the last bit. */
+ */
 #include "plans/costs.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
 #include "plans/plan_private.h"
 
 #define SECONDS_MAX 1e9
@@ -159,6 +156,12 @@ static const PwJsonKey file_keys[] = {
   { .key = "machine", .type = PW_JSON_STRING, .offset = offsetof (CostFile, costs.machine) },
   { .key = "model", .type = PW_JSON_STRING, .offset = offsetof (CostFile, costs.model) },
   {
+      .key = "precision",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (CostFile, costs.precision),
+      .names = pw_precision_names,
+  },
+  {
       .key = "action_overhead_s",
       .type = PW_JSON_NUMBER,
       .offset = offsetof (CostFile, costs.action_overhead_s),
@@ -170,6 +173,12 @@ static const PwJsonKey file_keys[] = {
       .type = PW_JSON_CUSTOM,
       .offset = offsetof (CostFile, costs.link),
       .read = pw__link_read,
+  },
+  {
+      .key = "messages",
+      .type = PW_JSON_CUSTOM,
+      .offset = offsetof (CostFile, costs.messages),
+      .read = pw__messages_read,
   },
   {
       .key = "tables",
@@ -224,7 +233,7 @@ pw_layer_costs_load (const char *path, const PwGraph *graph, GError **error) {
   if (json == NULL)
     return NULL;
   PwJsonPlace place = { .file = json, .path = "" };
-  CostFile file = { .costs = { .n_tables = 0 } };
+  CostFile file = { .costs = { .precision = -1 } };
   g_autoptr (PwLayerCosts) costs = NULL;
   gboolean ok = check_version (place, json->root, error)
                 && pw_json_read_object (place, json->root, file_keys, G_N_ELEMENTS (file_keys),
@@ -256,14 +265,12 @@ pw_layer_costs_save (const PwLayerCosts *costs, const char *path, GError **error
   json_t *tables = json_array ();
   for (int t = 0; t < costs->n_tables; t++)
     json_array_append_new (tables, table_to_json (&costs->tables[t], costs->n_layers));
-  json_t *root = json_pack ("{s:i, s:s*, s:s*, s:s*, s:f, s:o, s:o}", "version", PW_COSTS_VERSION,
-                            "source", costs->source, "machine", costs->machine, "model",
-                            costs->model, "action_overhead_s", costs->action_overhead_s, "link",
-                            pw__link_to_json (&costs->link), "tables", tables);
-  char *text = json_dumps (root, JSON_INDENT (1) | JSON_REAL_PRECISION (17));
-  json_decref (root);
-  g_assert (text != NULL);
-  g_autofree char *line = g_strconcat (text, "\n", NULL);
-  free (text);
-  return pw_file_write (path, line, strlen (line), error);
+  json_t *root = json_pack (
+      "{s:i, s:s*, s:s*, s:s*, s:s*, s:f, s:o}", "version", PW_COSTS_VERSION, "source",
+      costs->source, "machine", costs->machine, "model", costs->model, "precision",
+      costs->precision >= 0 ? pw_precision_names[costs->precision] : NULL, "action_overhead_s",
+      costs->action_overhead_s, "link", pw__link_to_json (&costs->link));
+  pw__messages_add (root, &costs->messages);
+  json_object_set_new (root, "tables", tables);
+  return pw__json_save (root, path, error);
 }

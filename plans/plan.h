@@ -2,11 +2,11 @@
  * is one row of the table in plan.c; every command that reads a plan takes the overrides. */
 #pragma once
 #include "io/json.h"
-#include "models/shape.h"
 #include "schedules/params.h"
 #include "schedules/policy.h"
 #include "schedules/lower.h"
 #include "plans/hardware.h"
+#include "plans/precision.h"
 
 #define PW_PLAN_ERROR (pw_plan_error_quark ())
 GQuark pw_plan_error_quark (void);
@@ -27,17 +27,6 @@ extern const char *const pw_partition_method_names[]; /* "balance", "time", ...,
 
 typedef enum { PW_OPTIMIZER_SGD, PW_OPTIMIZER_ADAM, PW_OPTIMIZER_ADAMW } PwOptimizerKind;
 extern const char *const pw_optimizer_names[]; /* "sgd", "adam", "adamw", NULL */
-/* tf32: data in fp32, products of rounded operands. bf16 and fp16: activations, what travels and
- * parameters in two bytes; parameter gradients and optimiser in fp32, with a master copy of each
- * parameter (1710.03740). */
-typedef enum {
-  PW_PRECISION_FP32,
-  PW_PRECISION_BF16,
-  PW_PRECISION_FP16,
-  PW_PRECISION_TF32
-} PwPrecision;
-extern const char *const pw_precision_names[]; /* "fp32", "bf16", "fp16", "tf32", NULL */
-PwDtype pw_precision_element (PwPrecision precision);
 typedef struct {
   PwOptimizerKind kind;
   double learning_rate, momentum, beta1, beta2, epsilon, weight_decay;

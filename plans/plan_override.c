@@ -197,6 +197,21 @@ apply_backend (PwPlan *plan, const char *value, GError **error) {
   return apply_name (value, pw__backend_names, &plan->backend, error);
 }
 
+/* Like every option, a path is seen from here, not from the plan's folder. */
+static gboolean
+apply_hardware (PwPlan *plan, const char *value, GError **error) {
+  json_t *text = json_string (value);
+  if (text == NULL)
+    return fail (error, "the name is not UTF-8");
+  PwHardware *hardware = pw_hardware_read ((PwJsonPlace){ .file = NULL, .path = "" }, text, error);
+  json_decref (text);
+  if (hardware == NULL)
+    return FALSE;
+  pw_hardware_free (plan->hardware);
+  plan->hardware = hardware;
+  return TRUE;
+}
+
 static const PwPlanOverride overrides[] = {
   {
       .name = "schedule",
@@ -299,7 +314,7 @@ static const PwPlanOverride overrides[] = {
   {
       .name = "precision",
       .argument = "TYPE",
-      .help = "fp32",
+      .help = "fp32, tf32, bf16 or fp16",
       .type = PW_JSON_ENUM,
       .offset = offsetof (PwPlan, precision),
       .names = pw_precision_names,
@@ -363,6 +378,13 @@ static const PwPlanOverride overrides[] = {
       .offset = offsetof (PwPlan, data_parallel),
       .minimum = 1,
       .maximum = PW_STAGES_MAX,
+  },
+  {
+      .name = "hardware",
+      .argument = "NAME|FILE.json",
+      .help = "the machine: a name of \"hardware list\", or a file as \"profile\" writes it",
+      .type = PW_JSON_CUSTOM,
+      .apply = apply_hardware,
   },
   {
       .name = "costs",

@@ -41,9 +41,23 @@ gboolean pw__plan_set_schedule (PwPlan *plan, const char *text, const char *file
 /* A number of micro-batches or the name of a rule; FALSE if TEXT is neither. */
 gboolean pw__plan_set_group (PwScheduleParams *params, const char *text);
 
+extern const PwHardware pw__hardware_catalogue[];
+extern const gsize pw__hardware_catalogue_n;
+
 /* Rows of a link, in hardware and cost files. FIELD is a PwLink. */
 gboolean pw__link_read (PwJsonPlace place, json_t *value, void *field, GError **error);
 json_t *pw__link_to_json (const PwLink *link);
+
+/* Tables of rates: FIELD is a PwRates, or a PwMessageRates. */
+gboolean pw__rates_read_products (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__rates_read_bytes (PwJsonPlace place, json_t *value, void *field, GError **error);
+gboolean pw__messages_read (PwJsonPlace place, json_t *value, void *field, GError **error);
+/* Sets KEY of OBJECT, if there are rows. */
+void pw__rates_add_products (json_t *object, const char *key, const PwRates *rates);
+void pw__rates_add_bytes (json_t *object, const char *key, const PwRates *rates);
+void pw__messages_add (json_t *object, const PwMessageRates *messages);
+/* Takes ROOT. Reals are written with 17 digits, so that they are read back to the last bit. */
+gboolean pw__json_save (json_t *root, const char *path, GError **error);
 
 /* The values the reader takes and this version cannot do at all, simulation included. */
 gboolean pw__plan_check_supported (const PwPlan *plan, GError **error);

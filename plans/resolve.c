@@ -33,19 +33,29 @@ pw_plan_cut_batch (int64_t batch, int microbatches, GError **error) {
 }
 
 static gboolean
-read_model (PwResolver *r, GError **error) {
-  const PwPlan *plan = r->plan;
-  PwJsonPlace place = { .file = plan->json, .path = "model" };
-  r->out->graph
-      = r->options.graph != NULL ? r->options.graph : pw_model_read (place, plan->model, error);
-  if (r->out->graph == NULL)
-    return FALSE;
-  r->out->precision = plan->precision;
+set_precision (const PwPlan *plan, PwGraph *graph, GError **error) {
   PwDtype element = pw_precision_element (plan->precision);
-  if (element == PW_DTYPE_F32 || pw_graph_set_element (r->out->graph, element, error))
+  if (element == PW_DTYPE_F32 || pw_graph_set_element (graph, element, error))
     return TRUE;
   pw__plan_prefix_error (plan, "precision", "precision", error);
   return FALSE;
+}
+
+PwGraph *
+pw_plan_read_model (const PwPlan *plan, GError **error) {
+  PwJsonPlace place = { .file = plan->json, .path = "model" };
+  g_autoptr (PwGraph) graph = pw_model_read (place, plan->model, error);
+  return graph != NULL && set_precision (plan, graph, error) ? g_steal_pointer (&graph) : NULL;
+}
+
+static gboolean
+read_model (PwResolver *r, GError **error) {
+  r->out->precision = r->plan->precision;
+  r->out->graph = r->options.graph;
+  if (r->out->graph != NULL)
+    return set_precision (r->plan, r->out->graph, error);
+  r->out->graph = pw_plan_read_model (r->plan, error);
+  return r->out->graph != NULL;
 }
 
 /* Inference of a plan for training runs its stages forward only. */
@@ -157,16 +167,30 @@ scale_updates (PwLayerCosts *costs, const PwGraph *graph, int optimizer_slots) {
 }
 
 static gboolean
+check_precision (const PwResolver *r, const PwLayerCosts *costs, GError **error) {
+  PwPrecision precision = r->plan->precision;
+  if (costs->precision < 0 || costs->precision == (int)precision)
+    return TRUE;
+  g_set_error (error, PW_COSTS_ERROR, PW_COSTS_ERROR_MISMATCH,
+               "%s: costs of %s, the plan computes in %s", r->plan->costs,
+               pw_precision_names[costs->precision], pw_precision_names[precision]);
+  return FALSE;
+}
+
+static gboolean
 find_layer_costs (PwResolver *r, GError **error) {
   PwResolvedPlan *out = r->out;
   if (r->options.layer_costs != NULL) {
     out->layer_costs = pw_layer_costs_copy (r->options.layer_costs);
   } else if (r->plan->costs != NULL) {
     out->layer_costs = pw_layer_costs_load (r->plan->costs, out->graph, error);
-    if (out->layer_costs == NULL)
+    if (out->layer_costs == NULL || !check_precision (r, out->layer_costs, error)) {
       pw__plan_prefix_error (r->plan, "costs", "costs", error);
+      return FALSE;
+    }
   } else {
-    out->layer_costs = pw_layer_costs_new_analytic (out->graph, r->plan->hardware, out->samples[0]);
+    out->layer_costs = pw_layer_costs_new_analytic (out->graph, r->plan->hardware,
+                                                    r->plan->precision, out->samples[0]);
     scale_updates (out->layer_costs, out->graph, out->optimizer_slots);
   }
   return out->layer_costs != NULL;

@@ -36,6 +36,8 @@ PwResolvedPlan *pw_plan_resolve (const PwPlan *plan, const PwResolveOptions *opt
 void pw_resolved_plan_free (PwResolvedPlan *resolved);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwResolvedPlan, pw_resolved_plan_free)
 
+/* The plan's model in the plan's precision. */
+PwGraph *pw_plan_read_model (const PwPlan *plan, GError **error);
 /* Micro-batch sizes as torch.chunk cuts: ceil(batch / m) each, the last ones smaller; an error when
  * that makes fewer than m. */
 int64_t *pw_plan_cut_batch (int64_t batch, int microbatches, GError **error);

@@ -140,7 +140,7 @@ pw_stage_costs_sum (const PwLayerCosts *costs, const PwGraph *graph, const PwPar
   for (int e = 0; e < edges->n_edges; e++) {
     const PwShape *shape = &graph->layers[edges->edges[e].tensor].info.output;
     sums->message_bytes[e] = pw_shape_bytes (shape) * samples[0];
-    sums->link[e] = costs->link;
+    sums->link[e] = pw_link_at (&costs->link, &costs->messages, sums->message_bytes[e]);
   }
   sums->microbatches = microbatches;
   for (int m = 1; m < microbatches && sums->factor == NULL; m++)

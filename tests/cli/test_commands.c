@@ -38,6 +38,7 @@ static const struct {
   { "model list", "gpt", "models,layers" },
   { "model show gpt", "block0", NULL },
   { "model show examples/mlp-tiny.json", "linear", NULL },
+  { "model show examples/gpt3-175b-h100.json", "[2048, 12288] bf16", NULL },
   { "hardware list", "GB/s", "hardware" },
   { "hardware show h200", "link", NULL },
   { "trace info simulated.json", "iteration time",

@@ -254,20 +254,31 @@ callers_loss (void) {
 
 /* ---- Profiles ---- */
 
+/* In what the plan computes in: what is not a number would be refused by the costs. */
 static void
 profiles (void) {
-  g_autoptr (ExecCase) c = exec_case_new (MEMBERS (MLP), NULL);
-  g_autoptr (GError) error = NULL;
-  static const int64_t samples[] = { 2 };
-  PwProfileOptions options = {
-    .backend = &pw_backend_cuda, .ranks = 2, .samples = samples, .n_samples = 1, .seconds = 0.02
-  };
-  g_autoptr (PwLayerCosts) costs = pw_profile_run (c->resolved->graph, &options, &error);
-  g_assert_no_error (error);
-  const PwLayerCostTable *table = &costs->tables[0];
-  for (int l = 0; l < c->resolved->graph->n_layers; l++)
-    g_assert_cmpfloat (table->layers[l].forward_s, >, 0);
-  g_assert_cmpfloat (costs->link.latency_s, >, 0);
+  static const PwPrecision precisions[]
+      = { PW_PRECISION_FP32, PW_PRECISION_TF32, PW_PRECISION_BF16 };
+  for (gsize i = 0; i < G_N_ELEMENTS (precisions); i++) {
+    g_autofree char *members
+        = g_strdup_printf (MEMBERS (MLP) ", 'precision': '%s'", pw_precision_names[precisions[i]]);
+    g_autoptr (ExecCase) c = exec_case_new (members, NULL);
+    g_autoptr (GError) error = NULL;
+    static const int64_t samples[] = { 2 };
+    PwProfileOptions options = { .backend = &pw_backend_cuda,
+                                 .ranks = 2,
+                                 .samples = samples,
+                                 .n_samples = 1,
+                                 .precision = precisions[i],
+                                 .seconds = 0.02 };
+    g_autoptr (PwLayerCosts) costs = pw_profile_run (c->resolved->graph, &options, &error);
+    g_assert_no_error (error);
+    g_assert_cmpint (costs->precision, ==, precisions[i]);
+    const PwLayerCostTable *table = &costs->tables[0];
+    for (int l = 0; l < c->resolved->graph->n_layers; l++)
+      g_assert_cmpfloat (table->layers[l].forward_s, >, 0);
+    g_assert_cmpfloat (costs->link.latency_s, >, 0);
+  }
   g_assert_cmpint (pw_fake_live_allocations () + pw_fake_live_streams () + pw_fake_live_events (),
                    ==, 0);
 }

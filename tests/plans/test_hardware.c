@@ -17,7 +17,8 @@ test_catalogue (void) {
     g_assert_true (pw_hardware_get ((*h)->name) == *h);
     g_assert_cmpuint (strlen ((*h)->source), >, 20);
     g_assert_cmpfloat ((*h)->flops, >, 0);
-    g_assert_cmpfloat ((*h)->flops_half, >=, (*h)->flops);
+    g_assert_cmpfloat ((*h)->flops_half, >=, (*h)->flops_tf32);
+    g_assert_cmpfloat ((*h)->flops_tf32, >=, (*h)->flops);
     g_assert_cmpfloat ((*h)->efficiency, >, 0);
     g_assert_cmpfloat ((*h)->efficiency, <=, 1);
     g_assert_cmpfloat ((*h)->memory_bandwidth, >, 0);

@@ -190,7 +190,8 @@ test_roofline (void) {
   double rate = hardware->flops * hardware->efficiency;
   double before = 0;
   for (int64_t samples = 1; samples <= 1 << 16; samples *= 2) {
-    g_autoptr (PwLayerCosts) costs = pw_layer_costs_new_analytic (graph, hardware, samples);
+    g_autoptr (PwLayerCosts) costs
+        = pw_layer_costs_new_analytic (graph, hardware, PW_PRECISION_FP32, samples);
     double forward = costs->tables[0].layers[1].forward_s;
     g_assert_cmpfloat (forward, >=, before);
     g_assert_cmpfloat (forward, >=, (double)(samples * layer->info.flops_forward) / rate);

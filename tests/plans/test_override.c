@@ -43,6 +43,7 @@ static const struct {
   { "steps", "77" },
   { "seed", "0" },
   { "data-parallel", "2" },
+  { "hardware", "h200" },
   { "costs", "other.json" },
   { "memory-limit", "1GiB" },
 };

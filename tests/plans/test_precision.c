@@ -1,4 +1,5 @@
 /* What a plan's precision changes in costs. */
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "plans/resolve.h"
@@ -51,7 +52,10 @@ test_states (void) {
       g_assert_cmpint (b->parameter_bytes, ==, 2 * n);
       g_assert_cmpint (b->gradient_bytes, ==, a->gradient_bytes);
       g_assert_cmpint (b->optimizer_bytes, ==, 4 * (rows[i].slots + 1) * n);
-      g_assert_true (memcmp (a, &tf32->costs->stage[s], sizeof *a) == 0);
+      gsize times = offsetof (PwStageCost, parameter_bytes);
+      g_assert_true (memcmp ((const char *)a + times, (const char *)&tf32->costs->stage[s] + times,
+                             sizeof *a - times)
+                     == 0);
       g_assert_true (memcmp (b, &fp16->costs->stage[s], sizeof *b) == 0);
       /* The master saves nothing in the update: it is read and written where the weight was. */
       double ratio = b->update / a->update;
@@ -116,11 +120,62 @@ test_times (void) {
   g_assert_cmpint (n_products, ==, 4 * 8 + 1);
 }
 
+/* A product of each precision has the machine's own rate. */
+static void
+test_distinct_rates (void) {
+  const PwHardware *h100 = pw_hardware_get ("h100-80g-ib");
+  g_autoptr (PwResolvedPlan) fp32 = resolve ("fp32", "\"adamw\"", GPT);
+  g_autoptr (PwResolvedPlan) tf32 = resolve ("tf32", "\"adamw\"", GPT);
+  for (int l = 0; l < fp32->graph->n_layers; l++) {
+    const PwLayer *layer = &fp32->graph->layers[l];
+    if (layer->attributes.in < 4096 || layer->attributes.out < 4096)
+      continue;
+    double a = fp32->layer_costs->tables[0].layers[l].forward_s;
+    double b = tf32->layer_costs->tables[0].layers[l].forward_s;
+    g_assert_cmpfloat_with_epsilon (a / b, h100->flops_tf32 / h100->flops, 1e-9);
+  }
+}
+
+static PwResolvedPlan *
+resolve_with_costs (const char *precision, const char *costs, GError **error) {
+  g_autofree char *text
+      = g_strdup_printf ("{\"precision\": \"%s\", \"costs\": \"%s\", " MLP "}", precision, costs);
+  g_autoptr (PwPlan) plan = pw_plan_parse ("plan.json", text, error);
+  g_assert_no_error (*error);
+  return pw_plan_resolve (plan, NULL, error);
+}
+
+/* Costs hold for what they were measured in; those of an old file do not say. */
+static void
+test_costs_of_another_precision (void) {
+  g_autofree char *folder = g_dir_make_tmp ("pw-precision-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "costs.json", NULL);
+  g_autoptr (PwResolvedPlan) tf32 = resolve ("tf32", "\"adamw\"", MLP);
+  g_autoptr (GError) error = NULL;
+  g_assert_true (pw_layer_costs_save (tf32->layer_costs, path, &error));
+  g_autoptr (PwResolvedPlan) same = resolve_with_costs ("tf32", path, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (same->layer_costs->precision, ==, PW_PRECISION_TF32);
+  g_autoptr (PwResolvedPlan) other = resolve_with_costs ("fp32", path, &error);
+  g_assert_null (other);
+  g_assert_error (error, PW_COSTS_ERROR, PW_COSTS_ERROR_MISMATCH);
+  g_assert_nonnull (strstr (error->message, "costs of tf32, the plan computes in fp32"));
+  g_clear_error (&error);
+  tf32->layer_costs->precision = -1;
+  g_assert_true (pw_layer_costs_save (tf32->layer_costs, path, &error));
+  g_autoptr (PwResolvedPlan) unsaid = resolve_with_costs ("fp32", path, &error);
+  g_assert_no_error (error);
+  g_remove (path);
+  g_rmdir (folder);
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/plans/precision/states-have-their-bytes", test_states);
   g_test_add_func ("/plans/precision/activations-halve", test_activations);
   g_test_add_func ("/plans/precision/products-run-at-the-peak-of-their-type", test_times);
+  g_test_add_func ("/plans/precision/tf32-is-not-fp32", test_distinct_rates);
+  g_test_add_func ("/plans/precision/costs-hold-for-their-own", test_costs_of_another_precision);
   return g_test_run ();
 }
