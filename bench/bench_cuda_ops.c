@@ -137,8 +137,8 @@ CALL (attention_forward) {
   Ops *o = data;
   (void)i;
   PwTensor qkv = whole (o, &o->a, 3), y = part (o, &o->b, 0);
-  return table_of (o)->attention_forward (context_of (o), &qkv, o->size.heads, TRUE, &y, &o->lse,
-                                          o->workspace, error);
+  return table_of (o)->attention_forward (context_of (o), &qkv, o->size.heads, TRUE, NULL, &y,
+                                          &o->lse, o->workspace, error);
 }
 
 CALL (attention_gradient) {
@@ -146,8 +146,8 @@ CALL (attention_gradient) {
   (void)i;
   PwTensor qkv = whole (o, &o->a, 3), y = part (o, &o->b, 0), dy = part (o, &o->b, 1);
   PwTensor dqkv = whole (o, &o->c, 3);
-  return table_of (o)->attention_input_gradient (context_of (o), &qkv, o->size.heads, TRUE, &y,
-                                                 &o->lse, &dy, &dqkv, o->workspace, error);
+  return table_of (o)->attention_input_gradient (context_of (o), &qkv, o->size.heads, TRUE, NULL,
+                                                 &y, &o->lse, &dy, &dqkv, o->workspace, error);
 }
 
 CALL (cross_entropy_forward) {

@@ -50,14 +50,16 @@ layernorm_input_gradient (PwOpContext *context, const PwTensor *x, const PwTenso
 
 static gboolean
 attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t heads, gboolean causal,
-                   PwTensor *y, PwTensor *lse, PwWorkspace workspace, GError **error) {
+                   const PwTensor *lengths, PwTensor *y, PwTensor *lse, PwWorkspace workspace,
+                   GError **error) {
   return TRUE;
 }
 
 static gboolean
 attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int64_t heads, gboolean causal,
-                          const PwTensor *y, const PwTensor *lse, const PwTensor *dy,
-                          PwTensor *dqkv, PwWorkspace workspace, GError **error) {
+                          const PwTensor *lengths, const PwTensor *y, const PwTensor *lse,
+                          const PwTensor *dy, PwTensor *dqkv, PwWorkspace workspace,
+                          GError **error) {
   return TRUE;
 }
 

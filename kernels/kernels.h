@@ -119,14 +119,17 @@ typedef struct {
   /* qkv[B,T,3C] = [q | k | v], each [heads, C/heads]; y[B,T,C] = softmax(q k^T / sqrt(d)) v per
    * head, masked to s <= t when causal. The probabilities are never kept whole: lse[B,heads,T],
    * fp32, the log of each row's sum of exponentials, is enough to make them again
-   * (FlashAttention-2, 2307.08691). */
+   * (FlashAttention-2, 2307.08691). LENGTHS, int32 [B] from 0 to T, or NULL where all are T: tokens
+   * at or past a sample's length are no keys, and their own rows of y, lse and gradient are 0. */
   gboolean (*attention_forward) (PwOpContext *, const PwTensor *qkv, int64_t heads, gboolean causal,
-                                 PwTensor *y, PwTensor *lse, PwWorkspace, GError **);
+                                 const PwTensor *lengths, PwTensor *y, PwTensor *lse, PwWorkspace,
+                                 GError **);
   /* Reads y, too: sum over s of p dp = dy . y, so no sweep over the keys is needed for it. y costs
    * no memory where the next layer is linear, which keeps it as its own input. */
   gboolean (*attention_input_gradient) (PwOpContext *, const PwTensor *qkv, int64_t heads,
-                                        gboolean causal, const PwTensor *y, const PwTensor *lse,
-                                        const PwTensor *dy, PwTensor *dqkv, PwWorkspace, GError **);
+                                        gboolean causal, const PwTensor *lengths, const PwTensor *y,
+                                        const PwTensor *lse, const PwTensor *dy, PwTensor *dqkv,
+                                        PwWorkspace, GError **);
   /* y = a + b; y may be a or b. */
   gboolean (*add) (PwOpContext *, const PwTensor *a, const PwTensor *b, PwTensor *y, GError **);
   /* Logits x[N,V], targets int32 [N]; lse[N], fp32, the log of each row's sum of exponentials, is
@@ -179,7 +182,7 @@ typedef enum {
 
 /* What a run is going to ask of the machine. */
 typedef struct {
-  int ranks; /* on this machine */
+  int ranks;              /* on this machine */
   gboolean share_devices; /* ranks may share devices: rank r computes on device r mod devices */
   PwArithmetic arithmetic;
   const int64_t *rank_bytes; /* [ranks] memory at its peak; NULL: not known */
@@ -218,8 +221,8 @@ struct PwBackend {
   /* Never blocks: *REACHED once all work before the event, or timestamp, is done; FALSE if the
    * device has failed. NULL: what was recorded has been reached. */
   gboolean (*event_test) (PwEvent *, gboolean *reached, GError **);
-  /* Names what the calling thread enqueues until the matching pop, for a profiler's picture; nested.
-   * NULL: there is no profiler. */
+  /* Names what the calling thread enqueues until the matching pop, for a profiler's picture;
+   * nested. NULL: there is no profiler. */
   void (*range_push) (const char *name);
   void (*range_pop) (void);
 };

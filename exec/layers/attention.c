@@ -6,7 +6,7 @@ static gboolean
 forward (PwLayerCall *call, GError **error) {
   const PwLayerAttributes *a = &call->layer->attributes;
   return pw_layer_ops (call)->attention_forward (call->context, &call->inputs[0], a->heads,
-                                                 a->causal, &call->output, &call->stashes[0],
+                                                 a->causal, NULL, &call->output, &call->stashes[0],
                                                  call->workspace, error);
 }
 
@@ -16,7 +16,7 @@ input_gradient (PwLayerCall *call, GError **error) {
   if (!call->input_gradients[0].data)
     return TRUE;
   return pw_layer_ops (call)->attention_input_gradient (
-      call->context, &call->inputs[0], a->heads, a->causal, &call->output, &call->stashes[0],
+      call->context, &call->inputs[0], a->heads, a->causal, NULL, &call->output, &call->stashes[0],
       &call->output_gradient, &call->input_gradients[0], call->workspace, error);
 }
 

@@ -190,8 +190,9 @@ head_at (const Shape *shape, const PwTensor *qkv, const PwTensor *lse, int64_t b
 
 gboolean
 pw__cpu_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t heads,
-                           gboolean causal, PwTensor *y, PwTensor *lse, PwWorkspace workspace,
-                           GError **error) {
+                           gboolean causal, const PwTensor *lengths, PwTensor *y, PwTensor *lse,
+                           PwWorkspace workspace, GError **error) {
+  g_assert (lengths == NULL);
   if (!PW_CPU_FLOAT32 ("attention_forward", error, qkv, y, lse))
     return FALSE;
   Shape shape = shape_of (context, qkv, y, lse, heads, causal);
@@ -212,9 +213,10 @@ pw__cpu_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t he
 
 gboolean
 pw__cpu_attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int64_t heads,
-                                  gboolean causal, const PwTensor *y, const PwTensor *lse,
-                                  const PwTensor *dy, PwTensor *dqkv, PwWorkspace workspace,
-                                  GError **error) {
+                                  gboolean causal, const PwTensor *lengths, const PwTensor *y,
+                                  const PwTensor *lse, const PwTensor *dy, PwTensor *dqkv,
+                                  PwWorkspace workspace, GError **error) {
+  g_assert (lengths == NULL);
   if (!PW_CPU_FLOAT32 ("attention_input_gradient", error, qkv, y, lse, dy, dqkv))
     return FALSE;
   Shape shape = shape_of (context, qkv, dy, lse, heads, causal);

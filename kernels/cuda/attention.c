@@ -30,8 +30,9 @@ sizes_init (Sizes *sizes, PwOpContext *context, const char *op, const PwTensor *
 
 gboolean
 pw__cuda_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t heads,
-                            gboolean causal, PwTensor *y, PwTensor *lse,
+                            gboolean causal, const PwTensor *lengths, PwTensor *y, PwTensor *lse,
                             PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
+  g_assert (lengths == NULL);
   Sizes sizes;
   if (!sizes_init (&sizes, context, "attention_forward", qkv, heads, y, lse, error))
     return FALSE;
@@ -43,10 +44,11 @@ pw__cuda_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t h
 
 gboolean
 pw__cuda_attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int64_t heads,
-                                   gboolean causal, const PwTensor *y, const PwTensor *lse,
-                                   const PwTensor *dy, PwTensor *dqkv, PwWorkspace workspace,
-                                   GError **error) {
+                                   gboolean causal, const PwTensor *lengths, const PwTensor *y,
+                                   const PwTensor *lse, const PwTensor *dy, PwTensor *dqkv,
+                                   PwWorkspace workspace, GError **error) {
   static const char op[] = "attention_input_gradient";
+  g_assert (lengths == NULL);
   Sizes sizes;
   if (!sizes_init (&sizes, context, op, qkv, heads, y, lse, error)
       || !PW_CUDA_COMMON_TYPE (context, op, &sizes.type, error, qkv, dy, dqkv))

@@ -211,8 +211,8 @@ head_init (Head *head, Fixture *fixture, int tokens, int width, const float *qkv
 static void
 head_forward (Head *head, Fixture *fixture, float *y) {
   GError *error = NULL;
-  fixture->ops->attention_forward (&fixture->context, &head->qkv, 1, TRUE, &head->y, &head->lse,
-                                   head->workspace, &error);
+  fixture->ops->attention_forward (&fixture->context, &head->qkv, 1, TRUE, NULL, &head->y,
+                                   &head->lse, head->workspace, &error);
   g_assert_no_error (error);
   op_buffer_read (&head->buffers[Y], y);
 }
@@ -231,8 +231,8 @@ test_mask (Fixture *fixture, gconstpointer data G_GNUC_UNUSED) {
   draw (dy, changed * WIDTH);
   head_init (&head, fixture, TOKENS, WIDTH, qkv, dy);
   head_forward (&head, fixture, y);
-  fixture->ops->attention_input_gradient (&fixture->context, &head.qkv, 1, TRUE, &head.y, &head.lse,
-                                          &head.dy, &head.dqkv, head.workspace, &error);
+  fixture->ops->attention_input_gradient (&fixture->context, &head.qkv, 1, TRUE, NULL, &head.y,
+                                          &head.lse, &head.dy, &head.dqkv, head.workspace, &error);
   g_assert_no_error (error);
   op_buffer_read (&head.buffers[DQKV], dqkv);
   for (int i = changed * 3 * WIDTH; i < TOKENS * 3 * WIDTH; i++)
@@ -280,8 +280,8 @@ test_wide_heads (Fixture *fixture, gconstpointer data G_GNUC_UNUSED) {
   g_autoptr (GError) error = NULL;
   Head head;
   head_init (&head, fixture, 2, 257, NULL, NULL);
-  g_assert_false (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, &head.y,
-                                                   &head.lse, head.workspace, &error));
+  g_assert_false (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, NULL,
+                                                   &head.y, &head.lse, head.workspace, &error));
   g_assert_error (error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_UNSUPPORTED);
   g_assert_cmpstr (error->message, ==,
                    "rank 1, layer 5: attention_forward: heads are 257 wide, at most 256 is done");

@@ -38,15 +38,16 @@ workspace_bytes (PwOpContext *context, const int64_t *size) {
 static gboolean
 forward (PwOpContext *context, const int64_t *size, const PwTensor *in, PwTensor *out,
          PwWorkspace workspace, GError **error) {
-  return context->backend->ops.attention_forward (context, &in[0], size[1], (gboolean)size[3],
+  return context->backend->ops.attention_forward (context, &in[0], size[1], (gboolean)size[3], NULL,
                                                   &out[0], &out[1], workspace, error);
 }
 
 static gboolean
 gradient (PwOpContext *context, const int64_t *size, const PwTensor *in, const PwTensor *out,
           const PwTensor *dy, PwTensor *d, PwWorkspace workspace, GError **error) {
-  return context->backend->ops.attention_input_gradient (
-      context, &in[0], size[1], (gboolean)size[3], &out[0], &out[1], dy, &d[0], workspace, error);
+  return context->backend->ops.attention_input_gradient (context, &in[0], size[1],
+                                                         (gboolean)size[3], NULL, &out[0], &out[1],
+                                                         dy, &d[0], workspace, error);
 }
 
 const OpCase op_case_attention = {

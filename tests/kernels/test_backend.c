@@ -308,10 +308,10 @@ test_mask (Fixture *fixture, gconstpointer backend G_GNUC_UNUSED) {
   tdy.data = dy;
   tdqkv.data = dqkv;
   GError *error = NULL;
-  g_assert_true (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, &head.y,
-                                                  &head.lse, head.workspace, &error));
+  g_assert_true (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, NULL,
+                                                  &head.y, &head.lse, head.workspace, &error));
   g_assert_true (fixture->ops->attention_input_gradient (&fixture->context, &head.qkv, 1, TRUE,
-                                                         &head.y, &head.lse, &tdy, &tdqkv,
+                                                         NULL, &head.y, &head.lse, &tdy, &tdqkv,
                                                          head.workspace, &error));
   for (int i = 0; i < TOKENS * 3 * WIDTH; i++)
     if (i >= changed * 3 * WIDTH)
@@ -330,11 +330,11 @@ test_causality (Fixture *fixture, gconstpointer backend G_GNUC_UNUSED) {
   ty.data = after;
   GError *error = NULL;
   int changed = g_test_rand_int_range (1, TOKENS);
-  g_assert_true (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, &head.y,
-                                                  &head.lse, head.workspace, &error));
+  g_assert_true (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, NULL,
+                                                  &head.y, &head.lse, head.workspace, &error));
   for (int i = changed * 3 * WIDTH; i < TOKENS * 3 * WIDTH; i++)
     ((float *)head.qkv.data)[i] = 1e4f;
-  g_assert_true (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, &ty,
+  g_assert_true (fixture->ops->attention_forward (&fixture->context, &head.qkv, 1, TRUE, NULL, &ty,
                                                   &head.lse, head.workspace, &error));
   gsize same = sizeof (float) * (gsize)changed * WIDTH;
   g_assert_cmpint (memcmp (head.y.data, after, same), ==, 0);

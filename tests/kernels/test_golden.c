@@ -193,9 +193,9 @@ test_attention (void) {
   lse.data = workspace (golden, (gsize)pw_tensor_bytes (&lse)).data;
   PwWorkspace memory = workspace (
       golden, context->backend->workspace.attention (context, batch, heads, tokens, y.dims[2]));
-  ASSERT_DONE (ops->attention_forward (context, &qkv, heads, TRUE, &y, &lse, memory, &error));
-  ASSERT_DONE (ops->attention_input_gradient (context, &qkv, heads, TRUE, &y, &lse, &dy, &dqkv,
-                                              memory, &error));
+  ASSERT_DONE (ops->attention_forward (context, &qkv, heads, TRUE, NULL, &y, &lse, memory, &error));
+  ASSERT_DONE (ops->attention_input_gradient (context, &qkv, heads, TRUE, NULL, &y, &lse, &dy,
+                                              &dqkv, memory, &error));
   assert_equals (golden, "y", &y);
   assert_equals (golden, "dqkv", &dqkv);
   golden_close (golden);
