@@ -4,6 +4,7 @@
  *   first   generate + lower + simulate, the times of every action and the memory kept
  *   retime  the compiled schedule evaluated for other costs
  *   lanes   the same for many costs side by side (each counts), by instruction set
+ *   jitter  random durations of every compute, on all cores
  *   limit   the same longest path by hand: loops that know 1f1b, two flat arrays
  *   events  the event queue, once
  */
@@ -175,6 +176,17 @@ bench_lanes (PwSimProgram *program, const PwStageCosts *costs, int repeats, doub
     pw_stage_costs_free (scenarios[k]);
 }
 
+static void
+bench_jitter (PwSimProgram *program, const PwStageCosts *costs, double actions, double limit) {
+  int64_t samples = MAX ((int64_t)(4e7 / actions), PW_SIM_SAMPLES);
+  PwSimJitter jitter = { .compute = 0.05, .samples = MIN (samples, 1000), .seed = 1 };
+  double t0 = now_s ();
+  g_autoptr (PwSimJitterResult) result = pw_sim_jitter (program, costs, &jitter);
+  double seconds = now_s () - t0;
+  print_rate (costs->link[0].latency_s > 0 ? "jitter, links" : "jitter",
+              (double)jitter.samples * actions, seconds, (double)jitter.samples * limit);
+}
+
 /* Retimings and hand-written loops in turn, with costs that change. */
 static void
 bench_retime (PwSimInput *input, int repeats, double latency, double actions) {
@@ -203,6 +215,7 @@ bench_retime (PwSimInput *input, int repeats, double latency, double actions) {
   double limit = median (hand, repeats);
   print_rate (latency > 0 ? "retime, links" : "retime", actions, median (retime, repeats), limit);
   bench_lanes (program, costs, repeats, actions, limit);
+  bench_jitter (program, costs, actions, limit);
   if (latency <= 0)
     print_rate ("limit: by hand", actions, limit, 0);
 }

@@ -17,6 +17,11 @@ char *pw_report_excess (const PwSimulation *simulation, double limit);
 json_t *pw_report_critical_json (const PwSimulation *simulation);
 void pw_report_critical_print (const PwSimulation *simulation);
 
+/* How the iteration's time scatters. */
+json_t *pw_report_jitter_json (const PwSimJitter *jitter, const PwSimJitterResult *result);
+void pw_report_jitter_print (const PwSimulation *simulation, const PwSimJitter *jitter,
+                             const PwSimJitterResult *result);
+
 /* Messages between each two ranks: number, bytes, time on the link. */
 json_t *pw_report_links_json (const PwSimulation *simulation);
 void pw_report_links_print (const PwSimulation *simulation);

@@ -7,7 +7,49 @@
 typedef struct {
   char *trace, *plot;
   gboolean critical_path, links;
+  char *jitter, *link_jitter, *samples, *jitter_seed;
 } Options;
+
+/* What is asked beyond one simulation. */
+typedef struct {
+  PwSimJitter jitter;
+  PwSimJitterResult *scattered; /* NULL: not asked */
+} Answers;
+
+static gboolean
+read_jitter (const Options *options, PwSimJitter *jitter, GError **error) {
+  *jitter = (PwSimJitter){ .samples = 1000 };
+  int64_t seed = 0;
+  if (!options->jitter && !options->link_jitter && (options->samples || options->jitter_seed))
+    return pw_usage_fail (error, "--%s is for --jitter or --link-jitter",
+                          options->samples ? "samples" : "jitter-seed");
+  if ((options->jitter
+       && !pw_fraction_parse ("jitter", options->jitter, 10, &jitter->compute, error))
+      || (options->link_jitter
+          && !pw_fraction_parse ("link-jitter", options->link_jitter, 10, &jitter->link, error))
+      || (options->samples
+          && !pw_integer_parse ("samples", options->samples, 1, 100000000, &jitter->samples, error))
+      || (options->jitter_seed
+          && !pw_integer_parse ("jitter-seed", options->jitter_seed, 0, G_MAXINT64, &seed, error)))
+    return FALSE;
+  jitter->seed = (uint64_t)seed;
+  return TRUE;
+}
+
+/* Everything that needs the compiled program. */
+static gboolean
+ask (const PwSimulation *simulation, const Options *options, Answers *answers, GError **error) {
+  if (!options->jitter && !options->link_jitter)
+    return TRUE;
+  if (pw_sim_needs_events (&simulation->input))
+    return pw_input_fail (error, "--jitter: links are shared, so time decides who is first: such "
+                                 "plans are not sampled");
+  g_autoptr (PwSimProgram) program = pw_sim_compile (&simulation->input, error);
+  if (!program)
+    return FALSE;
+  answers->scattered = pw_sim_jitter (program, simulation->costs, &answers->jitter);
+  return TRUE;
+}
 
 static PwSimulation *
 simulate (const PwCall *call, double *memory_limit, GError **error) {
@@ -43,13 +85,16 @@ write_files (const PwSimulation *simulation, const Options *options, GError **er
 }
 
 static void
-print (const PwCall *call, const PwSimulation *simulation, const Options *options) {
+print (const PwCall *call, const PwSimulation *simulation, const Options *options,
+       const Answers *answers) {
   if (!call->json) {
     pw_report_print (simulation);
     if (options->links)
       pw_report_links_print (simulation);
     if (options->critical_path)
       pw_report_critical_print (simulation);
+    if (answers->scattered)
+      pw_report_jitter_print (simulation, &answers->jitter, answers->scattered);
     return;
   }
   json_t *object = pw_report_json (simulation, call->no_timing);
@@ -57,16 +102,24 @@ print (const PwCall *call, const PwSimulation *simulation, const Options *option
     json_object_set_new (object, "links", pw_report_links_json (simulation));
   if (options->critical_path)
     json_object_set_new (object, "critical_path", pw_report_critical_json (simulation));
+  if (answers->scattered)
+    json_object_set_new (object, "jitter",
+                         pw_report_jitter_json (&answers->jitter, answers->scattered));
   pw_output_json (object);
 }
 
 static int
 answer (PwCall *call, const Options *options, GError **error) {
   double limit = 0;
-  g_autoptr (PwSimulation) simulation = simulate (call, &limit, error);
-  if (!simulation || !write_files (simulation, options, error))
+  Answers answers = { 0 };
+  if (!read_jitter (options, &answers.jitter, error))
     return PW_EXIT_USAGE;
-  print (call, simulation, options);
+  g_autoptr (PwSimulation) simulation = simulate (call, &limit, error);
+  if (!simulation || !write_files (simulation, options, error)
+      || !ask (simulation, options, &answers, error))
+    return PW_EXIT_USAGE;
+  print (call, simulation, options, &answers);
+  pw_sim_jitter_result_free (answers.scattered);
   g_autofree char *excess = pw_report_excess (simulation, limit);
   if (!excess)
     return PW_EXIT_DONE;
@@ -86,6 +139,16 @@ run (PwCall *call, GError **error) {
             "also show the chain of actions that decides the time", NULL },
           { "links", 0, 0, G_OPTION_ARG_NONE, &options.links,
             "also show what travels between ranks", NULL },
+          { "jitter", 0, 0, G_OPTION_ARG_STRING, &options.jitter,
+            "random times of computes: standard deviation of the factor, log-normal with mean 1; "
+            "shows how the iteration scatters",
+            "5%" },
+          { "link-jitter", 0, 0, G_OPTION_ARG_STRING, &options.link_jitter,
+            "the same for the times of messages", "5%" },
+          { "samples", 0, 0, G_OPTION_ARG_STRING, &options.samples,
+            "iterations drawn with jitter; default 1000", "N" },
+          { "jitter-seed", 0, 0, G_OPTION_ARG_STRING, &options.jitter_seed,
+            "of the random times; default 0", "N" },
           G_OPTION_ENTRY_NULL };
   int status = PW_EXIT_USAGE;
   if (!pw_call_parse (call, entries, error))
@@ -95,6 +158,10 @@ run (PwCall *call, GError **error) {
     status = answer (call, &options, error);
   g_free (options.trace);
   g_free (options.plot);
+  g_free (options.jitter);
+  g_free (options.link_jitter);
+  g_free (options.samples);
+  g_free (options.jitter_seed);
   return status;
 }
 

@@ -154,6 +154,18 @@ pw_number_parse (const char *name, const char *text, double minimum, double maxi
 }
 
 gboolean
+pw_fraction_parse (const char *name, const char *text, double maximum, double *fraction,
+                   GError **error) {
+  gboolean is_percent = g_str_has_suffix (text, "%");
+  double scale = is_percent ? 100 : 1;
+  g_autofree char *number = g_strndup (text, strlen (text) - (is_percent ? 1 : 0));
+  if (!pw_number_parse (name, number, 0, maximum * scale, fraction, error))
+    return FALSE;
+  *fraction /= scale;
+  return TRUE;
+}
+
+gboolean
 pw_integer_parse (const char *name, const char *text, int64_t minimum, int64_t maximum,
                   int64_t *number, GError **error) {
   g_autoptr (GError) found = NULL;

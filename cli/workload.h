@@ -44,5 +44,8 @@ gboolean pw_workload_name_schedule (PwCall *call, GError **error);
 /* Command-line numbers. NAME is the option's, for messages: "--seconds: ...". */
 gboolean pw_number_parse (const char *name, const char *text, double minimum, double maximum,
                           double *number, GError **error);
+/* "5%" or "0.05"; MAXIMUM is a fraction, too. */
+gboolean pw_fraction_parse (const char *name, const char *text, double maximum, double *fraction,
+                            GError **error);
 gboolean pw_integer_parse (const char *name, const char *text, int64_t minimum, int64_t maximum,
                            int64_t *number, GError **error);

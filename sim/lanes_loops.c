@@ -31,8 +31,26 @@ durations (const PwSimStep *steps, int64_t n, const double *of_steps, double *pl
   evaluate (steps, n, of_steps, places, PW_SIM_LANES, 0);
 }
 
+static void
+samples (const PwSimStep *steps, int64_t n, const double *of_steps, double *places) {
+  evaluate (steps, n, of_steps, places, PW_SIM_SAMPLES, 0);
+}
+
+static void
+fill (const PwSimDraw *fixed, int64_t n, double *of_steps) {
+  for (int64_t i = 0; i < n; i++) {
+    double *out = of_steps + (int64_t)fixed[i].place * PW_SIM_SAMPLES;
+    PwWide all = wide_all (fixed[i].duration);
+    for (int l = 0; l < PW_SIM_SAMPLES; l += PW_WIDE)
+      wide_store (out + l, all);
+  }
+}
+
 const PwSimLanesLoops PW_SIM_LOOPS = {
   .name = PW_WIDE_NAME,
   .rows = rows,
   .durations = durations,
+  .samples = samples,
+  .fill = fill,
+  .draw = PW_SIM_JITTER,
 };

@@ -24,6 +24,12 @@ shares_links (const PwSimLayout *layout, const PwStageCosts *costs) {
   return FALSE;
 }
 
+gboolean
+pw_sim_needs_events (const PwSimInput *input) {
+  g_autoptr (PwSimLayout) layout = pw__sim_layout_new (input, NULL);
+  return layout != NULL && shares_links (layout, input->costs);
+}
+
 /* NULL without an error: the walk does not know. */
 static PwSimResult *
 run_walk (const PwSimInput *input, const PwSimLayout *layout) {

@@ -75,6 +75,9 @@ typedef struct {
   double *start, *end;
   GArray *memory; /* PwTraceMemory; empty for synthetic costs */
 } PwSimResult;
+/* Whether time decides something, so that AUTO takes the event queue: costs cannot be evaluated many
+ * at once then. */
+gboolean pw_sim_needs_events (const PwSimInput *input);
 PwSimResult *pw_sim_run (const PwSimInput *input, GError **error);
 void pw_sim_result_free (PwSimResult *result);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimResult, pw_sim_result_free)
@@ -98,6 +101,31 @@ PwSimResult *pw_sim_program_result (const PwSimProgram *program);
 int64_t pw_sim_program_events (const PwSimProgram *program);
 void pw_sim_program_free (PwSimProgram *program);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimProgram, pw_sim_program_free)
+
+/* Durations that scatter: each compute's time and each message's is multiplied by a random factor
+ * of mean 1, independent of all others and log-normal, as measured times of kernels are (skewed:
+ * late more often than early). Factors hang on the seed, the sample and the action alone: not on
+ * the number of threads, nor on the instruction set. */
+typedef struct {
+  double compute, link; /* standard deviations of the factors; 0: none */
+  int64_t samples;
+  uint64_t seed;
+  int threads; /* 0: one per processor */
+} PwSimJitter;
+#define PW_SIM_PERCENTILE_N 6
+extern const int pw_sim_percentiles[PW_SIM_PERCENTILE_N]; /* 5 25 50 75 95 99 */
+/* Of iteration_time over the samples. */
+typedef struct {
+  int64_t samples;
+  double undisturbed; /* without jitter */
+  double mean, standard_deviation, minimum, maximum;
+  double percentile[PW_SIM_PERCENTILE_N];
+  double *time; /* [samples] */
+} PwSimJitterResult;
+PwSimJitterResult *pw_sim_jitter (PwSimProgram *program, const PwStageCosts *costs,
+                                  const PwSimJitter *jitter);
+void pw_sim_jitter_result_free (PwSimJitterResult *result);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimJitterResult, pw_sim_jitter_result_free)
 
 /* The longest chain of actions that decides the iteration time, first to last. */
 typedef struct {
