@@ -68,10 +68,9 @@ run_group (const Run *run, int64_t group, double *durations, double *places) {
   pw__sim_lanes_read (lanes, places, PW_SIM_SAMPLES, NULL, run->time + group * PW_SIM_SAMPLES);
 }
 
-static void
-work (gpointer data, gpointer user_data) {
-  (void)data;
-  Run *run = user_data;
+static gpointer
+work (gpointer data) {
+  Run *run = data;
   double *durations = pw__sim_lanes_rows_new (BLOCK, PW_SIM_SAMPLES);
   double *places = pw__sim_lanes_rows_new (run->lanes->n_places, PW_SIM_SAMPLES);
   for (;;) {
@@ -82,6 +81,7 @@ work (gpointer data, gpointer user_data) {
   }
   g_aligned_free (durations);
   g_aligned_free (places);
+  return NULL;
 }
 
 static void
@@ -90,14 +90,12 @@ run_threads (Run *run, int threads) {
   if (threads <= 0)
     threads = (int)g_get_num_processors ();
   threads = (int)MIN (threads, groups);
-  if (threads <= 1) {
-    work (NULL, run);
-    return;
-  }
-  GThreadPool *pool = g_thread_pool_new (work, run, threads, FALSE, NULL);
-  for (int i = 0; i < threads; i++)
-    g_thread_pool_push (pool, run, NULL);
-  g_thread_pool_free (pool, FALSE, TRUE);
+  g_autofree GThread **others = g_new (GThread *, (gsize)threads);
+  for (int i = 1; i < threads; i++)
+    others[i] = g_thread_new ("jitter", work, run);
+  work (run);
+  for (int i = 1; i < threads; i++)
+    g_thread_join (others[i]);
 }
 
 static int
