@@ -1,8 +1,6 @@
 #include "cli/command.h"
+#include "cli/hardware.h"
 #include "cli/output.h"
-#include "cli/table.h"
-#include "plans/hardware.h"
-#include <stdio.h>
 #include <string.h>
 
 static PwHardware *
@@ -27,26 +25,6 @@ load (const char *name, GError **error) {
   return pw_hardware_read (place, value, error);
 }
 
-static void
-print_text (const PwHardware *hardware) {
-  char text[PW_TEXT_MAX];
-  pw_print_fact ("name", "%s", hardware->name ? hardware->name : "-");
-  pw_print_fact ("products", "%s FLOP/s, half precision %s FLOP/s",
-                 pw_format_count (hardware->flops, text),
-                 pw_format_count (hardware->flops_half, (char[PW_TEXT_MAX]){ 0 }));
-  pw_print_fact ("efficiency", "%s of the peak in large products",
-                 pw_format_share (hardware->efficiency, text));
-  pw_print_fact ("memory bandwidth", "%sB/s", pw_format_count (hardware->memory_bandwidth, text));
-  if (hardware->memory_bytes > 0)
-    pw_print_fact ("memory", "%sB", pw_format_count ((double)hardware->memory_bytes, text));
-  pw_print_fact ("link latency", "%s", pw_format_time (hardware->link.latency_s, FALSE, text));
-  if (hardware->link.bandwidth > 0)
-    pw_print_fact ("link bandwidth", "%sB/s", pw_format_count (hardware->link.bandwidth, text));
-  pw_print_fact ("link sharing", "%s", pw_link_sharing_names[hardware->link.sharing]);
-  if (hardware->source)
-    pw_print_fact ("source", "%s", hardware->source);
-}
-
 static int
 run (PwCall *call, GError **error) {
   if (!pw_call_parse (call, NULL, error))
@@ -57,7 +35,7 @@ run (PwCall *call, GError **error) {
   if (call->json)
     pw_output_json (pw_hardware_to_json (hardware));
   else
-    print_text (hardware);
+    pw_hardware_print (hardware);
   return PW_EXIT_DONE;
 }
 

@@ -1,12 +1,13 @@
 #include "exec/profile.h"
 #include "cli/execution.h"
+#include "cli/hardware.h"
 #include "cli/output.h"
 #include "cli/table.h"
 #include "cli/workload.h"
 #include <stdio.h>
 
 typedef struct {
-  char *output, *sizes;
+  char *output, *hardware, *sizes;
   double seconds;
 } Options;
 
@@ -44,16 +45,15 @@ show_progress (double fraction, gpointer data) {
 
 static PwLayerCosts *
 measure (const PwPlan *plan, const PwResolvedPlan *resolved, const Options *options,
-         GError **error) {
-  PwExecOptions exec = { 0 };
-  if (!pw_execution_options (plan, &exec, error)
-      || !pw_execution_check_memory (plan, resolved, &exec, NULL, error))
+         PwExecOptions *exec, GError **error) {
+  if (!pw_execution_options (plan, exec, error)
+      || !pw_execution_check_memory (plan, resolved, exec, NULL, error))
     return NULL;
   g_autoptr (GArray) sizes = list_sizes (options->sizes, resolved, error);
   if (!sizes)
     return NULL;
-  PwProfileOptions profile = { .backend = exec.backend,
-                               .transport = exec.transport,
+  PwProfileOptions profile = { .backend = exec->backend,
+                               .transport = exec->transport,
                                .ranks = resolved->compute->ranks,
                                .samples = (const int64_t *)(gconstpointer)sizes->data,
                                .n_samples = (int)sizes->len,
@@ -95,10 +95,12 @@ unit_json (const PwUnit *unit, const PwLayerCost *cost) {
 }
 
 static void
-print_json (const PwGraph *graph, const PwLayerCosts *costs) {
-  json_t *object = json_object (), *tables = json_array ();
+add_costs (json_t *object, const PwGraph *graph, const PwLayerCosts *costs) {
+  json_t *tables = json_array ();
   json_object_set_new (object, "model", pw_output_string (graph->name));
   json_object_set_new (object, "machine", pw_output_string (costs->machine));
+  json_object_set_new (object, "precision",
+                       pw_output_string (pw_precision_names[costs->precision]));
   for (int t = 0; t < costs->n_tables; t++) {
     json_t *table = json_object (), *units = json_array ();
     json_object_set_new (table, "samples", json_integer (costs->tables[t].samples));
@@ -113,7 +115,6 @@ print_json (const PwGraph *graph, const PwLayerCosts *costs) {
   json_object_set_new (object, "latency_s", pw_output_number (costs->link.latency_s));
   json_object_set_new (object, "bandwidth", pw_output_number (costs->link.bandwidth));
   json_object_set_new (object, "action_overhead_s", pw_output_number (costs->action_overhead_s));
-  pw_output_json (object);
 }
 
 static void
@@ -150,7 +151,8 @@ static void
 print_text (const PwGraph *graph, const PwLayerCosts *costs) {
   char text[PW_TEXT_MAX];
   if (costs->machine)
-    printf ("%s on %s\n\n", graph->name, costs->machine);
+    printf ("%s in %s on %s\n\n", graph->name, pw_precision_names[costs->precision],
+            costs->machine);
   for (int t = 0; t < costs->n_tables; t++)
     print_size (graph, costs, costs->tables[t].samples);
   pw_print_fact ("message latency", "%s", pw_format_time (costs->link.latency_s, FALSE, text));
@@ -160,55 +162,152 @@ print_text (const PwGraph *graph, const PwLayerCosts *costs) {
   pw_print_fact ("action overhead", "%s", pw_format_time (costs->action_overhead_s, FALSE, text));
 }
 
+/* ---- The machine ---- */
+
+/* Two ranks have a link; where the machine has one device only, it is left out. */
 static gboolean
-profile (const PwCall *call, const Options *options, GError **error) {
-  if (options->seconds < 0 || options->seconds > 3600)
-    return pw_input_fail (error, "--seconds: %g is not within 0 and 3600", options->seconds);
-  if (!pw_output_check ("-o", options->output, error))
+choose_ranks (PwPlan *plan, PwExecOptions *exec, GError **error) {
+  if (plan->ranks > 0)
+    return pw_execution_options (plan, exec, error);
+  plan->ranks = 2;
+  if (g_get_num_processors () > 1 && pw_execution_options (plan, exec, NULL))
+    return TRUE;
+  plan->ranks = 1;
+  return pw_execution_options (plan, exec, error);
+}
+
+static void
+show_machine_progress (double fraction, gpointer data) {
+  (void)data;
+  pw_progress_show ("measuring the machine %3.0f%%", 100 * fraction);
+}
+
+static PwHardware *
+measure_machine (const PwExecOptions *exec, int ranks, const Options *options, GError **error) {
+  PwMachineOptions machine = { .backend = exec->backend,
+                               .transport = exec->transport,
+                               .ranks = ranks,
+                               .seconds = options->seconds,
+                               .progress = show_machine_progress };
+  PwHardware *hardware = pw_profile_machine (&machine, error);
+  pw_progress_clear ();
+  if (hardware && !pw_hardware_save (hardware, options->hardware, error))
+    g_clear_pointer (&hardware, pw_hardware_free);
+  return hardware;
+}
+
+static gboolean
+profile_machine (const PwCall *call, const Options *options, GError **error) {
+  if (!options->hardware)
+    return pw_usage_fail (error, "profile: give a plan, or --hardware-out to measure the machine");
+  if (options->output || options->sizes)
+    return pw_usage_fail (error, "%s is for a plan, and none is given",
+                          options->output ? "-o" : "--sizes");
+  g_autoptr (PwPlan) plan = pw_workload_machine (call->settings, error);
+  PwExecOptions exec = { 0 };
+  if (!plan || !choose_ranks (plan, &exec, error))
     return FALSE;
+  g_autoptr (PwHardware) hardware = measure_machine (&exec, plan->ranks, options, error);
+  if (!hardware)
+    return FALSE;
+  if (call->json)
+    pw_output_json (json_pack ("{s:o}", "hardware", pw_hardware_to_json (hardware)));
+  else
+    pw_hardware_print (hardware);
+  return TRUE;
+}
+
+/* ---- The plan ---- */
+
+static void
+print (const PwCall *call, const PwGraph *graph, const PwLayerCosts *costs,
+       const PwHardware *hardware) {
+  if (call->json) {
+    json_t *object = json_object ();
+    add_costs (object, graph, costs);
+    if (hardware)
+      json_object_set_new (object, "hardware", pw_hardware_to_json (hardware));
+    pw_output_json (object);
+    return;
+  }
+  print_text (graph, costs);
+  if (hardware) {
+    printf ("\n");
+    pw_hardware_print (hardware);
+  }
+}
+
+static gboolean
+profile_plan (const PwCall *call, const Options *options, GError **error) {
   g_autoptr (PwPlan) plan = pw_workload_plan (call->settings, call->argv[0], error);
   g_autoptr (PwResolvedPlan) resolved = plan ? pw_plan_resolve (plan, NULL, error) : NULL;
   if (!resolved)
     return FALSE;
-  g_autoptr (PwLayerCosts) costs = measure (plan, resolved, options, error);
+  PwExecOptions exec = { 0 };
+  g_autoptr (PwLayerCosts) costs = measure (plan, resolved, options, &exec, error);
   if (!costs || (options->output && !pw_layer_costs_save (costs, options->output, error)))
     return FALSE;
-  if (call->json)
-    print_json (resolved->graph, costs);
-  else
-    print_text (resolved->graph, costs);
+  g_autoptr (PwHardware) hardware = NULL;
+  if (options->hardware) {
+    hardware = measure_machine (&exec, resolved->compute->ranks, options, error);
+    if (!hardware)
+      return FALSE;
+  }
+  print (call, resolved->graph, costs, hardware);
   return TRUE;
+}
+
+static gboolean
+profile (const PwCall *call, const Options *options, GError **error) {
+  if (options->seconds < 0 || options->seconds > 3600)
+    return pw_input_fail (error, "--seconds: %g is not within 0 and 3600", options->seconds);
+  if (!pw_output_check ("-o", options->output, error)
+      || !pw_output_check ("--hardware-out", options->hardware, error))
+    return FALSE;
+  return call->n_arguments > 0 ? profile_plan (call, options, error)
+                               : profile_machine (call, options, error);
 }
 
 static int
 run (PwCall *call, GError **error) {
   Options options = { 0 };
-  GOptionEntry entries[] = { { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
-                               "write the costs, for --costs and a plan's \"costs\"", "FILE.json" },
-                             { "sizes", 0, 0, G_OPTION_ARG_STRING, &options.sizes,
-                               "samples of a micro-batch; default: those of the plan", "N,N,..." },
-                             { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds,
-                               "time for each size; default 2", "X" },
-                             G_OPTION_ENTRY_NULL };
+  GOptionEntry entries[]
+      = { { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
+            "write the costs, for --costs and a plan's \"costs\"", "FILE.json" },
+          { "hardware-out", 0, 0, G_OPTION_ARG_FILENAME, &options.hardware,
+            "measure the machine, too, and write it for --hardware and a plan's \"hardware\"",
+            "FILE.json" },
+          { "sizes", 0, 0, G_OPTION_ARG_STRING, &options.sizes,
+            "samples of a micro-batch; default: those of the plan", "N,N,..." },
+          { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds,
+            "time for each size, default 2; and for the machine, default 20", "X" },
+          G_OPTION_ENTRY_NULL };
   if (pw_call_parse (call, entries, error))
     profile (call, &options, error);
   g_free (options.output);
+  g_free (options.hardware);
   g_free (options.sizes);
   return PW_EXIT_DONE;
 }
 
 const PwCommand pw_command_profile = {
   .name = "profile",
-  .arguments = "PLAN",
-  .min_arguments = 1,
+  .arguments = "[PLAN]",
   .max_arguments = 1,
   .takes = PW_TAKES_PLAN,
   .has_json = TRUE,
   .summary = "measures each layer and the transport on this machine",
   .details
   = "Times forward, input gradient, weight gradient and update of every layer as they are\n"
-    "met in training, with as many cores busy as the plan has ranks.",
+    "met in training, with as many cores busy as the plan has ranks.\n"
+    "\n"
+    "--hardware-out measures the machine itself, with a plan or without: rates of products by\n"
+    "size and precision, of memory and copies by size, the link by the size of a message.\n"
+    "Estimates for any model can be made from that. Without a plan it takes --backend,\n"
+    "--transport, --ranks (2; on the CPU that many cores are busy) and --share-devices.",
   .example = "  pipewright profile examples/gpt-small.json -o costs.json\n"
-             "    then: pipewright simulate examples/gpt-small.json --costs costs.json",
+             "    then: pipewright simulate examples/gpt-small.json --costs costs.json\n"
+             "  pipewright profile --hardware-out machine.json\n"
+             "    then: pipewright simulate examples/gpt-small.json --hardware machine.json",
   .run = run,
 };

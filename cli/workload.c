@@ -87,6 +87,22 @@ pw_workload_plan_with (const PwSettings *settings, const PwPlan *plan, const cha
   return g_steal_pointer (&copy);
 }
 
+PwPlan *
+pw_workload_machine (const PwSettings *settings, GError **error) {
+  static const char *const names[] = { "backend", "transport", "ranks", "share-devices", NULL };
+  g_autoptr (PwPlan) plan = pw_plan_parse ("-", "{\"model\": \"mlp\"}", NULL);
+  const char *name;
+  for (guint i = 0; (name = pw__settings_name (settings, i)); i++) {
+    if (!g_strv_contains (names, name)) {
+      pw_usage_fail (error, "--%s is for a plan, and none is given", name);
+      return NULL;
+    }
+    if (!pw_plan_override (plan, name, pw_settings_get (settings, name), error))
+      return NULL;
+  }
+  return g_steal_pointer (&plan);
+}
+
 gboolean
 pw_workload_iterations (const PwSettings *settings, int *iterations, GError **error) {
   const char *text = pw_settings_get (settings, "iterations");

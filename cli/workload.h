@@ -19,6 +19,9 @@ PwPlan *pw_workload_plan (const PwSettings *settings, const char *file, GError *
  * schedule's type does not take. PLAN is left alone. */
 PwPlan *pw_workload_plan_with (const PwSettings *settings, const PwPlan *plan, const char *schedule,
                                GError **error);
+/* A plan that says what the options say of a machine alone: --backend, --transport, --ranks (0: not
+ * given), --share-devices. Others are refused. */
+PwPlan *pw_workload_machine (const PwSettings *settings, GError **error);
 gboolean pw_workload_iterations (const PwSettings *settings, int *iterations, GError **error);
 
 /* A PwSynthetic with what it points to. */

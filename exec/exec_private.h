@@ -389,6 +389,7 @@ int pw__optimizer_slots (const PwOptimizerPlan *plan);
 gboolean pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error);
 /* precision.c: whether the backend computes in the plan's. */
 gboolean pw__check_precision (const PwExec *exec, GError **error);
+gboolean pw__computes_in (const PwBackend *backend, PwPrecision precision);
 /* initial.c: element I of the tensor NAME depends on (SEED, NAME, I) only. */
 void pw__initial_fill (int64_t seed, const char *name, PwInit init, double scale, int64_t n,
                        float *values);

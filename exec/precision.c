@@ -17,3 +17,16 @@ pw__check_precision (const PwExec *exec, GError **error) {
                         "bf16 trains without");
   return TRUE;
 }
+
+gboolean
+pw__computes_in (const PwBackend *backend, PwPrecision precision) {
+  static const PwArithmetic arithmetic[] = { [PW_PRECISION_FP32] = PW_ARITHMETIC_FP32,
+                                             [PW_PRECISION_BF16] = PW_ARITHMETIC_BF16,
+                                             [PW_PRECISION_FP16] = PW_ARITHMETIC_FP16,
+                                             [PW_PRECISION_TF32] = PW_ARITHMETIC_TF32 };
+  if (pw__is_host_memory (backend))
+    return precision == PW_PRECISION_FP32;
+  const PwBackendRun run
+      = { .ranks = 1, .share_devices = TRUE, .arithmetic = arithmetic[precision] };
+  return !backend->check || backend->check (&run, NULL);
+}

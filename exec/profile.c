@@ -17,6 +17,7 @@
 #define MICROBATCHES 4
 #define IN_FLIGHT 2
 #define SAMPLES_MAX 4096 /* times kept of each layer and phase: the last ones */
+#define LARGEST_MESSAGE (4 << 20)
 #define ITERATIONS_MIN 4 /* the first is warm-up */
 
 /* ---- Times ---- */
@@ -325,10 +326,14 @@ measure_size (Profile *profile, int64_t samples, double seconds, GError **error)
 
 /* ---- The table ---- */
 
+static const PwBackend *
+backend_of (const PwProfileOptions *options) {
+  return options->backend ? options->backend : &pw_backend_cpu;
+}
+
 static gboolean
 measure_workspace (const Profile *profile, int64_t samples, PwLayerCost *costs, GError **error) {
-  const PwBackend *backend
-      = profile->options->backend ? profile->options->backend : &pw_backend_cpu;
+  const PwBackend *backend = backend_of (profile->options);
   PwOpContext context = { .backend = backend,
                           .stream = backend->stream_new (0, error),
                           .tf32 = profile->options->precision == PW_PRECISION_TF32 };
@@ -341,21 +346,6 @@ measure_workspace (const Profile *profile, int64_t samples, PwLayerCost *costs, 
   }
   backend->stream_free (context.stream);
   return TRUE;
-}
-
-static char *
-describe_machine (const PwProfileOptions *options) {
-  g_autofree char *cpuinfo = NULL;
-  g_autofree char *processor = NULL;
-  if (g_file_get_contents ("/proc/cpuinfo", &cpuinfo, NULL, NULL)) {
-    const char *line = strstr (cpuinfo, "model name");
-    const char *value = line ? strchr (line, ':') : NULL;
-    if (value)
-      processor = g_strndup (value + 2, strcspn (value + 2, "\n"));
-  }
-  return g_strdup_printf ("%s, backend %s, %d cores busy", processor ? processor : "unknown",
-                          options->backend ? options->backend->name : "cpu",
-                          MAX (1, options->ranks));
 }
 
 static gboolean
@@ -386,9 +376,9 @@ fill_costs (Profile *profile, PwLayerCosts *costs, GError **error) {
   costs->action_overhead_s
       = profile->n_actions > 0 ? MAX (0, profile->outside_s / (double)profile->n_actions) : 0;
   return options->ranks < 2
-         || pw__profile_link (options->backend ? options->backend : &pw_backend_cpu,
+         || pw__profile_link (backend_of (options),
                               options->transport ? options->transport : &pw_transport_threads,
-                              &costs->link, error);
+                              LARGEST_MESSAGE, &costs->link, &costs->messages, error);
 }
 
 PwLayerCosts *
@@ -407,7 +397,7 @@ pw_profile_run (const PwGraph *graph, const PwProfileOptions *options, GError **
   profile.times = g_malloc0_n ((gsize)graph->n_layers, sizeof *profile.times);
   PwLayerCosts *costs = pw_layer_costs_new (graph, "measured", options->n_samples);
   g_free (costs->machine);
-  costs->machine = describe_machine (options);
+  costs->machine = pw__profile_machine_name (backend_of (options), options->ranks);
   costs->precision = options->precision;
   if (!fill_costs (&profile, costs, error))
     g_clear_pointer (&costs, pw_layer_costs_free);

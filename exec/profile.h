@@ -17,3 +17,15 @@ typedef struct {
 } PwProfileOptions;
 PwLayerCosts *pw_profile_run (const PwGraph *graph, const PwProfileOptions *options,
                               GError **error);
+
+/* The machine itself, without a model: rates of products by size and precision, of memory and of
+ * copies by size, the link by message size. For estimates of models that are not at hand. */
+typedef struct {
+  const PwBackend *backend;     /* NULL: CPU */
+  const PwTransport *transport; /* NULL: threads */
+  int ranks;      /* of the CPU's cores that are busy at once; with 1 no link is measured */
+  double seconds; /* budget for everything; 0: 20 */
+  void (*progress) (double fraction, gpointer data); /* NULL: none */
+  gpointer progress_data;
+} PwMachineOptions;
+PwHardware *pw_profile_machine (const PwMachineOptions *options, GError **error);

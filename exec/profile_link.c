@@ -1,11 +1,21 @@
+/* Messages that go to and fro in the order of the ranks' streams, so that a device's clock is read
+ * around many of them and the host waits for no device in between:
+ *
+ *   one way    0: send, receive   1: receive, send     a message takes half of that
+ *   both ways  0: send and receive at once, 1: the same
+ *
+ * If both ways take as long as one, the link is full duplex. */
 #include "exec/exec_private.h"
 #include "exec/profile_private.h"
 
-#define SMALL_BYTES 8
+#define ROUNDS 4 /* the first is warm-up */
+#define TRIPS_SMALL 16
+#define TRIPS_LARGE 4
 #define LARGE_BYTES (1 << 20)
-#define SMALL_TRIPS 200
-#define LARGE_TRIPS 40
 #define TIMEOUT_S 60
+
+static const gsize sizes[]
+    = { 8, 1 << 10, 8 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20 };
 
 typedef struct {
   const PwTransport *transport;
@@ -13,63 +23,121 @@ typedef struct {
   const PwBackend *backend;
   const PwPinning *pinning;
   int rank;
+  int n_sizes;
   PwStream *stream;
   char *to, *from;
-  double trips[SMALL_TRIPS + LARGE_TRIPS]; /* seconds there and back, rank 0's */
+  PwEvent *sent, *received; /* after these a buffer may be used */
+  PwEvent *begin, *end;
+  double one_way[G_N_ELEMENTS (sizes)], both_ways[G_N_ELEMENTS (sizes)]; /* s; rank 0's */
   GError *error;
 } End;
 
-/* The other end is answered when the data is there, which on a device is later than `wait`. */
 static gboolean
-finish (End *end, PwRequest *request) {
-  return request && end->transport->wait (end->state, end->rank, request, end->stream, &end->error)
-         && end->backend->stream_synchronize (end->stream, &end->error);
+wait_for (End *end, PwRequest *request) {
+  return request && end->transport->wait (end->state, end->rank, request, end->stream, &end->error);
 }
 
-static gboolean
-send (End *end, gsize bytes) {
+static PwRequest *
+post_send (End *end, gsize bytes) {
   PwChannel channel = { .is_backward = end->rank == 1 };
-  return finish (end, end->transport->post_send (end->state, end->rank, channel, end->to, bytes,
-                                                 NULL, &end->error));
+  if (!end->backend->event_record (end->sent, end->stream, &end->error))
+    return NULL;
+  return end->transport->post_send (end->state, end->rank, channel, end->to, bytes, end->sent,
+                                    &end->error);
+}
+
+static PwRequest *
+post_receive (End *end, gsize bytes) {
+  PwChannel channel = { .is_backward = end->rank == 0 };
+  if (!end->backend->event_record (end->received, end->stream, &end->error))
+    return NULL;
+  return end->transport->post_recv (end->state, end->rank, channel, end->from, bytes, end->received,
+                                    &end->error);
 }
 
 static gboolean
-receive (End *end, gsize bytes) {
-  PwChannel channel = { .is_backward = end->rank == 0 };
-  return finish (end, end->transport->post_recv (end->state, end->rank, channel, end->from, bytes,
-                                                 NULL, &end->error));
+to_and_fro (End *end, gsize bytes) {
+  if (end->rank == 0)
+    return wait_for (end, post_send (end, bytes)) && wait_for (end, post_receive (end, bytes));
+  return wait_for (end, post_receive (end, bytes)) && wait_for (end, post_send (end, bytes));
+}
+
+static gboolean
+cross (End *end, gsize bytes) {
+  PwRequest *receive = post_receive (end, bytes);
+  PwRequest *send = receive ? post_send (end, bytes) : NULL;
+  return wait_for (end, send) && wait_for (end, receive);
+}
+
+/* Seconds of one of many; a small message before makes both ends begin together. */
+static gboolean
+time_round (End *end, gboolean (*trip) (End *, gsize), gsize bytes, double *seconds) {
+  const PwBackend *backend = end->backend;
+  int trips = bytes >= LARGE_BYTES ? TRIPS_LARGE : TRIPS_SMALL;
+  double began, ended;
+  if (!to_and_fro (end, sizes[0])
+      || !backend->timestamp_record (end->begin, end->stream, &end->error))
+    return FALSE;
+  for (int i = 0; i < trips; i++)
+    if (!trip (end, bytes))
+      return FALSE;
+  if (!backend->timestamp_record (end->end, end->stream, &end->error)
+      || !backend->stream_synchronize (end->stream, &end->error)
+      || !backend->timestamp_read (end->begin, &began, &end->error)
+      || !backend->timestamp_read (end->end, &ended, &end->error))
+    return FALSE;
+  *seconds = (ended - began) / trips;
+  return TRUE;
+}
+
+static gboolean
+time_rounds (End *end, gboolean (*trip) (End *, gsize), gsize bytes, double *seconds) {
+  double rounds[ROUNDS];
+  for (int i = 0; i < ROUNDS; i++)
+    if (!time_round (end, trip, bytes, &rounds[i]))
+      return FALSE;
+  *seconds = pw__median (rounds + 1, ROUNDS - 1);
+  return TRUE;
 }
 
 static gboolean
 exchange (End *end) {
-  for (int i = 0; i < SMALL_TRIPS + LARGE_TRIPS; i++) {
-    gsize bytes = i < SMALL_TRIPS ? SMALL_BYTES : LARGE_BYTES;
-    double start = pw__now_s ();
-    if (!(end->rank == 0 ? send (end, bytes) && receive (end, bytes)
-                         : receive (end, bytes) && send (end, bytes)))
+  for (int i = 0; i < end->n_sizes; i++) {
+    if (!time_rounds (end, to_and_fro, sizes[i], &end->one_way[i])
+        || !time_rounds (end, cross, sizes[i], &end->both_ways[i]))
       return FALSE;
-    end->trips[i] = pw__now_s () - start;
+    end->one_way[i] /= 2;
   }
   return TRUE;
 }
 
 static char *
 take_buffer (End *end) {
-  char *buffer = end->backend->alloc (end->stream, LARGE_BYTES, &end->error);
+  gsize bytes = sizes[end->n_sizes - 1];
+  char *buffer = end->backend->alloc (end->stream, bytes, &end->error);
   if (buffer)
-    end->backend->zero (end->stream, buffer, LARGE_BYTES, NULL);
+    end->backend->zero (end->stream, buffer, bytes, NULL);
   return buffer;
 }
 
+static gboolean
+open_end (End *end) {
+  const PwBackend *backend = end->backend;
+  return (end->stream = backend->stream_new (end->rank, &end->error))
+         && (end->to = take_buffer (end)) && (end->from = take_buffer (end))
+         && (end->sent = backend->event_new (&end->error))
+         && (end->received = backend->event_new (&end->error))
+         && (end->begin = backend->event_new (&end->error))
+         && (end->end = backend->event_new (&end->error))
+         && backend->stream_synchronize (end->stream, &end->error);
+}
+
 static void *
-to_and_fro (void *data) {
+run_end (void *data) {
   End *end = data;
   pw__pinning_apply (end->pinning, end->rank);
-  end->stream = end->backend->stream_new (end->rank, &end->error);
-  end->to = end->stream ? take_buffer (end) : NULL;
-  end->from = end->to ? take_buffer (end) : NULL;
   gboolean is_attached
-      = end->from && end->backend->stream_synchronize (end->stream, &end->error)
+      = open_end (end)
         && (!end->transport->attach
             || end->transport->attach (end->state, end->rank, end->stream, &end->error));
   if (!is_attached || !exchange (end))
@@ -82,6 +150,10 @@ to_and_fro (void *data) {
 /* After both ends are detached: the other one read from here. */
 static void
 clear_end (End *end) {
+  PwEvent *events[] = { end->sent, end->received, end->begin, end->end };
+  for (gsize i = 0; i < G_N_ELEMENTS (events); i++)
+    if (events[i])
+      end->backend->event_free (events[i]);
   if (end->to)
     end->backend->free (end->stream, end->to);
   if (end->from)
@@ -96,7 +168,7 @@ run_both (End ends[2], GError **error) {
   int n = 0;
   int code = 0;
   for (; n < 2 && code == 0; n++)
-    code = pthread_create (&threads[n], NULL, to_and_fro, &ends[n]);
+    code = pthread_create (&threads[n], NULL, run_end, &ends[n]);
   if (code != 0) {
     n--;
     ends[0].transport->abort (ends[0].state, "no thread");
@@ -114,9 +186,28 @@ run_both (End ends[2], GError **error) {
   return code == 0;
 }
 
+/* Clocks are coarser than the shortest messages may be. */
+static double
+bandwidth_of (gsize bytes, double seconds) {
+  return (double)bytes / MAX (seconds, 1e-9);
+}
+
+static void
+fill_in (const End *end, PwLink *link, PwMessageRates *messages) {
+  pw_message_rates_clear (messages);
+  for (int i = 0; i < end->n_sizes; i++) {
+    double bytes = (double)sizes[i];
+    pw_rates_append (&messages->one_way, bytes, bandwidth_of (sizes[i], end->one_way[i]));
+    pw_rates_append (&messages->both_ways, bytes, bandwidth_of (sizes[i], end->both_ways[i]));
+  }
+  double small = end->one_way[0], large = end->one_way[end->n_sizes - 1];
+  link->latency_s = small;
+  link->bandwidth = large > small ? (double)sizes[end->n_sizes - 1] / (large - small) : 0;
+}
+
 gboolean
-pw__profile_link (const PwBackend *backend, const PwTransport *transport, PwLink *link,
-                  GError **error) {
+pw__profile_link (const PwBackend *backend, const PwTransport *transport, gsize largest_bytes,
+                  PwLink *link, PwMessageRates *messages, GError **error) {
   g_autoptr (PwStageEdges) edges = pw_stage_edges_new_chain (2);
   g_autoptr (PwPlacement) placement = pw_placement_new (PW_PLACEMENT_LOOP, 2, 2);
   PwTransportSetup setup = { .edges = edges,
@@ -131,18 +222,20 @@ pw__profile_link (const PwBackend *backend, const PwTransport *transport, PwLink
     return FALSE;
   PwPinning *pinning = pw__pinning_new ();
   End *ends = g_new0 (End, 2);
+  int n_sizes = 1;
+  while (n_sizes < (int)G_N_ELEMENTS (sizes) && sizes[n_sizes] <= largest_bytes)
+    n_sizes++;
   for (int r = 0; r < 2; r++) {
-    ends[r] = (End){
-      .transport = transport, .state = state, .backend = backend, .pinning = pinning, .rank = r
-    };
+    ends[r] = (End){ .transport = transport,
+                     .state = state,
+                     .backend = backend,
+                     .pinning = pinning,
+                     .rank = r,
+                     .n_sizes = n_sizes };
   }
   gboolean good = run_both (ends, error);
-  if (good) {
-    double small = pw__median (ends[0].trips, SMALL_TRIPS) / 2;
-    double large = pw__median (ends[0].trips + SMALL_TRIPS, LARGE_TRIPS) / 2;
-    link->latency_s = small;
-    link->bandwidth = large > small ? LARGE_BYTES / (large - small) : 0;
-  }
+  if (good)
+    fill_in (&ends[0], link, messages);
   for (int r = 0; r < 2; r++)
     clear_end (&ends[r]);
   g_free (ends);

@@ -1,9 +1,12 @@
 #pragma once
 #include "exec/profile.h"
 
-/* Latency and bandwidth between two ranks on two cores, by messages that go to and fro. */
-gboolean pw__profile_link (const PwBackend *backend, const PwTransport *transport, PwLink *link,
+/* Between two ranks on two cores or devices, by messages of 8 bytes up to LARGEST_BYTES. */
+gboolean pw__profile_link (const PwBackend *backend, const PwTransport *transport,
+                           gsize largest_bytes, PwLink *link, PwMessageRates *messages,
                            GError **error);
+/* For whoever reads the file. */
+char *pw__profile_machine_name (const PwBackend *backend, int ranks);
 
 /* Receives are filled from a pattern and done at once, sends too. */
 extern const PwTransport pw__transport_loopback;

@@ -167,6 +167,18 @@ shared_lane (PwTransportState *state, int r, const Channel *channel) {
   return NULL;
 }
 
+static void
+copies_detach (PwTransportState *state, int r) {
+  GPtrArray *lanes = state->ranks[r].lanes;
+  for (guint i = 0; i < lanes->len; i++) {
+    Lane *lane = g_ptr_array_index (lanes, i);
+    state->setup.backend->stream_free (lane->stream);
+    pw__fifo_clear (&lane->entries);
+    g_free (lane);
+  }
+  g_ptr_array_set_size (lanes, 0);
+}
+
 static gboolean
 copies_attach (PwTransportState *state, int r, PwStream *compute, GError **error) {
   (void)compute;
@@ -180,22 +192,11 @@ copies_attach (PwTransportState *state, int r, PwStream *compute, GError **error
       channel->lane[is_send] = lane_new (state, r, error);
     if (!channel->lane[is_send]) {
       g_prefix_error (error, "rank %d, a stream for messages: ", r);
+      copies_detach (state, r);
       return FALSE;
     }
   }
   return TRUE;
-}
-
-static void
-copies_detach (PwTransportState *state, int r) {
-  GPtrArray *lanes = state->ranks[r].lanes;
-  for (guint i = 0; i < lanes->len; i++) {
-    Lane *lane = g_ptr_array_index (lanes, i);
-    state->setup.backend->stream_free (lane->stream);
-    pw__fifo_clear (&lane->entries);
-    g_free (lane);
-  }
-  g_ptr_array_set_size (lanes, 0);
 }
 
 /* ---- Lanes, with the mutex held ---- */

@@ -60,6 +60,22 @@ test_profile (void) {
 }
 
 static void
+test_profile_machine (void) {
+  g_autofree char *text = program_output ("profile --hardware-out machine.json --seconds 0.1");
+  g_autofree char *shown = program_output ("hardware show machine.json");
+  g_assert_cmpstr (text, ==, shown);
+  g_assert_nonnull (strstr (shown, "products, FLOP/s"));
+  g_autofree char *used
+      = program_output ("simulate examples/mlp-tiny.json --hardware machine.json");
+  g_assert_nonnull (strstr (used, "iteration time"));
+  g_autoptr (json_t) object = program_json ("profile examples/mlp-tiny.json --seconds 0.05 "
+                                            "--hardware-out machine.json");
+  g_autofree char *keys = json_keys (object);
+  g_assert_cmpstr (keys, ==,
+                   "model,machine,precision,sizes,latency_s,bandwidth,action_overhead_s,hardware");
+}
+
+static void
 test_validate (void) {
   g_autoptr (json_t) object = program_json (
       "validate examples/mlp-tiny.json --steps 3 --seconds 0.05 --trace-dir traces");
@@ -126,6 +142,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/cli/running/run-prints-first-and-last-step", test_run_text);
   g_test_add_func ("/cli/running/schedules-and-ranks-leave-equal-parameters", test_same_parameters);
   g_test_add_func ("/cli/running/a-profile-is-what-simulate-takes", test_profile);
+  g_test_add_func ("/cli/running/a-measured-machine-is-what-simulate-takes", test_profile_machine);
   g_test_add_func ("/cli/running/validate-compares-and-keeps-traces", test_validate);
   g_test_add_func ("/cli/running/a-missed-tolerance-is-status-1", test_validate_missed);
   g_test_add_func ("/cli/running/ctrl-c-ends-with-130-and-a-readable-trace", test_interrupt);

@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "exec/profile.h"
 #include "kernels/cuda/handles.h"
 #include "tests/device/fake/fake.h"
 #include "tests/exec/exec_case.h"
@@ -252,37 +251,6 @@ callers_loss (void) {
     g_assert_cmpfloat (fabsf (here[i] - there[i]), <=, 1e-5f);
 }
 
-/* ---- Profiles ---- */
-
-/* In what the plan computes in: what is not a number would be refused by the costs. */
-static void
-profiles (void) {
-  static const PwPrecision precisions[]
-      = { PW_PRECISION_FP32, PW_PRECISION_TF32, PW_PRECISION_BF16 };
-  for (gsize i = 0; i < G_N_ELEMENTS (precisions); i++) {
-    g_autofree char *members
-        = g_strdup_printf (MEMBERS (MLP) ", 'precision': '%s'", pw_precision_names[precisions[i]]);
-    g_autoptr (ExecCase) c = exec_case_new (members, NULL);
-    g_autoptr (GError) error = NULL;
-    static const int64_t samples[] = { 2 };
-    PwProfileOptions options = { .backend = &pw_backend_cuda,
-                                 .ranks = 2,
-                                 .samples = samples,
-                                 .n_samples = 1,
-                                 .precision = precisions[i],
-                                 .seconds = 0.02 };
-    g_autoptr (PwLayerCosts) costs = pw_profile_run (c->resolved->graph, &options, &error);
-    g_assert_no_error (error);
-    g_assert_cmpint (costs->precision, ==, precisions[i]);
-    const PwLayerCostTable *table = &costs->tables[0];
-    for (int l = 0; l < c->resolved->graph->n_layers; l++)
-      g_assert_cmpfloat (table->layers[l].forward_s, >, 0);
-    g_assert_cmpfloat (costs->link.latency_s, >, 0);
-  }
-  g_assert_cmpint (pw_fake_live_allocations () + pw_fake_live_streams () + pw_fake_live_events (),
-                   ==, 0);
-}
-
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
@@ -296,6 +264,5 @@ main (int argc, char **argv) {
   g_test_add_func ("/device/faults/orders-need-the-queues-that-the-checker-says",
                    orders_need_queues);
   g_test_add_func ("/device/train/the-callers-loss-is-computed-on-the-host", callers_loss);
-  g_test_add_func ("/device/train/profiles-are-of-the-device", profiles);
   return g_test_run ();
 }

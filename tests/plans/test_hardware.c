@@ -117,6 +117,21 @@ static const struct {
     "machine.json:2: hardware.flop: unknown key, did you mean \"flops\"?" },
   { "{\"hardware\": {\"like\": \"h200\", \"link\": {\n\"sharing\": \"farr\"}}}",
     PW_JSON_ERROR_RANGE, "machine.json:2: hardware.link.sharing: unknown \"farr\"" },
+  { "{\"hardware\": {\"like\": \"h200\", \"rates\": {\"fp8\": []}}}", PW_JSON_ERROR_UNKNOWN_KEY,
+    "hardware.rates.fp8: unknown key" },
+  { "{\"hardware\": {\"like\": \"h200\", \"rates\": {\"bf16\": []}}}", PW_JSON_ERROR_TYPE,
+    "hardware.rates.bf16: expected a list of {\"flops\", \"rate\"}" },
+  { "{\"hardware\": {\"like\": \"h200\", \"rates\": {\"bf16\": [{\"flops\": 1}]}}}",
+    PW_JSON_ERROR_MISSING_KEY, "hardware.rates.bf16[0]" },
+  { "{\"hardware\": {\"like\": \"h200\", \"memory_rates\": [{\"bytes\": 8, \"bandwidth\": 1},\n"
+    "{\"bytes\": 8, \"bandwidth\": 2}]}}",
+    PW_JSON_ERROR_RANGE,
+    "machine.json:2: hardware.memory_rates[1]: rows stand in ascending order of \"bytes\"" },
+  { "{\"hardware\": {\"like\": \"h200\", \"messages\": {\"one_way\": [{\"bytes\": 8, "
+    "\"bandwidth\": 0}]}}}",
+    PW_JSON_ERROR_RANGE, "hardware.messages.one_way[0].bandwidth: 0 is below the minimum" },
+  { "{\"hardware\": {\"like\": \"h200\", \"copies\": {\"on_device\": 3}}}", PW_JSON_ERROR_TYPE,
+    "hardware.copies.on_device: expected a list" },
   { "{\"hardware\": {\"like\": \"h200\", \"link\": {\"latency_s\": -1}}}", PW_JSON_ERROR_RANGE,
     "hardware.link.latency_s: -1 is below the minimum 0" },
 };
