@@ -5,6 +5,10 @@
 static void
 print_link (const PwHardware *hardware) {
   char text[PW_TEXT_MAX], share[PW_TEXT_MAX];
+  if (hardware->link.latency_s <= 0 && hardware->link.bandwidth <= 0) {
+    pw_print_fact ("link", "not known: estimates have messages for nothing");
+    return;
+  }
   pw_print_fact ("link latency", "%s", pw_format_time (hardware->link.latency_s, FALSE, text));
   if (hardware->link.bandwidth > 0)
     pw_print_fact ("link bandwidth", "%sB/s", pw_format_count (hardware->link.bandwidth, text));

@@ -314,6 +314,7 @@ pw__profile_machine_name (const PwBackend *backend, int ranks) {
     if (value)
       processor = g_strndup (value + 2, strcspn (value + 2, "\n"));
   }
-  return g_strdup_printf ("%s, backend %s, %d cores busy", processor ? processor : "unknown",
-                          backend->name, MAX (1, ranks));
+  const char *busy = pw__is_host_memory (backend) ? "core" : "rank";
+  return g_strdup_printf ("%s, backend %s, %d %s%s busy", processor ? processor : "unknown",
+                          backend->name, MAX (1, ranks), busy, ranks > 1 ? "s" : "");
 }
