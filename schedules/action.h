@@ -62,6 +62,14 @@ pw_action (PwActionKind kind, int stage, int64_t microbatch) {
                      .grouped = 0 };
 }
 
+/* Kind, direction, paired and grouped, which together decide how an action is dealt with: one look
+ * into a table instead of four into the action. */
+#define PW_ACTION_KEYS 256
+static inline uint8_t
+pw_action_key (const PwAction *action) {
+  return ((const uint8_t *) action)[7];
+}
+
 gboolean pw_action_equal (PwAction a, PwAction b);
 /* "2F5", "1SEND_F0", "3U"; a fixed buffer, no allocation. Microbatch numbers as stored. */
 #define PW_ACTION_TEXT_MAX 40

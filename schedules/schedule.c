@@ -1,9 +1,8 @@
 #include "schedules/schedule.h"
+#include "schedules/block.h"
 #include "schedules/schedule_private.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 GQuark
 pw_schedule_error_quark (void) {
@@ -53,7 +52,7 @@ pw_schedule_free (PwSchedule *schedule) {
     return;
   for (int rank = 0; rank < schedule->ranks; rank++)
     free_list (schedule, rank);
-  free (schedule->arena);
+  pw_block_free (schedule->arena);
   g_free (schedule->programs);
   pw_placement_free (schedule->placement);
   g_free (schedule->direction);
@@ -65,23 +64,13 @@ pw_schedule_free (PwSchedule *schedule) {
  * cache sets: each starts a cache line further on. */
 #define LIST_PADDING 8
 
-/* Page faults would take longer than writing the lists: ask for huge pages. */
-#define HUGE_PAGE ((size_t)2 << 20)
-
 void
 pw_schedule_new_lists (PwSchedule *schedule, const int64_t *lengths) {
   g_assert (schedule->arena == NULL);
   int64_t total = 0;
   for (int rank = 0; rank < schedule->ranks; rank++)
     total += lengths[rank] + LIST_PADDING;
-  size_t bytes = (size_t)total * sizeof (PwAction);
-  size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
-  bytes = (bytes + alignment - 1) / alignment * alignment;
-  schedule->arena = aligned_alloc (alignment, bytes);
-  if (schedule->arena == NULL)
-    g_error ("%zu bytes for a schedule: out of memory", bytes);
-  if (alignment == HUGE_PAGE)
-    madvise (schedule->arena, bytes, MADV_HUGEPAGE);
+  schedule->arena = pw_block_new ((gsize)total * sizeof (PwAction));
   schedule->arena_length = total;
   PwAction *list = schedule->arena;
   for (int rank = 0; rank < schedule->ranks; rank++) {

@@ -1,4 +1,5 @@
 #include "sim/compile_private.h"
+#include "schedules/block.h"
 #include "sim/lanes_private.h"
 #include "sim/memory_private.h"
 #include "sim/program_private.h"
@@ -12,7 +13,7 @@ pw__sim_program_timed (PwSimProgram *program, gboolean has_transfers, GError **e
     if (graph == NULL)
       return NULL;
     program->timed[instant] = pw__sim_timed_new (graph, program->layout);
-    program->time[instant] = pw__sim_alloc (graph->n_nodes, sizeof (double));
+    program->time[instant] = pw_block_new ((gsize)graph->n_nodes * sizeof (double));
   }
   return program->timed[instant];
 }
@@ -128,7 +129,7 @@ pw_sim_program_free (PwSimProgram *program) {
   for (int i = 0; i < 2; i++) {
     pw__sim_timed_free (program->timed[i]);
     pw__sim_lanes_free (program->lanes[i]);
-    g_free (program->time[i]);
+    pw_block_free (program->time[i]);
   }
   pw__sim_durations_clear (&program->durations);
   pw__sim_index_free (program->index);

@@ -1,5 +1,6 @@
 #include "sim/lanes_private.h"
 
+#include "schedules/block.h"
 #include "sim/summary_private.h"
 
 #include <string.h>
@@ -110,7 +111,7 @@ pw__sim_lanes_new (const PwSimTimed *timed, const PwSimLayout *layout) {
   if (layout->iterations > 1)
     lanes->first = keep_ends (&places, graph, layout, 0, &lanes->n_first);
   lanes->n_steps = graph->n_nodes - 1;
-  lanes->steps = pw__sim_alloc (lanes->n_steps, sizeof *lanes->steps);
+  lanes->steps = pw_block_new ((gsize)lanes->n_steps * sizeof *lanes->steps);
   make_steps (lanes, timed, &places);
   lanes->n_places = (int32_t)places.n_places;
   lanes->n_last = graph->n_last;
@@ -125,7 +126,7 @@ void
 pw__sim_lanes_free (PwSimLanes *lanes) {
   if (lanes == NULL)
     return;
-  g_free (lanes->steps);
+  pw_block_free (lanes->steps);
   g_free (lanes->last);
   g_free (lanes->first);
   g_free (lanes->final);

@@ -1,21 +1,7 @@
 #include "sim/summary_private.h"
+#include "schedules/block.h"
 
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-gpointer
-pw__sim_alloc (int64_t n, gsize size) {
-  gsize bytes = (gsize)MAX (n, 1) * size;
-  char *memory = g_malloc (bytes);
-#ifdef MADV_HUGEPAGE
-  gsize page = (gsize)sysconf (_SC_PAGESIZE);
-  char *aligned = (char *)(((uintptr_t)memory + page - 1) / page * page);
-  if (bytes > 4 << 20)
-    madvise (aligned, (bytes - (gsize)(aligned - memory)) / page * page, MADV_HUGEPAGE);
-#endif
-  return memory;
-}
 
 PwSimResult *
 pw__sim_result_new (const PwSimLayout *layout) {
@@ -24,8 +10,8 @@ pw__sim_result_new (const PwSimLayout *layout) {
   result->rank = g_new0 (PwSimRank, (gsize)layout->ranks);
   gsize bytes = (gsize)(layout->ranks + 1) * sizeof (int64_t);
   result->offset = g_memdup2 (layout->offset, bytes);
-  result->start = pw__sim_alloc (layout->n_actions, sizeof (double));
-  result->end = pw__sim_alloc (layout->n_actions, sizeof (double));
+  result->start = pw_block_new ((gsize)layout->n_actions * sizeof (double));
+  result->end = pw_block_new ((gsize)layout->n_actions * sizeof (double));
   result->memory = g_array_new (FALSE, FALSE, sizeof (PwTraceMemory));
   return result;
 }
@@ -37,8 +23,8 @@ pw_sim_result_free (PwSimResult *result) {
   g_array_unref (result->memory);
   g_free (result->rank);
   g_free (result->offset);
-  g_free (result->start);
-  g_free (result->end);
+  pw_block_free (result->start);
+  pw_block_free (result->end);
   g_free (result);
 }
 
@@ -62,9 +48,8 @@ pw__sim_summary_reset (PwSimSummary *summary) {
   const PwSimLayout *layout = summary->layout;
   memset (summary->iteration_end, 0, (gsize)layout->iterations * sizeof (double));
   for (int rank = 0; rank < layout->ranks; rank++) {
-    PwSimRank *figures = &summary->result->rank[rank];
-    *figures = (PwSimRank){ .rank = rank };
-    summary->accounts[rank] = (PwSimAccount){ .rank = figures };
+    summary->result->rank[rank] = (PwSimRank){ .rank = rank };
+    summary->accounts[rank] = (PwSimAccount){ 0 };
   }
 }
 
@@ -79,7 +64,13 @@ static void
 finish_rank (const PwSimSummary *summary, int r) {
   const PwSimLayout *layout = summary->layout;
   const PwSimAccount *account = &summary->accounts[r];
-  PwSimRank *rank = account->rank;
+  PwSimRank *rank = &summary->result->rank[r];
+  rank->busy_time = account->busy;
+  rank->recompute_time = account->recompute;
+  rank->warmup_idle = account->warmup;
+  rank->steady_idle = account->steady;
+  memcpy (rank->idle_by_cause, account->idle_by_cause, sizeof rank->idle_by_cause);
+  rank->first_start = account->first_start;
   rank->last_end = account->clock;
   rank->span = rank->last_end - rank->first_start;
   rank->drain_idle = summary->result->total_time - rank->last_end;
@@ -112,7 +103,7 @@ pw__sim_summary_finish (PwSimSummary *summary) {
     result->longest_rank_span = MAX (result->longest_rank_span, rank->span);
     result->peak_activations = MAX (result->peak_activations, rank->peak_activations);
     result->actions += summary->accounts[r].actions;
-    result->events += summary->accounts[r].nodes;
+    result->events += summary->accounts[r].listed - summary->accounts[r].pairs;
     messages -= summary->accounts[r].listed;
   }
   busy /= layout->iterations;

@@ -1,32 +1,61 @@
 #include "sim/walk_private.h"
+#include "schedules/block.h"
+
+#include <string.h>
+
+/* In 1f1b a rank is one round (an F and a B) ahead of its neighbours at most, so visits are short
+ * and what counts is the work per action: what a message or a compute must know is one row of a
+ * table, and an action is taken apart once. */
 
 /* A SEND's producer stands a few places before it; farther back the walk does not look. */
 #define LOOK_BACK 16
 #define LINES_AHEAD 2
 
+/* One channel: all that its messages touch but their own times, in one cache line. */
+typedef struct {
+  int32_t *slot; /* [microbatches] id + 1 of its SEND; 0: empty; -id - 1: empty, of its RECV */
+  double transfer, last_end;
+  int32_t last_send, last_recv; /* ids of the last message whose ends are both known */
+  int sender, receiver;
+} Channel;
+
+/* Computes of one kind, direction and stage. */
+typedef struct {
+  double duration;  /* where it does not differ by micro-batch */
+  int32_t **inputs; /* slots of the channels it waits for */
+  int n_inputs;
+  gboolean has_outputs; /* hands over to a stage of its own rank */
+} Node;
+
+typedef enum { NOT_KNOWN, SEND, RECEIVE, COMPUTE, PAIR } What;
+
+/* How actions of one key are dealt with, and where their rows begin: that of edge 0 in `channels`,
+ * or of stage 0 in `nodes`. */
+typedef struct {
+  What what;
+  int first_row;
+} Way;
+
 typedef struct {
   const PwAction *next, *stop;
-  int64_t id;   /* of `next` */
-  int64_t slot; /* that the compute at `next` waits for; -1: none */
+  int64_t id;            /* of `next` */
+  const int32_t *awaits; /* the slot that the compute at `next` waits for; NULL: none */
 } Cursor;
-
-/* The ids of a message's two ends. */
-typedef struct {
-  int32_t send, recv;
-} Match;
 
 typedef struct {
   const PwSimLayout *layout;
   const PwSimDurations *durations;
   PwSimSummary *summary;
-  gboolean has_queues;
-  double *start, *end;   /* the result's, by id */
-  int32_t *slot;         /* id + 1 of what filled it; 0: empty; -id - 1: empty, of its RECV */
-  double *channel_end;   /* [n_channels] end of the last transfer */
-  Match *last_match;     /* [n_channels] */
-  gboolean *has_outputs; /* [n_ports] fills a channel within its rank */
-  Cursor *cursors;       /* [ranks] */
-  uint64_t *runnable;    /* a bit per rank that can walk on */
+  gboolean has_queues, has_factor;
+  uint32_t stages, edges, microbatches; /* what actions must be below */
+  double *start, *end;                  /* the result's, by id */
+  int32_t *slots;
+  Channel *channels;  /* [n_channels] */
+  int32_t **consumed; /* the nodes' inputs, as layout->inputs */
+  Node *nodes;        /* [directions][PW_ACTION_N][stages] */
+  Way ways[PW_ACTION_KEYS];
+  Cursor *cursors;    /* [ranks] */
+  uint64_t *runnable; /* a bit per rank that can walk on */
   int n_words;
   int64_t n_sent, n_taken;
 } Walk;
@@ -37,27 +66,37 @@ pw__sim_walk_applies (const PwSchedule *schedule) {
          && (schedule->policy == PW_POLICY_BUFFERED || schedule->policy == PW_POLICY_PER_EDGE);
 }
 
-/* ACTION made what SEND carries. */
-static inline gboolean
-is_producer (PwAction action, PwAction send) {
-  gboolean forward = send.kind == PW_ACTION_SEND_FORWARD;
-  return action.microbatch == send.microbatch && action.stage == send.stage
-         && action.direction == send.direction
-         && (forward
-                 ? action.kind == PW_ACTION_FORWARD
-                 : action.kind == PW_ACTION_BACKWARD || action.kind == PW_ACTION_INPUT_GRADIENT);
+static inline uint64_t
+bits_of (const PwAction *action) {
+  uint64_t bits;
+  memcpy (&bits, action, sizeof bits);
+  return bits;
 }
 
-/* The compute that made what the SEND at ID carries, or -1. */
-static inline int64_t
-find_producer (const Walk *walk, int rank, int64_t id) {
-  const PwSimLayout *layout = walk->layout;
-  const PwAction *send = layout->list[rank] + (id - layout->offset[rank]);
-  int64_t n = MIN (id - layout->offset[rank], LOOK_BACK);
-  for (int64_t i = 1; i <= n; i++)
-    if (is_producer (send[-i], *send))
-      return id - i;
+/* ACTION made what SEND carries: they have stage, micro-batch and direction in common. */
+static inline gboolean
+is_producer (const PwAction *action, const PwAction *send) {
+  static const PwAction place = { .stage = 0xffff, .microbatch = 0xffffff, .direction = 1 };
+  if (((bits_of (action) ^ bits_of (send)) & bits_of (&place)) != 0)
+    return FALSE;
+  return send->kind == PW_ACTION_SEND_FORWARD
+             ? action->kind == PW_ACTION_FORWARD
+             : action->kind == PW_ACTION_BACKWARD || action->kind == PW_ACTION_INPUT_GRADIENT;
+}
+
+/* How many places before the SEND at AT its producer stands, or -1. FIRST is its list's. */
+static G_GNUC_NO_INLINE int64_t
+look_back (const PwAction *first, const PwAction *at) {
+  for (int64_t i = 1; i <= MIN (at - first, LOOK_BACK); i++)
+    if (is_producer (at - i, at))
+      return i;
   return -1;
+}
+
+/* Nearly always it is the action before. */
+static inline int64_t
+find_producer (const PwAction *first, const PwAction *at) {
+  return G_LIKELY (at > first && is_producer (at - 1, at)) ? 1 : look_back (first, at);
 }
 
 static inline void
@@ -65,10 +104,8 @@ make_runnable (Walk *walk, int rank) {
   walk->runnable[rank / 64] |= (uint64_t)1 << rank % 64;
 }
 
-/* The highest runnable rank, no longer marked as such, or -1. Later ranks have less room between
- * their forwards and backwards, so they come back for more soon; meanwhile the earlier ones'
- * messages gather, and one visit gets them far. In 1f1b all visits together are M log P instead of
- * M P. */
+/* The highest runnable rank, no longer marked as such, or -1: what the last ranks make is what the
+ * earlier ones wait for, so a round goes through all ranks once. */
 static inline int
 next_runnable (Walk *walk) {
   for (int word = walk->n_words - 1; word >= 0; word--)
@@ -80,89 +117,91 @@ next_runnable (Walk *walk) {
   return -1;
 }
 
-static inline gboolean
-is_single_message (const PwSimLayout *layout, PwAction action) {
-  return action.edge < layout->n_edges && action.microbatch < layout->microbatches
-         && !action.grouped;
+/* Of a message at AT; NULL: none of this schedule's. */
+static inline Channel *
+channel_of (const Walk *walk, const PwAction *at, const Way *way) {
+  gboolean exists = at->edge < walk->edges && at->microbatch < walk->microbatches;
+  return G_LIKELY (exists) ? &walk->channels[way->first_row + at->edge] : NULL;
+}
+
+static inline Node *
+node_of (const Walk *walk, const PwAction *at, const Way *way) {
+  gboolean exists = at->stage < walk->stages && at->microbatch < walk->microbatches;
+  return G_LIKELY (exists) ? &walk->nodes[way->first_row + at->stage] : NULL;
 }
 
 /* Both ends of a message are known. Where there are queues, both lists must have a channel's
  * messages in one order: then they are matched in that order. */
 static inline gboolean
-match (Walk *walk, int channel, int32_t send, int32_t recv) {
-  Match *last = &walk->last_match[channel];
-  if (walk->has_queues && (send <= last->send || recv <= last->recv))
+match (Walk *walk, Channel *channel, int32_t send, int32_t recv, double start, double end) {
+  if (walk->has_queues && (send <= channel->last_send || recv <= channel->last_recv))
     return FALSE;
-  *last = (Match){ .send = send, .recv = recv };
-  walk->start[recv] = walk->start[send];
-  walk->end[recv] = walk->end[send];
+  channel->last_send = send;
+  channel->last_recv = recv;
+  walk->start[recv] = start;
+  walk->end[recv] = end;
   walk->n_taken++;
   return TRUE;
 }
 
 static inline gboolean
-walk_send (Walk *walk, int rank, PwAction action, int64_t id) {
-  const PwSimLayout *layout = walk->layout;
-  if (G_UNLIKELY (!is_single_message (layout, action)))
+walk_send (Walk *walk, const PwAction *first, const PwAction *at, const Way *way, int64_t id) {
+  Channel *channel = channel_of (walk, at, way);
+  if (channel == NULL)
     return FALSE;
-  int channel = pw__sim_channel (layout, action);
-  int64_t place = pw__sim_slot (layout, channel, action);
-  int64_t producer = find_producer (walk, rank, id);
-  int32_t before = walk->slot[place];
-  if (G_UNLIKELY (producer < 0 || before > 0))
+  int32_t *slot = &channel->slot[at->microbatch];
+  int64_t back = find_producer (first, at);
+  int32_t before = *slot;
+  if (G_UNLIKELY (back < 0 || before > 0))
     return FALSE;
-  double start = walk->end[producer];
+  double start = walk->end[id - back];
   if (walk->has_queues)
-    start = MAX (start, walk->channel_end[channel]);
-  double end = start + walk->durations->transfer[action.edge];
+    start = MAX (start, channel->last_end);
+  double end = start + channel->transfer;
   walk->start[id] = start;
   walk->end[id] = end;
-  walk->channel_end[channel] = end;
-  walk->slot[place] = (int32_t)(id + 1);
+  channel->last_end = end;
+  *slot = (int32_t)(id + 1);
   walk->n_sent++;
-  if (walk->cursors[layout->receiver[channel]].slot == place)
-    make_runnable (walk, layout->receiver[channel]);
-  return before == 0 || match (walk, channel, (int32_t)id, -before - 1);
+  if (walk->cursors[channel->receiver].awaits == slot)
+    make_runnable (walk, channel->receiver);
+  return before == 0 || match (walk, channel, (int32_t)id, -before - 1, start, end);
 }
 
 static inline gboolean
-walk_receive (Walk *walk, PwAction action, int64_t id) {
-  const PwSimLayout *layout = walk->layout;
-  if (G_UNLIKELY (!is_single_message (layout, action)))
+walk_receive (Walk *walk, const PwAction *at, const Way *way, int64_t id) {
+  Channel *channel = channel_of (walk, at, way);
+  if (channel == NULL)
     return FALSE;
-  int channel = pw__sim_channel (layout, action);
-  int32_t *slot = &walk->slot[pw__sim_slot (layout, channel, action)];
-  if (*slot > 0)
-    return match (walk, channel, *slot - 1, (int32_t)id);
+  int32_t *slot = &channel->slot[at->microbatch];
+  int64_t send = *slot - 1;
+  if (send >= 0)
+    return match (walk, channel, (int32_t)send, (int32_t)id, walk->start[send], walk->end[send]);
   *slot = (int32_t)-id - 1;
   return TRUE;
 }
 
-/* The input that came last. */
+/* The input that came last: its SEND (or, within a rank, its maker), and its place in `consumed`.
+ */
 typedef struct {
   int64_t id;
-  int channel;
+  int32_t **input;
 } Last;
 
-/* Raises *START to the arrival of what ACTION takes; FALSE where something is missing, its place
- * then in CURSOR. */
-static inline gboolean
-take_inputs (const Walk *walk, PwAction action, double *start, Last *last, Cursor *cursor) {
-  const PwSimLayout *layout = walk->layout;
-  int port = pw__sim_port (layout, action);
-  for (int k = layout->input_start[port]; k < layout->input_start[port + 1]; k++) {
-    int64_t place = pw__sim_slot (layout, layout->inputs[k], action);
-    int32_t id = walk->slot[place] - 1;
-    if (id < 0) {
-      cursor->slot = place;
-      return FALSE;
-    }
+/* Raises *START to the arrival of what the compute takes; if something is missing, its slot. */
+static inline const int32_t *
+take_inputs (const Walk *walk, const Node *node, uint32_t microbatch, double *start, Last *last) {
+  for (int k = 0; k < node->n_inputs; k++) {
+    const int32_t *slot = &node->inputs[k][microbatch];
+    int64_t id = *slot - 1;
+    if (id < 0)
+      return slot;
     if (walk->end[id] > *start) {
       *start = walk->end[id];
-      *last = (Last){ .id = id, .channel = layout->inputs[k] };
+      *last = (Last){ .id = id, .input = &node->inputs[k] };
     }
   }
-  return TRUE;
+  return NULL;
 }
 
 /* Stages on one rank hand over without a message. */
@@ -171,45 +210,57 @@ fill_outputs (Walk *walk, PwAction action, int64_t id) {
   const PwSimLayout *layout = walk->layout;
   int port = pw__sim_port (layout, action);
   for (int k = layout->output_start[port]; k < layout->output_start[port + 1]; k++) {
-    int channel = layout->outputs[k];
-    if (layout->sender[channel] == layout->receiver[channel])
-      walk->slot[pw__sim_slot (layout, channel, action)] = (int32_t)(id + 1);
+    const Channel *channel = &walk->channels[layout->outputs[k]];
+    if (channel->sender == channel->receiver)
+      channel->slot[action.microbatch] = (int32_t)(id + 1);
   }
 }
 
-static void
-explain_wait (Walk *walk, PwSimAccount *account, double from, double to, Last last) {
-  int64_t producer = find_producer (walk, walk->layout->sender[last.channel], last.id);
-  double ready = producer < 0 ? walk->end[last.id] : walk->end[producer];
-  pw__sim_account_wait (account, from, to, ready, walk->start[last.id]);
+static inline void
+explain_wait (const Walk *walk, PwSimAccount *account, double from, double to, Last last) {
+  const PwSimLayout *layout = walk->layout;
+  const Channel *channel = &walk->channels[layout->inputs[last.input - walk->consumed]];
+  const PwAction *first = layout->list[channel->sender];
+  int64_t back = 0;
+  if (channel->sender != channel->receiver)
+    back = find_producer (first, first + (last.id - layout->offset[channel->sender]));
+  pw__sim_account_wait (account, from, to, walk->end[last.id - back], walk->start[last.id]);
 }
 
 typedef enum { DONE, WAITING, STUCK } Outcome;
 
 /* WIDTH is 1, or 2 for a pair; a constant where it is called, so that the common case has no loops.
  */
-static inline G_ALWAYS_INLINE Outcome
-walk_compute (Walk *walk, int rank, const PwAction *at, int64_t id, int width) {
-  const PwSimLayout *layout = walk->layout;
-  PwSimAccount *account = &walk->summary->accounts[rank];
+static G_ALWAYS_INLINE inline Outcome
+walk_compute (Walk *walk, PwSimAccount *account, Cursor *cursor, const PwAction *at, int64_t id,
+              int width) {
+  const Node *node[2];
   double clock = account->clock, start = clock;
   Last last = { .id = -1 };
   for (int i = 0; i < width; i++) {
-    if (G_UNLIKELY (at[i].stage >= layout->stages || at[i].microbatch >= layout->microbatches))
+    const Way *way = &walk->ways[pw_action_key (&at[i])];
+    node[i] = way->what == NOT_KNOWN ? NULL : node_of (walk, &at[i], way);
+    if (node[i] == NULL)
       return STUCK;
-    if (pw__sim_has_port (at[i]) && !take_inputs (walk, at[i], &start, &last, &walk->cursors[rank]))
+    const int32_t *missing = take_inputs (walk, node[i], at[i].microbatch, &start, &last);
+    if (missing != NULL) {
+      cursor->awaits = missing;
       return WAITING;
+    }
   }
   if (start > clock)
     explain_wait (walk, account, clock, start, last);
-  double end = start
-               + (width == 1 ? pw__sim_duration (walk->durations, at[0])
-                             : pw__sim_pair_duration (walk->durations, at[0], at[1]));
+  double duration = node[0]->duration;
+  if (width == 2)
+    duration = pw__sim_pair_duration (walk->durations, at[0], at[1]);
+  else if (walk->has_factor)
+    duration = pw__sim_duration (walk->durations, at[0]);
+  double end = start + duration;
   pw__sim_account_node (walk->summary, account, at, width, start, end);
   for (int i = 0; i < width; i++) {
     walk->start[id + i] = start;
     walk->end[id + i] = end;
-    if (pw__sim_has_port (at[i]) && walk->has_outputs[pw__sim_port (layout, at[i])])
+    if (node[i]->has_outputs)
       fill_outputs (walk, at[i], id + i);
   }
   return DONE;
@@ -230,52 +281,106 @@ look_ahead (const Walk *walk, const PwAction *at, int64_t id) {
 static gboolean
 walk_rank (Walk *walk, int rank) {
   Cursor *cursor = &walk->cursors[rank];
-  const PwAction *at = cursor->next, *stop = cursor->stop;
+  PwSimAccount *account = &walk->summary->accounts[rank];
+  const PwAction *first = walk->layout->list[rank], *at = cursor->next, *stop = cursor->stop;
   int64_t id = cursor->id;
-  cursor->slot = -1;
-  while (at < stop) {
-    PwAction action = *at;
-    int width = 1;
-    if (pw__sim_is_send (action)) {
-      if (!walk_send (walk, rank, action, id))
-        return FALSE;
-    } else if (pw__sim_is_message (action)) {
-      if (!walk_receive (walk, action, id))
-        return FALSE;
-    } else {
-      Outcome outcome;
-      if (G_UNLIKELY (action.paired) && pw__sim_is_pair (walk->layout, rank, id)) {
-        width = 2;
-        outcome = walk_compute (walk, rank, at, id, 2);
-      } else
-        outcome = walk_compute (walk, rank, at, id, 1);
-      if (outcome == STUCK)
-        return FALSE;
-      if (outcome == WAITING)
-        break;
-    }
-    at += width;
-    id += width;
+  Outcome outcome = DONE;
+  cursor->awaits = NULL;
+  for (int width; at < stop; at += width, id += width) {
+    const Way *way = &walk->ways[pw_action_key (at)];
+    width = 1;
+    if (way->what == SEND)
+      outcome = walk_send (walk, first, at, way, id) ? DONE : STUCK;
+    else if (way->what == RECEIVE)
+      outcome = walk_receive (walk, at, way, id) ? DONE : STUCK;
+    else if (way->what == COMPUTE)
+      outcome = walk_compute (walk, account, cursor, at, id, 1);
+    else if (way->what == PAIR && pw__sim_is_pair (walk->layout, rank, id)) {
+      width = 2;
+      outcome = walk_compute (walk, account, cursor, at, id, 2);
+    } else
+      outcome = way->what == PAIR ? walk_compute (walk, account, cursor, at, id, 1) : STUCK;
+    if (outcome != DONE)
+      break;
   }
   look_ahead (walk, at, id);
   cursor->next = at;
   cursor->id = id;
-  return TRUE;
+  return outcome != STUCK;
+}
+
+static void
+make_channels (Walk *walk) {
+  const PwSimLayout *layout = walk->layout;
+  gsize bytes = (gsize)(layout->n_channels * layout->stride) * sizeof (int32_t);
+  walk->slots = memset (pw_block_new (bytes), 0, bytes);
+  walk->channels = g_new (Channel, (gsize)layout->n_channels + 1);
+  for (int channel = 0; channel < layout->n_channels; channel++)
+    walk->channels[channel]
+        = (Channel){ .slot = walk->slots + channel * layout->stride,
+                     .transfer = walk->durations->transfer[channel % layout->n_edges],
+                     .last_send = -1,
+                     .last_recv = -1,
+                     .sender = layout->sender[channel],
+                     .receiver = layout->receiver[channel] };
+}
+
+static void
+make_node (const Walk *walk, Node *node, PwAction action) {
+  const PwSimLayout *layout = walk->layout;
+  *node = (Node){ .duration = pw__sim_duration (walk->durations, action) };
+  if (!pw__sim_has_port (action))
+    return;
+  int port = pw__sim_port (layout, action);
+  node->inputs = walk->consumed + layout->input_start[port];
+  node->n_inputs = layout->input_start[port + 1] - layout->input_start[port];
+  for (int k = layout->output_start[port]; k < layout->output_start[port + 1]; k++)
+    node->has_outputs |= layout->sender[layout->outputs[k]] == layout->receiver[layout->outputs[k]];
+}
+
+static void
+make_nodes (Walk *walk) {
+  const PwSimLayout *layout = walk->layout;
+  int directions = layout->schedule->placement->directions;
+  walk->consumed = g_new (int32_t *, (gsize)layout->n_channels + 1);
+  for (int k = 0; k < layout->n_channels; k++)
+    walk->consumed[k] = walk->channels[layout->inputs[k]].slot;
+  walk->nodes = g_new (Node, (gsize)(directions * PW_ACTION_N * layout->stages));
+  Node *node = walk->nodes;
+  for (int direction = 0; direction < directions; direction++)
+    for (int kind = 0; kind < PW_ACTION_N; kind++)
+      for (int stage = 0; stage < layout->stages; stage++) {
+        PwAction action = pw_action ((PwActionKind)kind, stage, 0);
+        action.direction = direction != 0;
+        make_node (walk, node++, action);
+      }
+}
+
+static void
+make_ways (Walk *walk) {
+  const PwSimLayout *layout = walk->layout;
+  for (int kind = 0; kind < PW_ACTION_N; kind++)
+    for (int direction = 0; direction < layout->schedule->placement->directions; direction++)
+      for (int paired = 0; paired < 2; paired++) {
+        PwAction action = pw_action ((PwActionKind)kind, 0, 0);
+        action.direction = direction != 0;
+        action.paired = paired != 0;
+        Way *way = &walk->ways[pw_action_key (&action)];
+        if (pw__sim_is_message (action))
+          *way = (Way){ .what = pw__sim_is_send (action) ? SEND : RECEIVE,
+                        .first_row = pw__sim_channel (layout, action) };
+        else
+          *way = (Way){ .what = paired ? PAIR : COMPUTE,
+                        .first_row = (direction * PW_ACTION_N + kind) * layout->stages };
+      }
 }
 
 static void
 walk_init (Walk *walk) {
   const PwSimLayout *layout = walk->layout;
-  walk->slot = g_malloc0 ((gsize)(layout->n_channels * layout->stride + 1) * sizeof (int32_t));
-  walk->channel_end = g_new0 (double, (gsize)(layout->n_channels + 1));
-  walk->last_match = g_new (Match, (gsize)(layout->n_channels + 1));
-  for (int channel = 0; channel < layout->n_channels; channel++)
-    walk->last_match[channel] = (Match){ .send = -1, .recv = -1 };
-  walk->has_outputs = g_new0 (gboolean, (gsize)layout->n_ports);
-  for (int port = 0; port < layout->n_ports; port++)
-    for (int k = layout->output_start[port]; k < layout->output_start[port + 1]; k++)
-      walk->has_outputs[port]
-          |= layout->sender[layout->outputs[k]] == layout->receiver[layout->outputs[k]];
+  make_channels (walk);
+  make_nodes (walk);
+  make_ways (walk);
   walk->cursors = g_new (Cursor, (gsize)layout->ranks);
   walk->n_words = (layout->ranks + 63) / 64;
   walk->runnable = g_new0 (uint64_t, (gsize)walk->n_words);
@@ -283,18 +388,17 @@ walk_init (Walk *walk) {
     const PwAction *list = layout->list[rank];
     walk->cursors[rank] = (Cursor){ .next = list,
                                     .stop = list + pw__sim_length (layout, rank),
-                                    .id = layout->offset[rank],
-                                    .slot = -1 };
+                                    .id = layout->offset[rank] };
     make_runnable (walk, rank);
   }
 }
 
 static void
 walk_clear (Walk *walk) {
-  g_free (walk->slot);
-  g_free (walk->channel_end);
-  g_free (walk->last_match);
-  g_free (walk->has_outputs);
+  pw_block_free (walk->slots);
+  g_free (walk->channels);
+  g_free (walk->consumed);
+  g_free (walk->nodes);
   g_free (walk->cursors);
   g_free (walk->runnable);
 }
@@ -307,6 +411,10 @@ pw__sim_walk (PwSimSummary *summary, const PwSimDurations *durations) {
     .durations = durations,
     .summary = summary,
     .has_queues = layout->schedule->policy != PW_POLICY_BUFFERED,
+    .has_factor = durations->factor != NULL,
+    .stages = (uint32_t)layout->stages,
+    .edges = (uint32_t)layout->n_edges,
+    .microbatches = (uint32_t)layout->microbatches,
     .start = summary->result->start,
     .end = summary->result->end,
   };
