@@ -9,6 +9,7 @@
 #pragma once
 #include <glib.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef enum {
   PW_ACTION_FORWARD,         /* F */
@@ -62,12 +63,19 @@ pw_action (PwActionKind kind, int stage, int64_t microbatch) {
                      .grouped = 0 };
 }
 
-/* Kind, direction, paired and grouped, which together decide how an action is dealt with: one look
- * into a table instead of four into the action. */
+/* For loops over millions of actions. Kind, direction, paired and grouped together decide how an
+ * action is dealt with: one look into a table of PW_ACTION_KEYS instead of four into the action. */
 #define PW_ACTION_KEYS 256
 static inline uint8_t
 pw_action_key (const PwAction *action) {
   return ((const uint8_t *) action)[7];
+}
+/* Several fields at once are compared or set under a mask: the bits of an action with ones there. */
+static inline uint64_t
+pw_action_bits (const PwAction *action) {
+  uint64_t bits;
+  memcpy (&bits, action, sizeof bits);
+  return bits;
 }
 
 gboolean pw_action_equal (PwAction a, PwAction b);

@@ -17,6 +17,7 @@
  * A rank in the midst of a compute gets the receive into its list before that compute, so that it
  * is posted when the data come. Where SEND and RECV block the program it gets it behind that
  * compute, or it would stand still for data it does not need yet. */
+#include "schedules/block.h"
 #include "schedules/lower_private.h"
 #include "schedules/messages_private.h"
 #include "schedules/schedule_private.h"
@@ -53,25 +54,6 @@ static const uint8_t send_of_flow[FLOW_N]
 static const uint8_t recv_of_flow[FLOW_N]
     = { [FLOW_FORWARD] = PW_ACTION_RECV_FORWARD, [FLOW_BACKWARD] = PW_ACTION_RECV_BACKWARD };
 
-/* A message ready to be written but for its micro-batch, and the rank that gets it. */
-typedef struct {
-  PwAction send, recv;
-  int rank;
-} Port;
-
-/* Of one flow: where (direction, stage) i sends to, ports[port_start[i] .. port_start[i + 1]); what
- * stage s waits for, needs[need_start[s] .. need_start[s + 1]). */
-typedef struct {
-  const int *port_start, *need_start;
-  Port *ports;
-  int *needs;
-} FlowTable;
-
-const char *const pw_recompute_names[] = { [PW_RECOMPUTE_NONE] = "none",
-                                           [PW_RECOMPUTE_STAGE] = "stage",
-                                           [PW_RECOMPUTE_EXCEPT_LAST] = "except-last",
-                                           NULL };
-
 typedef struct {
   const PwAction *next, *end; /* of the compute list */
   PwAction *out;              /* of the lowered one: the next to be written */
@@ -82,6 +64,26 @@ typedef struct {
   enum { RESTING, QUEUED /* stands in `idle` */, RUNNING } state;
 } Rank;
 
+/* A message ready to be written but for its micro-batch, and the rank that gets it. */
+typedef struct {
+  uint64_t send, recv; /* bits of actions */
+  Rank *to;
+} Port;
+
+/* Of one flow: where (direction, stage) i sends to, ports[port_start[i] .. port_start[i + 1]); what
+ * stage s waits for, needs[need_start[s] .. need_start[s + 1]), and what is done of these. */
+typedef struct {
+  const int *port_start, *need_start;
+  Port *ports;
+  int *needs;
+  const uint8_t **need_rows;
+} FlowTable;
+
+const char *const pw_recompute_names[] = { [PW_RECOMPUTE_NONE] = "none",
+                                           [PW_RECOMPUTE_STAGE] = "stage",
+                                           [PW_RECOMPUTE_EXCEPT_LAST] = "except-last",
+                                           NULL };
+
 typedef struct {
   const PwSchedule *schedule;
   const PwStageEdges *edges;
@@ -90,15 +92,16 @@ typedef struct {
   FlowTable flows[FLOW_N];
   PwSchedule *lowered;       /* being written */
   gboolean appends_at_start; /* a compute, else at its end */
+  gboolean batched, recomputes;
   gboolean adds_updates;
   int64_t slots;
   int64_t stride; /* of a row of `done`: some more, or all rows would share a few cache sets */
   uint8_t *done;  /* [stages][stride] */
   Rank *ranks;
   int n_running;
-  int *idle; /* ranks that may be able to start something */
+  Rank **idle; /* those that may be able to start something */
   int n_idle;
-  int *ending[TICKS]; /* ranks whose action ends at a tick modulo TICKS */
+  Rank **ending[TICKS]; /* those whose action ends at a tick modulo TICKS */
   int n_ending[TICKS];
   unsigned tick;
   /* Of each (direction, stage). */
@@ -109,14 +112,14 @@ typedef struct {
   int64_t stuck_action;
 } Lowering;
 
-static int
-place_of (const Lowering *l, PwAction action) {
-  return action.direction ? l->schedule->stages + (int)action.stage : (int)action.stage;
+static inline int
+place_of (const Lowering *l, const PwAction *at) {
+  return (int)at->direction * l->schedule->stages + (int)at->stage;
 }
 
-static uint8_t *
-done_of (const Lowering *l, int stage, uint32_t microbatch) {
-  return &l->done[(int64_t)stage * l->stride + microbatch];
+static inline uint8_t *
+done_of (const Lowering *l, const PwAction *at) {
+  return &l->done[(int64_t)at->stage * l->stride + at->microbatch];
 }
 
 static gboolean
@@ -126,23 +129,24 @@ refuse (GError **error, PwScheduleError code, int rank, int64_t index, const cha
   return FALSE;
 }
 
-/* Everything the arrays below rely on. */
 static gboolean
-check_action (const Lowering *l, int rank, int64_t index, PwAction action, GError **error) {
+refuse_action (const Lowering *l, int rank, const PwAction *at, GError **error) {
   char text[PW_ACTION_TEXT_MAX];
-  const PwSchedule *schedule = l->schedule;
-  g_assert (action.kind < PW_ACTION_N);
-  if (action.kind == PW_ACTION_NORM)
+  return refuse (error, PW_SCHEDULE_ERROR_PLACEMENT, rank, at - l->schedule->programs[rank].actions,
+                 pw__action_is_message (*at) ? "a message in a compute schedule"
+                                             : pw_action_format (*at, text));
+}
+
+/* Everything the arrays below rely on. */
+static inline gboolean
+is_on_rank (const Lowering *l, int rank, const PwAction *at) {
+  const PwPlacement *placement = l->schedule->placement;
+  g_assert (at->kind < PW_ACTION_N);
+  if (at->kind == PW_ACTION_NORM)
     return TRUE;
-  if (pw__action_is_message (action))
-    return refuse (error, PW_SCHEDULE_ERROR_PLACEMENT, rank, index,
-                   "a message in a compute schedule");
-  if ((int)action.stage >= schedule->stages || action.microbatch >= l->slots
-      || (int)action.direction >= schedule->placement->directions
-      || pw_placement_rank (schedule->placement, action.direction, action.stage) != rank)
-    return refuse (error, PW_SCHEDULE_ERROR_PLACEMENT, rank, index,
-                   pw_action_format (action, text));
-  return TRUE;
+  return !pw__action_is_message (*at) && (int)at->stage < placement->stages
+         && at->microbatch < l->slots && (int)at->direction < placement->directions
+         && pw_placement_rank (placement, at->direction, at->stage) == rank;
 }
 
 static gboolean
@@ -152,19 +156,19 @@ count_actions (Lowering *l, GError **error) {
   int64_t forwards = 0;
   for (int rank = 0; rank < schedule->ranks; rank++) {
     const PwProgram *program = &schedule->programs[rank];
-    for (int64_t i = 0; i < program->n_prologue; i++) {
-      PwAction action = program->actions[i];
-      if (!check_action (l, rank, i, action, error))
-        return FALSE;
-      if (action.kind == PW_ACTION_FORWARD) {
-        int place = place_of (l, action);
+    const PwAction *stop = program->actions + program->n_prologue;
+    for (const PwAction *at = program->actions; at < stop; at++) {
+      if (G_UNLIKELY (!is_on_rank (l, rank, at)))
+        return refuse_action (l, rank, at, error);
+      int place = place_of (l, at);
+      if (at->kind == PW_ACTION_FORWARD) {
         l->n_forward[place]++;
-        l->last_forward[place] = (int)action.microbatch;
+        l->last_forward[place] = (int)at->microbatch;
         forwards++;
-      } else if (pw__action_is_backward (action)) {
-        l->n_gradient[place_of (l, action)]++;
+      } else if (pw__action_is_backward (*at)) {
+        l->n_gradient[place]++;
       } else {
-        has_updates |= action.kind == PW_ACTION_UPDATE;
+        has_updates |= at->kind == PW_ACTION_UPDATE;
       }
     }
   }
@@ -214,35 +218,35 @@ allocate_lists (Lowering *l) {
   }
 }
 
-/* The stage whose F (or, for a backward, B) ACTION still waits for; -1: none. */
-static int
-awaited_stage (const Lowering *l, PwAction action) {
-  Flow flow = kinds[action.kind].flow;
+/* The place in `needs` of the stage whose F (or, for a backward, B) the compute AT still waits for;
+ * -1: none. */
+static inline int
+awaited_need (const Lowering *l, const PwAction *at) {
+  Flow flow = kinds[at->kind].flow;
   if (flow == FLOW_NONE)
     return -1;
   const FlowTable *table = &l->flows[flow];
-  for (int k = table->need_start[action.stage]; k < table->need_start[action.stage + 1]; k++)
-    if ((*done_of (l, table->needs[k], action.microbatch) & done_of_flow[flow]) == 0)
-      return table->needs[k];
+  for (int k = table->need_start[at->stage]; k < table->need_start[at->stage + 1]; k++)
+    if ((table->need_rows[k][at->microbatch] & done_of_flow[flow]) == 0)
+      return k;
   return -1;
 }
 
 static gboolean
-needs_recompute (const Lowering *l, PwAction action) {
-  if (l->options->recompute == PW_RECOMPUTE_NONE || !pw__action_is_backward (action)
-      || (*done_of (l, action.stage, action.microbatch) & DONE_RECOMPUTE) != 0)
+needs_recompute (const Lowering *l, const PwAction *at) {
+  if (!pw__action_is_backward (*at) || (*done_of (l, at) & DONE_RECOMPUTE) != 0)
     return FALSE;
-  int pieces = l->schedule->pieces, last = l->last_forward[place_of (l, action)];
+  int pieces = l->schedule->pieces, last = l->last_forward[place_of (l, at)];
   return l->options->recompute == PW_RECOMPUTE_STAGE
-         || (int)action.microbatch / pieces != last / pieces;
+         || (int)at->microbatch / pieces != last / pieces;
 }
 
 /* Fills RUNNING with what comes next: an action, a pair, or the recomputation that goes before. */
-static gboolean
+static inline gboolean
 take_next (const Lowering *l, Rank *rank) {
   int n = rank->next->paired && rank->next + 1 < rank->end ? 2 : 1;
-  for (int i = 0; i < n; i++)
-    if (needs_recompute (l, rank->next[i])) {
+  for (int i = 0; i < n && l->recomputes; i++)
+    if (needs_recompute (l, &rank->next[i])) {
       rank->recompute = rank->next[i];
       rank->recompute.kind = PW_ACTION_RECOMPUTE;
       rank->recompute.paired = 0;
@@ -250,24 +254,23 @@ take_next (const Lowering *l, Rank *rank) {
       rank->n_running = 1;
       return TRUE;
     }
-  for (int i = 0; i < n; i++)
-    if (awaited_stage (l, rank->next[i]) >= 0)
-      return FALSE;
+  if (awaited_need (l, rank->next) >= 0 || (n == 2 && awaited_need (l, rank->next + 1) >= 0))
+    return FALSE;
   rank->running = rank->next;
   rank->next += n;
   rank->n_running = n;
   return TRUE;
 }
 
-static void
+static inline void
 append_running (Rank *rank) {
-  for (int i = 0; i < rank->n_running; i++)
-    *rank->out++ = rank->running[i];
+  *rank->out++ = rank->running[0];
+  if (G_UNLIKELY (rank->n_running == 2))
+    *rank->out++ = rank->running[1];
 }
 
-static void
-start (Lowering *l, int r) {
-  Rank *rank = &l->ranks[r];
+static inline void
+start (Lowering *l, Rank *rank) {
   rank->state = RESTING;
   __builtin_prefetch (rank->next + AHEAD);
   __builtin_prefetch (rank->out + AHEAD, 1);
@@ -278,11 +281,11 @@ start (Lowering *l, int r) {
   if (l->appends_at_start)
     append_running (rank);
   rank->state = RUNNING;
-  unsigned ticks = 0;
-  for (int i = 0; i < rank->n_running; i++)
-    ticks += kinds[rank->running[i].kind].ticks;
+  unsigned ticks = kinds[rank->running[0].kind].ticks;
+  if (G_UNLIKELY (rank->n_running == 2))
+    ticks += kinds[rank->running[1].kind].ticks;
   unsigned end = (l->tick + ticks) % TICKS;
-  l->ending[end][l->n_ending[end]++] = r;
+  l->ending[end][l->n_ending[end]++] = rank;
   l->n_running++;
 }
 
@@ -330,59 +333,64 @@ join (Rank *from, Rank *to, PwAction send, PwAction recv) {
   return TRUE;
 }
 
-static void
-queue_if_idle (Lowering *l, int r) {
-  Rank *rank = &l->ranks[r];
+static inline void
+queue_if_idle (Lowering *l, Rank *rank) {
   gboolean queues = rank->state == RESTING;
-  l->idle[l->n_idle] = r;
+  l->idle[l->n_idle] = rank;
   l->n_idle += queues;
   rank->state = queues ? QUEUED : rank->state;
 }
 
-/* ACTION of rank R has ended: its messages go out, who waits for them may start. */
-static void
-publish (Lowering *l, int r, PwAction action) {
-  Flow flow = kinds[action.kind].flow;
+/* A message that lacks its micro-batch, with that of the compute AT. */
+static inline PwAction
+message_of (uint64_t bits, const PwAction *at) {
+  static const PwAction microbatch = { .microbatch = 0xffffff };
+  bits |= pw_action_bits (at) & pw_action_bits (&microbatch);
+  PwAction message;
+  memcpy (&message, &bits, sizeof message);
+  return message;
+}
+
+/* The compute AT has ended: its messages go out, who waits for them may start. */
+static inline void
+publish (Lowering *l, Rank *from, const PwAction *at) {
+  Flow flow = kinds[at->kind].flow;
   if (flow == FLOW_NONE)
     return;
   const FlowTable *table = &l->flows[flow];
-  Rank *from = &l->ranks[r];
-  int place = place_of (l, action);
+  int place = place_of (l, at);
   for (int k = table->port_start[place]; k < table->port_start[place + 1]; k++) {
     const Port *port = &table->ports[k];
-    Rank *to = &l->ranks[port->rank];
-    PwAction send = port->send, recv = port->recv;
-    send.microbatch = action.microbatch;
-    recv.microbatch = action.microbatch;
-    if (!l->options->batched || !join (from, to, send, recv)) {
+    PwAction send = message_of (port->send, at), recv = message_of (port->recv, at);
+    if (!l->batched || !join (from, port->to, send, recv)) {
       *from->out++ = send;
-      *to->out++ = recv;
+      *port->to->out++ = recv;
     }
-    queue_if_idle (l, port->rank);
+    queue_if_idle (l, port->to);
   }
 }
 
-static void
-finish (Lowering *l, int r) {
-  Rank *rank = &l->ranks[r];
-  int n = rank->n_running;
+static inline void
+finish (Lowering *l, Rank *rank) {
+  const PwAction *at = rank->running;
+  gboolean is_pair = rank->n_running == 2;
   if (!l->appends_at_start)
     append_running (rank);
-  for (int i = 0; i < n; i++) {
-    PwAction action = rank->running[i];
-    *done_of (l, action.stage, action.microbatch) |= kinds[action.kind].done;
-  }
-  for (int i = 0; i < n; i++)
-    publish (l, r, rank->running[i]);
+  *done_of (l, &at[0]) |= kinds[at[0].kind].done;
+  if (G_UNLIKELY (is_pair))
+    *done_of (l, &at[1]) |= kinds[at[1].kind].done;
+  publish (l, rank, &at[0]);
+  if (G_UNLIKELY (is_pair))
+    publish (l, rank, &at[1]);
   rank->state = RESTING;
   l->n_running--;
-  queue_if_idle (l, r);
+  queue_if_idle (l, rank);
 }
 
 static void
 play (Lowering *l) {
   for (int rank = 0; rank < l->schedule->ranks; rank++)
-    start (l, rank);
+    start (l, &l->ranks[rank]);
   while (l->n_running > 0) {
     l->tick = (l->tick + 1) % TICKS;
     for (int i = 0; i < l->n_ending[l->tick]; i++)
@@ -400,9 +408,10 @@ describe_wait (const Lowering *l, int r, GString *text) {
   char waiting[PW_ACTION_TEXT_MAX], awaited[PW_ACTION_TEXT_MAX];
   const Rank *rank = &l->ranks[r];
   const PwAction *action = rank->next;
-  int stage = awaited_stage (l, *action);
-  if (stage < 0 && action->paired && action + 1 < rank->end)
-    stage = awaited_stage (l, *++action);
+  int need = awaited_need (l, action);
+  if (need < 0 && action->paired && action + 1 < rank->end)
+    need = awaited_need (l, ++action);
+  int stage = l->flows[kinds[action->kind].flow].needs[need];
   PwAction other = pw_action (action->kind, stage, action->microbatch);
   int peer = pw_placement_rank (l->schedule->placement, action->direction, stage);
   g_string_append_printf (text, "rank %d, action %" G_GINT64_FORMAT ": %s waits for rank %d's %s",
@@ -497,7 +506,6 @@ static PwSchedule *
 run (Lowering *l, GError **error) {
   if (!count_actions (l, error))
     return NULL;
-  l->done = g_malloc0 ((gsize)(l->schedule->stages * l->stride));
   allocate_lists (l);
   play (l);
   if (!check_finished (l, error))
@@ -528,19 +536,23 @@ set_flow (Lowering *l, Flow flow) {
   *table = (FlowTable){ .port_start = ports->start,
                         .need_start = forward ? edges->in_start : edges->out_start,
                         .ports = g_new (Port, (gsize)ports->start[places]),
-                        .needs = g_new (int, (gsize)edges->n_edges) };
-  for (int k = 0; k < edges->n_edges; k++)
+                        .needs = g_new (int, (gsize)edges->n_edges),
+                        .need_rows = g_new (const uint8_t *, (gsize)edges->n_edges) };
+  for (int k = 0; k < edges->n_edges; k++) {
     table->needs[k] = forward ? edges->edges[edges->in_edges[k]].producer
                               : edges->edges[edges->out_edges[k]].consumer;
+    table->need_rows[k] = l->done + table->needs[k] * l->stride;
+  }
   for (int place = 0; place < places; place++)
     for (int k = ports->start[place]; k < ports->start[place + 1]; k++) {
       const PwPort *port = &ports->ports[k];
-      Port *made = &table->ports[k];
-      made->rank = port->rank;
-      made->send = pw_action (send_of_flow[flow], place % l->schedule->stages, 0);
-      made->recv = pw_action (recv_of_flow[flow], port->stage, 0);
-      made->send.edge = made->recv.edge = (uint16_t)port->edge;
-      made->send.direction = made->recv.direction = place >= l->schedule->stages;
+      PwAction send = pw_action (send_of_flow[flow], place % l->schedule->stages, 0);
+      PwAction recv = pw_action (recv_of_flow[flow], port->stage, 0);
+      send.edge = recv.edge = (uint16_t)port->edge;
+      send.direction = recv.direction = place >= l->schedule->stages;
+      table->ports[k] = (Port){ .send = pw_action_bits (&send),
+                                .recv = pw_action_bits (&recv),
+                                .to = &l->ranks[port->rank] };
     }
 }
 
@@ -556,10 +568,12 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
     .options = options,
     .crossings = pw__crossings_new (schedule->placement, edges),
     .appends_at_start = pw_policies[options->policy].blocks_program,
+    .batched = options->batched,
+    .recomputes = options->recompute != PW_RECOMPUTE_NONE,
     .slots = pw__schedule_slots (schedule),
     .stride = ((pw__schedule_slots (schedule) / 64 + 1) | 1) * 64,
     .ranks = g_new0 (Rank, (gsize)ranks),
-    .idle = g_new (int, (gsize)(ranks + 1)),
+    .idle = g_new (Rank *, (gsize)(ranks + 1)),
     .n_forward = g_new0 (int64_t, (gsize)places),
     .n_gradient = g_new0 (int64_t, (gsize)places),
     .last_forward = g_new0 (int, (gsize)places),
@@ -567,7 +581,9 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
     .stuck_action = -1,
   };
   for (int i = 0; i < TICKS; i++)
-    l.ending[i] = g_new (int, (gsize)ranks);
+    l.ending[i] = g_new (Rank *, (gsize)ranks);
+  gsize bytes = (gsize)(schedule->stages * l.stride);
+  l.done = memset (pw_block_new (bytes), 0, bytes);
   for (Flow flow = 0; flow < FLOW_N; flow++)
     set_flow (&l, flow);
   PwSchedule *lowered = run (&l, error);
@@ -576,6 +592,7 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
   for (Flow flow = 0; flow < FLOW_N; flow++) {
     g_free (l.flows[flow].ports);
     g_free (l.flows[flow].needs);
+    g_free (l.flows[flow].need_rows);
   }
   for (int i = 0; i < TICKS; i++)
     g_free (l.ending[i]);
@@ -585,7 +602,7 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
   g_free (l.n_forward);
   g_free (l.idle);
   g_free (l.ranks);
-  g_free (l.done);
+  pw_block_free (l.done);
   pw__crossings_free (l.crossings);
   return lowered;
 }

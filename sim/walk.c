@@ -66,18 +66,11 @@ pw__sim_walk_applies (const PwSchedule *schedule) {
          && (schedule->policy == PW_POLICY_BUFFERED || schedule->policy == PW_POLICY_PER_EDGE);
 }
 
-static inline uint64_t
-bits_of (const PwAction *action) {
-  uint64_t bits;
-  memcpy (&bits, action, sizeof bits);
-  return bits;
-}
-
 /* ACTION made what SEND carries: they have stage, micro-batch and direction in common. */
 static inline gboolean
 is_producer (const PwAction *action, const PwAction *send) {
   static const PwAction place = { .stage = 0xffff, .microbatch = 0xffffff, .direction = 1 };
-  if (((bits_of (action) ^ bits_of (send)) & bits_of (&place)) != 0)
+  if (((pw_action_bits (action) ^ pw_action_bits (send)) & pw_action_bits (&place)) != 0)
     return FALSE;
   return send->kind == PW_ACTION_SEND_FORWARD
              ? action->kind == PW_ACTION_FORWARD
