@@ -38,7 +38,7 @@ typedef enum { FLOW_FORWARD, FLOW_BACKWARD, FLOW_N, FLOW_NONE = FLOW_N } Flow;
 typedef struct {
   uint8_t ticks; /* 0: takes no time and waits for nothing */
   uint8_t flow;
-  uint8_t done;
+  uint8_t done; /* of the stages that one of a flow waits for the same */
 } Kind;
 static const Kind kinds[PW_ACTION_N] = {
   [PW_ACTION_FORWARD] = { .ticks = 1, .flow = FLOW_FORWARD, .done = DONE_FORWARD },
@@ -47,8 +47,6 @@ static const Kind kinds[PW_ACTION_N] = {
   [PW_ACTION_WEIGHT_GRADIENT] = { .ticks = 1, .flow = FLOW_NONE },
   [PW_ACTION_RECOMPUTE] = { .ticks = 1, .flow = FLOW_NONE, .done = DONE_RECOMPUTE },
 };
-static const uint8_t done_of_flow[FLOW_N]
-    = { [FLOW_FORWARD] = DONE_FORWARD, [FLOW_BACKWARD] = DONE_GRADIENT };
 static const uint8_t send_of_flow[FLOW_N]
     = { [FLOW_FORWARD] = PW_ACTION_SEND_FORWARD, [FLOW_BACKWARD] = PW_ACTION_SEND_BACKWARD };
 static const uint8_t recv_of_flow[FLOW_N]
@@ -70,14 +68,18 @@ typedef struct {
   Rank *to;
 } Port;
 
-/* Of one flow: where (direction, stage) i sends to, ports[port_start[i] .. port_start[i + 1]); what
- * stage s waits for, needs[need_start[s] .. need_start[s + 1]), and what is done of these. */
+/* Of one flow and (direction, stage): whom it waits for and where it sends to. */
 typedef struct {
-  const int *port_start, *need_start;
-  Port *ports;
-  int *needs;
-  const uint8_t **need_rows;
-} FlowTable;
+  uint8_t *done;                /* [slots] of this stage */
+  uint8_t **needs, **needs_end; /* `done` of those it waits for */
+  const Port *ports, *ports_end;
+} Row;
+
+/* How actions of one key are played. */
+typedef struct {
+  const Row *rows; /* [stages] */
+  uint8_t ticks, done;
+} Way;
 
 const char *const pw_recompute_names[] = { [PW_RECOMPUTE_NONE] = "none",
                                            [PW_RECOMPUTE_STAGE] = "stage",
@@ -89,7 +91,10 @@ typedef struct {
   const PwStageEdges *edges;
   const PwLowerOptions *options;
   PwCrossings *crossings;
-  FlowTable flows[FLOW_N];
+  Row *rows[FLOW_N + 1]; /* [directions * stages], of each flow and of none */
+  Port *ports[FLOW_N];
+  uint8_t **needs[FLOW_N];
+  Way ways[PW_ACTION_KEYS];
   PwSchedule *lowered;       /* being written */
   gboolean appends_at_start; /* a compute, else at its end */
   gboolean batched, recomputes;
@@ -164,14 +169,14 @@ count_actions (Lowering *l, GError **error) {
       if (at->kind == PW_ACTION_FORWARD) {
         l->n_forward[place]++;
         l->last_forward[place] = (int)at->microbatch;
-        forwards++;
-      } else if (pw__action_is_backward (*at)) {
+      } else if (pw__action_is_backward (*at))
         l->n_gradient[place]++;
-      } else {
+      else
         has_updates |= at->kind == PW_ACTION_UPDATE;
-      }
     }
   }
+  for (int place = 0; place < schedule->placement->directions * schedule->stages; place++)
+    forwards += l->n_forward[place];
   l->adds_updates = l->options->updates && !has_updates && schedule->promise.synchronous
                     && schedule->mode == PW_MODE_TRAINING;
   if (forwards == schedule->stages * l->slots)
@@ -218,18 +223,20 @@ allocate_lists (Lowering *l) {
   }
 }
 
-/* The place in `needs` of the stage whose F (or, for a backward, B) the compute AT still waits for;
- * -1: none. */
-static inline int
+static inline const Row *
+row_of (const Way *way, const PwAction *at) {
+  return &way->rows[at->stage];
+}
+
+/* Where in its row's needs stands what the compute AT still waits for; NULL: nothing. */
+static inline uint8_t **
 awaited_need (const Lowering *l, const PwAction *at) {
-  Flow flow = kinds[at->kind].flow;
-  if (flow == FLOW_NONE)
-    return -1;
-  const FlowTable *table = &l->flows[flow];
-  for (int k = table->need_start[at->stage]; k < table->need_start[at->stage + 1]; k++)
-    if ((table->need_rows[k][at->microbatch] & done_of_flow[flow]) == 0)
-      return k;
-  return -1;
+  const Way *way = &l->ways[pw_action_key (at)];
+  const Row *row = row_of (way, at);
+  for (uint8_t **need = row->needs; need < row->needs_end; need++)
+    if (((*need)[at->microbatch] & way->done) == 0)
+      return need;
+  return NULL;
 }
 
 static gboolean
@@ -254,12 +261,17 @@ take_next (const Lowering *l, Rank *rank) {
       rank->n_running = 1;
       return TRUE;
     }
-  if (awaited_need (l, rank->next) >= 0 || (n == 2 && awaited_need (l, rank->next + 1) >= 0))
+  if (awaited_need (l, rank->next) != NULL || (n == 2 && awaited_need (l, rank->next + 1) != NULL))
     return FALSE;
   rank->running = rank->next;
   rank->next += n;
   rank->n_running = n;
   return TRUE;
+}
+
+static inline unsigned
+ticks_of (const Lowering *l, const PwAction *at) {
+  return l->ways[pw_action_key (at)].ticks;
 }
 
 static inline void
@@ -274,16 +286,16 @@ start (Lowering *l, Rank *rank) {
   rank->state = RESTING;
   __builtin_prefetch (rank->next + AHEAD);
   __builtin_prefetch (rank->out + AHEAD, 1);
-  while (rank->next < rank->end && kinds[rank->next->kind].ticks == 0)
+  while (rank->next < rank->end && ticks_of (l, rank->next) == 0)
     *rank->out++ = *rank->next++;
   if (rank->next == rank->end || !take_next (l, rank))
     return;
   if (l->appends_at_start)
     append_running (rank);
   rank->state = RUNNING;
-  unsigned ticks = kinds[rank->running[0].kind].ticks;
+  unsigned ticks = ticks_of (l, &rank->running[0]);
   if (G_UNLIKELY (rank->n_running == 2))
-    ticks += kinds[rank->running[1].kind].ticks;
+    ticks += ticks_of (l, &rank->running[1]);
   unsigned end = (l->tick + ticks) % TICKS;
   l->ending[end][l->n_ending[end]++] = rank;
   l->n_running++;
@@ -354,13 +366,8 @@ message_of (uint64_t bits, const PwAction *at) {
 /* The compute AT has ended: its messages go out, who waits for them may start. */
 static inline void
 publish (Lowering *l, Rank *from, const PwAction *at) {
-  Flow flow = kinds[at->kind].flow;
-  if (flow == FLOW_NONE)
-    return;
-  const FlowTable *table = &l->flows[flow];
-  int place = place_of (l, at);
-  for (int k = table->port_start[place]; k < table->port_start[place + 1]; k++) {
-    const Port *port = &table->ports[k];
+  const Row *row = row_of (&l->ways[pw_action_key (at)], at);
+  for (const Port *port = row->ports; port < row->ports_end; port++) {
     PwAction send = message_of (port->send, at), recv = message_of (port->recv, at);
     if (!l->batched || !join (from, port->to, send, recv)) {
       *from->out++ = send;
@@ -371,14 +378,20 @@ publish (Lowering *l, Rank *from, const PwAction *at) {
 }
 
 static inline void
+set_done (const Lowering *l, const PwAction *at) {
+  const Way *way = &l->ways[pw_action_key (at)];
+  row_of (way, at)->done[at->microbatch] |= way->done;
+}
+
+static inline void
 finish (Lowering *l, Rank *rank) {
   const PwAction *at = rank->running;
   gboolean is_pair = rank->n_running == 2;
   if (!l->appends_at_start)
     append_running (rank);
-  *done_of (l, &at[0]) |= kinds[at[0].kind].done;
+  set_done (l, &at[0]);
   if (G_UNLIKELY (is_pair))
-    *done_of (l, &at[1]) |= kinds[at[1].kind].done;
+    set_done (l, &at[1]);
   publish (l, rank, &at[0]);
   if (G_UNLIKELY (is_pair))
     publish (l, rank, &at[1]);
@@ -408,10 +421,10 @@ describe_wait (const Lowering *l, int r, GString *text) {
   char waiting[PW_ACTION_TEXT_MAX], awaited[PW_ACTION_TEXT_MAX];
   const Rank *rank = &l->ranks[r];
   const PwAction *action = rank->next;
-  int need = awaited_need (l, action);
-  if (need < 0 && action->paired && action + 1 < rank->end)
+  uint8_t **need = awaited_need (l, action);
+  if (need == NULL && action->paired && action + 1 < rank->end)
     need = awaited_need (l, ++action);
-  int stage = l->flows[kinds[action->kind].flow].needs[need];
+  int stage = (int)((*need - l->done) / l->stride);
   PwAction other = pw_action (action->kind, stage, action->microbatch);
   int peer = pw_placement_rank (l->schedule->placement, action->direction, stage);
   g_string_append_printf (text, "rank %d, action %" G_GINT64_FORMAT ": %s waits for rank %d's %s",
@@ -527,33 +540,65 @@ check_placement (const PwPlacement *placement, GError **error) {
 }
 
 static void
-set_flow (Lowering *l, Flow flow) {
-  const PwStageEdges *edges = l->edges;
-  gboolean forward = flow == FLOW_FORWARD;
-  const PwPorts *ports = forward ? &l->crossings->consumers : &l->crossings->producers;
-  int places = l->schedule->placement->directions * l->schedule->stages;
-  FlowTable *table = &l->flows[flow];
-  *table = (FlowTable){ .port_start = ports->start,
-                        .need_start = forward ? edges->in_start : edges->out_start,
-                        .ports = g_new (Port, (gsize)ports->start[places]),
-                        .needs = g_new (int, (gsize)edges->n_edges),
-                        .need_rows = g_new (const uint8_t *, (gsize)edges->n_edges) };
-  for (int k = 0; k < edges->n_edges; k++) {
-    table->needs[k] = forward ? edges->edges[edges->in_edges[k]].producer
-                              : edges->edges[edges->out_edges[k]].consumer;
-    table->need_rows[k] = l->done + table->needs[k] * l->stride;
-  }
+make_ports (Lowering *l, Flow flow, const PwPorts *ports) {
+  int stages = l->schedule->stages, places = l->schedule->placement->directions * stages;
+  l->ports[flow] = g_new (Port, (gsize)ports->start[places]);
   for (int place = 0; place < places; place++)
     for (int k = ports->start[place]; k < ports->start[place + 1]; k++) {
       const PwPort *port = &ports->ports[k];
-      PwAction send = pw_action (send_of_flow[flow], place % l->schedule->stages, 0);
+      PwAction send = pw_action (send_of_flow[flow], place % stages, 0);
       PwAction recv = pw_action (recv_of_flow[flow], port->stage, 0);
       send.edge = recv.edge = (uint16_t)port->edge;
-      send.direction = recv.direction = place >= l->schedule->stages;
-      table->ports[k] = (Port){ .send = pw_action_bits (&send),
-                                .recv = pw_action_bits (&recv),
-                                .to = &l->ranks[port->rank] };
+      send.direction = recv.direction = place >= stages;
+      l->ports[flow][k] = (Port){ .send = pw_action_bits (&send),
+                                  .recv = pw_action_bits (&recv),
+                                  .to = &l->ranks[port->rank] };
     }
+}
+
+static void
+make_flow (Lowering *l, Flow flow) {
+  const PwStageEdges *edges = l->edges;
+  gboolean forward = flow == FLOW_FORWARD;
+  const PwPorts *ports = forward ? &l->crossings->consumers : &l->crossings->producers;
+  const int *first = forward ? edges->in_start : edges->out_start;
+  int stages = l->schedule->stages;
+  make_ports (l, flow, ports);
+  l->needs[flow] = g_new (uint8_t *, (gsize)edges->n_edges);
+  for (int k = 0; k < edges->n_edges; k++)
+    l->needs[flow][k] = l->done
+                        + l->stride
+                              * (forward ? edges->edges[edges->in_edges[k]].producer
+                                         : edges->edges[edges->out_edges[k]].consumer);
+  for (int place = 0; place < l->schedule->placement->directions * stages; place++)
+    l->rows[flow][place] = (Row){ .done = l->done + place % stages * l->stride,
+                                  .needs = l->needs[flow] + first[place % stages],
+                                  .needs_end = l->needs[flow] + first[place % stages + 1],
+                                  .ports = l->ports[flow] + ports->start[place],
+                                  .ports_end = l->ports[flow] + ports->start[place + 1] };
+}
+
+static void
+make_ways (Lowering *l) {
+  int directions = l->schedule->placement->directions, stages = l->schedule->stages;
+  for (int flow = 0; flow <= FLOW_NONE; flow++)
+    l->rows[flow] = g_new0 (Row, (gsize)(directions * stages));
+  for (int place = 0; place < directions * stages; place++)
+    l->rows[FLOW_NONE][place].done = l->done + place % stages * l->stride;
+  for (Flow flow = 0; flow < FLOW_N; flow++)
+    make_flow (l, flow);
+  for (int kind = 0; kind < PW_ACTION_N; kind++)
+    for (int direction = 0; direction < directions; direction++)
+      for (int flags = 0; flags < 4; flags++) {
+        PwAction action = pw_action ((PwActionKind)kind, 0, 0);
+        action.direction = direction != 0;
+        action.paired = flags % 2 != 0;
+        action.grouped = flags / 2 != 0;
+        l->ways[pw_action_key (&action)]
+            = (Way){ .rows = l->rows[kinds[kind].flow] + direction * stages,
+                     .ticks = kinds[kind].ticks,
+                     .done = kinds[kind].done };
+      }
 }
 
 static PwSchedule *
@@ -584,16 +629,16 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
     l.ending[i] = g_new (Rank *, (gsize)ranks);
   gsize bytes = (gsize)(schedule->stages * l.stride);
   l.done = memset (pw_block_new (bytes), 0, bytes);
-  for (Flow flow = 0; flow < FLOW_N; flow++)
-    set_flow (&l, flow);
+  make_ways (&l);
   PwSchedule *lowered = run (&l, error);
   *rank = l.stuck_rank;
   *action = l.stuck_action;
   for (Flow flow = 0; flow < FLOW_N; flow++) {
-    g_free (l.flows[flow].ports);
-    g_free (l.flows[flow].needs);
-    g_free (l.flows[flow].need_rows);
+    g_free (l.ports[flow]);
+    g_free (l.needs[flow]);
   }
+  for (int flow = 0; flow <= FLOW_NONE; flow++)
+    g_free (l.rows[flow]);
   for (int i = 0; i < TICKS; i++)
     g_free (l.ending[i]);
   pw_schedule_free (l.lowered);
