@@ -70,7 +70,7 @@ finish_rank (const PwSimSummary *summary, int r) {
   rank->warmup_idle = account->warmup;
   rank->steady_idle = account->steady;
   memcpy (rank->idle_by_cause, account->idle_by_cause, sizeof rank->idle_by_cause);
-  rank->first_start = account->first_start;
+  rank->first_start = account->warmup;
   rank->last_end = account->clock;
   rank->span = rank->last_end - rank->first_start;
   rank->drain_idle = summary->result->total_time - rank->last_end;

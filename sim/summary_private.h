@@ -9,7 +9,6 @@ typedef struct {
   double busy, recompute; /* time */
   double warmup, steady;  /* idle time */
   double idle_by_cause[PW_IDLE_N];
-  double first_start;
   int64_t actions, listed, pairs; /* counted ones; all but messages; pairs among them */
   int64_t iteration;              /* of the last action with a micro-batch */
   gboolean has_started;
@@ -62,12 +61,13 @@ pw__sim_account_action (PwSimSummary *summary, PwSimAccount *account, const PwAc
       account->recompute += end - start;
   } else
     account->actions++;
-  if (!account->has_started) {
-    account->has_started = TRUE;
-    account->first_start = start;
-    account->warmup = start;
-  } else if (start > account->clock)
-    account->steady += start - account->clock;
+  if (start > account->clock) {
+    if (account->has_started)
+      account->steady += start - account->clock;
+    else
+      account->warmup = start;
+  }
+  account->has_started = TRUE;
   account->busy += end - start;
   account->clock = end;
   if (summary->layout->iterations > 1) {

@@ -70,11 +70,11 @@ pw__sim_walk_applies (const PwSchedule *schedule) {
 static inline gboolean
 is_producer (const PwAction *action, const PwAction *send) {
   static const PwAction place = { .stage = 0xffff, .microbatch = 0xffffff, .direction = 1 };
-  if (((pw_action_bits (action) ^ pw_action_bits (send)) & pw_action_bits (&place)) != 0)
-    return FALSE;
-  return send->kind == PW_ACTION_SEND_FORWARD
-             ? action->kind == PW_ACTION_FORWARD
-             : action->kind == PW_ACTION_BACKWARD || action->kind == PW_ACTION_INPUT_GRADIENT;
+  unsigned makers = send->kind == PW_ACTION_SEND_FORWARD
+                        ? 1 << PW_ACTION_FORWARD
+                        : 1 << PW_ACTION_BACKWARD | 1 << PW_ACTION_INPUT_GRADIENT;
+  return ((pw_action_bits (action) ^ pw_action_bits (send)) & pw_action_bits (&place)) == 0
+         && (makers >> action->kind & 1) != 0;
 }
 
 /* How many places before the SEND at AT its producer stands, or -1. FIRST is its list's. */
@@ -279,20 +279,22 @@ walk_rank (Walk *walk, int rank) {
   int64_t id = cursor->id;
   Outcome outcome = DONE;
   cursor->awaits = NULL;
-  for (int width; at < stop; at += width, id += width) {
+  for (; at < stop; at++, id++) {
     const Way *way = &walk->ways[pw_action_key (at)];
-    width = 1;
-    if (way->what == SEND)
+    if (way->what == COMPUTE)
+      outcome = walk_compute (walk, account, cursor, at, id, 1);
+    else if (way->what == SEND)
       outcome = walk_send (walk, first, at, way, id) ? DONE : STUCK;
     else if (way->what == RECEIVE)
       outcome = walk_receive (walk, at, way, id) ? DONE : STUCK;
-    else if (way->what == COMPUTE)
+    else if (way->what == NOT_KNOWN)
+      outcome = STUCK;
+    else if (!pw__sim_is_pair (walk->layout, rank, id))
       outcome = walk_compute (walk, account, cursor, at, id, 1);
-    else if (way->what == PAIR && pw__sim_is_pair (walk->layout, rank, id)) {
-      width = 2;
-      outcome = walk_compute (walk, account, cursor, at, id, 2);
-    } else
-      outcome = way->what == PAIR ? walk_compute (walk, account, cursor, at, id, 1) : STUCK;
+    else if ((outcome = walk_compute (walk, account, cursor, at, id, 2)) == DONE) {
+      at++;
+      id++;
+    }
     if (outcome != DONE)
       break;
   }
