@@ -56,12 +56,24 @@ queue_of (const Engine *engine, int rank, PwAction message) {
 }
 
 static void
+begin_transfer (Engine *engine, int channel, int32_t send) {
+  if (pw__sim_links_begin (engine->links, channel, send, engine->now))
+    pw__sim_heap_push (&engine->heap,
+                       pw__sim_event (engine->end[send], PW_SIM_EVENT_TRANSFER, send, channel));
+}
+
+static void
 clear (Engine *engine, int32_t send, int channel, uint8_t what) {
   if (engine->cleared[send] & what)
     return;
   engine->cleared[send] |= what;
-  if (engine->cleared[send] == CLEARED)
-    pw__sim_links_begin (engine->links, channel, send, engine->now);
+  if (engine->cleared[send] != CLEARED)
+    return;
+  if (pw__sim_links_is_shared (engine->links, channel))
+    pw__sim_heap_push (&engine->heap,
+                       pw__sim_event (engine->now, PW_SIM_EVENT_READY, send, channel));
+  else
+    begin_transfer (engine, channel, send);
 }
 
 /* The SEND or RECV at ID is at its queue's head, or its program has come to it. */
@@ -123,7 +135,7 @@ try_compute (Engine *engine, int rank, int64_t id) {
     engine->end[id + i] = engine->now + duration;
   }
   engine->ranks[rank].is_running = TRUE;
-  pw__sim_heap_push (&engine->heap, engine->end[id], PW_SIM_EVENT_COMPUTE, rank, 0);
+  pw__sim_heap_push (&engine->heap, pw__sim_event (engine->end[id], PW_SIM_EVENT_COMPUTE, rank, 0));
   return TRUE;
 }
 
@@ -185,14 +197,12 @@ end_half (Engine *engine, int rank, int32_t id) {
 }
 
 static void
-end_transfer (Engine *engine, int32_t send) {
+end_transfer (Engine *engine, int channel, int32_t send) {
   const PwSimLayout *layout = engine->layout;
-  int sender = pw__sim_rank_of (layout, send);
+  int sender = layout->sender[channel];
   PwAction message = action_at (engine, sender, send);
-  int channel = pw__sim_channel (layout, message);
   int32_t recv = engine->index->recv[pw__sim_slot (layout, channel, message)];
   engine->is_done[send] = TRUE;
-  pw__sim_links_end (engine->links, channel, engine->now);
   end_half (engine, sender, send);
   if (recv >= 0) {
     engine->start[recv] = engine->start[send];
@@ -312,12 +322,20 @@ run (Engine *engine) {
   PwSimEvent event;
   while (pw__sim_heap_pop (&engine->heap, &event)) {
     engine->now = event.time;
-    if (event.kind == PW_SIM_EVENT_COMPUTE)
-      end_compute (engine, event.what);
-    else if (event.kind == PW_SIM_EVENT_TRANSFER)
-      end_transfer (engine, event.what);
-    else
+    int32_t what = pw__sim_event_what (&event);
+    switch (pw__sim_event_kind (&event)) {
+    case PW_SIM_EVENT_COMPUTE:
+      end_compute (engine, what);
+      break;
+    case PW_SIM_EVENT_TRANSFER:
+      end_transfer (engine, (int)event.more, what);
+      break;
+    case PW_SIM_EVENT_READY:
+      begin_transfer (engine, (int)event.more, what);
+      break;
+    default:
       pw__sim_links_event (engine->links, &event);
+    }
   }
   for (int rank = 0; rank < layout->ranks; rank++) {
     if (engine->ranks[rank].next < layout->offset[rank + 1])

@@ -1,41 +1,71 @@
 #include "sim/heap_private.h"
 
-static gboolean
+#include <string.h>
+
+/* Half the levels of a binary heap. */
+#define CHILDREN 4
+
+/* Without a branch, which would be taken at random. Times are positive, so their bits are in their
+ * order. */
+static inline gboolean
 is_before (const PwSimEvent *a, const PwSimEvent *b) {
-  return a->time < b->time || (a->time == b->time && a->sequence < b->sequence);
+  uint64_t time_a, time_b;
+  memcpy (&time_a, &a->time, sizeof time_a);
+  memcpy (&time_b, &b->time, sizeof time_b);
+  return (time_a < time_b) | ((time_a == time_b) & (a->order < b->order));
+}
+
+static inline gsize
+earlier (const PwSimEvent *events, gsize i, gsize j) {
+  gsize is_second = (gsize)-is_before (&events[j], &events[i]);
+  return (i & ~is_second) | (j & is_second);
+}
+
+/* EVENT goes to place I or to one of its ancestors'. */
+static inline void
+move_up (PwSimEvent *events, gsize i, PwSimEvent event) {
+  for (gsize parent; i > 0; i = parent) {
+    parent = (i - 1) / CHILDREN;
+    if (!is_before (&event, &events[parent]))
+      break;
+    events[i] = events[parent];
+  }
+  events[i] = event;
 }
 
 void
-pw__sim_heap_push (PwSimHeap *heap, double time, int32_t kind, int32_t what, int64_t version) {
+pw__sim_heap_push (PwSimHeap *heap, PwSimEvent event) {
   if (heap->n == heap->room) {
     heap->room = 2 * heap->room + 64;
-    heap->events = g_renew (PwSimEvent, heap->events, (gsize)heap->room);
+    heap->events = g_renew (PwSimEvent, heap->events, heap->room);
   }
-  PwSimEvent event = {
-    .time = time, .sequence = heap->next_sequence++, .kind = kind, .what = what, .version = version
-  };
-  gsize i = heap->n++;
-  for (; i > 0 && is_before (&event, &heap->events[(i - 1) / 2]); i = (i - 1) / 2)
-    heap->events[i] = heap->events[(i - 1) / 2];
-  heap->events[i] = event;
+  move_up (heap->events, heap->n++, event);
 }
 
+/* The earliest children move up all the way down; what was last, and so is late, finds its place
+ * from below. */
 gboolean
 pw__sim_heap_pop (PwSimHeap *heap, PwSimEvent *event) {
   if (heap->n == 0)
     return FALSE;
-  *event = heap->events[0];
-  PwSimEvent moved = heap->events[--heap->n];
-  gsize i = 0;
-  for (gsize child = 1; child < heap->n; child = 2 * i + 1) {
-    if (child + 1 < heap->n && is_before (&heap->events[child + 1], &heap->events[child]))
-      child++;
-    if (!is_before (&heap->events[child], &moved))
-      break;
-    heap->events[i] = heap->events[child];
-    i = child;
+  PwSimEvent *events = heap->events;
+  *event = events[0];
+  PwSimEvent moved = events[--heap->n];
+  gsize i = 0, n = heap->n, child = 1;
+  for (; child + CHILDREN <= n; child = CHILDREN * i + 1) {
+    gsize first = earlier (events, earlier (events, child, child + 1),
+                           earlier (events, child + 2, child + 3));
+    events[i] = events[first];
+    i = first;
   }
-  heap->events[i] = moved;
+  if (child < n) {
+    gsize first = child;
+    for (gsize other = child + 1; other < n; other++)
+      first = earlier (events, first, other);
+    events[i] = events[first];
+    i = first;
+  }
+  move_up (events, i, moved);
   return TRUE;
 }
 

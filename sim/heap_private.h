@@ -1,21 +1,34 @@
-/* Events in the order of (time, sequence): of two at one time the one that was pushed first. */
+/* Events in the order of time; of several at one time first those of the lower kind, then of the
+ * lower number. No order of arrival: so engines that come across events in different orders agree.
+ */
 #pragma once
 #include <glib.h>
 #include <stdint.h>
 
 typedef struct {
   double time;
-  uint64_t sequence;
-  int32_t kind, what;
-  int64_t version; /* for the receiver: an event it has changed its mind about */
+  uint64_t order; /* kind and what, see pw__sim_event */
+  int64_t more;   /* for the receiver */
 } PwSimEvent;
+
+static inline PwSimEvent
+pw__sim_event (double time, int kind, int32_t what, int64_t more) {
+  return (PwSimEvent){ .time = time, .order = (uint64_t)kind << 32 | (uint32_t)what, .more = more };
+}
+static inline int
+pw__sim_event_kind (const PwSimEvent *event) {
+  return (int)(event->order >> 32);
+}
+static inline int32_t
+pw__sim_event_what (const PwSimEvent *event) {
+  return (int32_t)(event->order & 0xffffffff);
+}
 
 typedef struct {
   PwSimEvent *events;
   gsize n, room;
-  uint64_t next_sequence;
 } PwSimHeap;
 
-void pw__sim_heap_push (PwSimHeap *heap, double time, int32_t kind, int32_t what, int64_t version);
+void pw__sim_heap_push (PwSimHeap *heap, PwSimEvent event);
 gboolean pw__sim_heap_pop (PwSimHeap *heap, PwSimEvent *event);
 void pw__sim_heap_clear (PwSimHeap *heap);

@@ -10,8 +10,7 @@ typedef struct {
 typedef struct {
   PwLinkSharing sharing;
   double capacity;
-  gboolean is_busy;       /* FCFS */
-  GQueue waiting;         /* FCFS: Flow */
+  double free_at;         /* FCFS: when all that came before are through */
   GArray *flows;          /* FAIR: Flow, in the order they came */
   double *limits, *rates; /* [flows] */
   double updated;         /* the time `left` is as of */
@@ -26,7 +25,6 @@ struct PwSimLinks {
   double *start, *end;
   GArray *links;        /* Link */
   int *link_of_channel; /* -1: its own */
-  GArray *latent;       /* Flow, those whose latency has not passed; by number */
 };
 
 static int
@@ -36,7 +34,6 @@ find_link (PwSimLinks *links, GHashTable *by_ranks, int channel, const PwLink *o
   gpointer known = g_hash_table_lookup (by_ranks, GSIZE_TO_POINTER ((gsize)pair + 1));
   if (known == NULL) {
     Link link = { .sharing = of_edge->sharing, .flows = g_array_new (FALSE, FALSE, sizeof (Flow)) };
-    g_queue_init (&link.waiting);
     g_array_append_val (links->links, link);
     known = GSIZE_TO_POINTER ((gsize)links->links->len);
     g_hash_table_insert (by_ranks, GSIZE_TO_POINTER ((gsize)pair + 1), known);
@@ -45,6 +42,22 @@ find_link (PwSimLinks *links, GHashTable *by_ranks, int channel, const PwLink *o
   Link *link = &g_array_index (links->links, Link, number);
   link->capacity = MAX (link->capacity, of_edge->bandwidth);
   return number;
+}
+
+/* Queues let the transfers of one channel through one by one, so who has a link to itself never
+ * waits for it. */
+static void
+free_single_channels (PwSimLinks *links) {
+  const PwSimLayout *layout = links->layout;
+  const PwSchedule *schedule = layout->schedule;
+  if (schedule->batched || pw_policies[schedule->policy].queue == PW_QUEUE_NONE)
+    return;
+  g_autofree int *users = g_new0 (int, (gsize)links->links->len + 1);
+  for (int channel = 0; channel < layout->n_channels; channel++)
+    users[links->link_of_channel[channel] + 1]++;
+  for (int channel = 0; channel < layout->n_channels; channel++)
+    if (users[links->link_of_channel[channel] + 1] == 1)
+      links->link_of_channel[channel] = -1;
 }
 
 PwSimLinks *
@@ -58,7 +71,6 @@ pw__sim_links_new (const PwSimLayout *layout, const PwStageCosts *costs,
                          .start = start,
                          .end = end,
                          .links = g_array_new (FALSE, FALSE, sizeof (Link)),
-                         .latent = g_array_new (FALSE, FALSE, sizeof (Flow)),
                          .link_of_channel = g_new (int, (gsize)(layout->n_channels + 1)) };
   g_autoptr (GHashTable) by_ranks = g_hash_table_new (NULL, NULL);
   for (int channel = 0; channel < layout->n_channels; channel++) {
@@ -67,29 +79,34 @@ pw__sim_links_new (const PwSimLayout *layout, const PwStageCosts *costs,
         = of_edge->sharing != PW_LINK_OWN && layout->sender[channel] != layout->receiver[channel];
     links->link_of_channel[channel] = shared ? find_link (links, by_ranks, channel, of_edge) : -1;
   }
+  free_single_channels (links);
   return links;
 }
 
 void
 pw__sim_links_free (PwSimLinks *links) {
+  if (links == NULL)
+    return;
   for (guint i = 0; i < links->links->len; i++) {
     Link *link = &g_array_index (links->links, Link, i);
-    g_queue_clear_full (&link->waiting, g_free);
     g_array_unref (link->flows);
     g_free (link->limits);
     g_free (link->rates);
   }
   g_array_unref (links->links);
-  g_array_unref (links->latent);
   g_free (links->link_of_channel);
   g_free (links);
 }
 
+gboolean
+pw__sim_links_is_shared (const PwSimLinks *links, int channel) {
+  return links->link_of_channel[channel] >= 0;
+}
+
 static void
-start_alone (PwSimLinks *links, int channel, int32_t send, double now) {
-  links->start[send] = now;
-  links->end[send] = now + links->durations->transfer[channel % links->layout->n_edges];
-  pw__sim_heap_push (links->heap, links->end[send], PW_SIM_EVENT_TRANSFER, send, 0);
+start_alone (PwSimLinks *links, int channel, int32_t send, double start) {
+  links->start[send] = start;
+  links->end[send] = start + links->durations->transfer[channel % links->layout->n_edges];
 }
 
 /* Brings all flows up to NOW. */
@@ -120,7 +137,8 @@ share_again (PwSimLinks *links, int number, double now) {
     double left = MAX (g_array_index (link->flows, Flow, i).left, 0);
     first = MIN (first, left / link->rates[i]);
   }
-  pw__sim_heap_push (links->heap, now + first, PW_SIM_EVENT_LINK, number, link->version);
+  pw__sim_heap_push (links->heap,
+                     pw__sim_event (now + first, PW_SIM_EVENT_LINK, number, link->version));
 }
 
 /* The bytes begin to flow. */
@@ -133,63 +151,38 @@ add_flow (PwSimLinks *links, Flow flow, double now) {
   share_again (links, number, now);
 }
 
-static void
+static gboolean
 begin_fair (PwSimLinks *links, int channel, int32_t send, double now) {
   int edge = channel % links->layout->n_edges;
   const PwLink *link = &links->costs->link[edge];
   double bytes = (double)links->costs->message_bytes[edge] / links->durations->pieces;
   if (link->bandwidth <= 0 || bytes <= 0) {
     start_alone (links, channel, send, now);
-    return;
+    return TRUE;
   }
   links->start[send] = now;
   Flow flow = { .send = send, .channel = channel, .left = bytes };
-  if (link->latency_s <= 0) {
+  if (link->latency_s <= 0)
     add_flow (links, flow, now);
-    return;
-  }
-  g_array_append_val (links->latent, flow);
-  pw__sim_heap_push (links->heap, now + link->latency_s, PW_SIM_EVENT_FLOW,
-                     (int32_t)links->latent->len - 1, 0);
+  else
+    pw__sim_heap_push (links->heap,
+                       pw__sim_event (now + link->latency_s, PW_SIM_EVENT_FLOW, send, channel));
+  return FALSE;
 }
 
-static void
-begin_in_turn (PwSimLinks *links, Link *link, int channel, int32_t send, double now) {
-  if (link->is_busy) {
-    Flow flow = { .send = send, .channel = channel };
-    g_queue_push_tail (&link->waiting, g_memdup2 (&flow, sizeof flow));
-    return;
-  }
-  link->is_busy = TRUE;
-  start_alone (links, channel, send, now);
-}
-
-void
+gboolean
 pw__sim_links_begin (PwSimLinks *links, int channel, int32_t send, double now) {
   int number = links->link_of_channel[channel];
   if (number < 0) {
     start_alone (links, channel, send, now);
-    return;
+    return TRUE;
   }
   Link *link = &g_array_index (links->links, Link, number);
-  if (link->sharing == PW_LINK_FCFS)
-    begin_in_turn (links, link, channel, send, now);
-  else
-    begin_fair (links, channel, send, now);
-}
-
-void
-pw__sim_links_end (PwSimLinks *links, int channel, double now) {
-  int number = links->link_of_channel[channel];
-  if (number < 0)
-    return;
-  Link *link = &g_array_index (links->links, Link, number);
   if (link->sharing != PW_LINK_FCFS)
-    return;
-  g_autofree Flow *next = g_queue_pop_head (&link->waiting);
-  link->is_busy = next != NULL;
-  if (next != NULL)
-    start_alone (links, next->channel, next->send, now);
+    return begin_fair (links, channel, send, now);
+  start_alone (links, channel, send, MAX (now, link->free_at));
+  link->free_at = links->end[send];
+  return TRUE;
 }
 
 /* The flow with the least left to go is through; the others go on. */
@@ -205,14 +198,22 @@ end_first_flow (PwSimLinks *links, int number, double now) {
   Flow flow = g_array_index (link->flows, Flow, first);
   g_array_remove_index (link->flows, first);
   links->end[flow.send] = now;
-  pw__sim_heap_push (links->heap, now, PW_SIM_EVENT_TRANSFER, flow.send, 0);
+  pw__sim_heap_push (links->heap,
+                     pw__sim_event (now, PW_SIM_EVENT_TRANSFER, flow.send, flow.channel));
   share_again (links, number, now);
 }
 
 void
 pw__sim_links_event (PwSimLinks *links, const PwSimEvent *event) {
-  if (event->kind == PW_SIM_EVENT_FLOW)
-    add_flow (links, g_array_index (links->latent, Flow, event->what), event->time);
-  else if (event->version == g_array_index (links->links, Link, event->what).version)
-    end_first_flow (links, event->what, event->time);
+  int32_t what = pw__sim_event_what (event);
+  if (pw__sim_event_kind (event) == PW_SIM_EVENT_LINK) {
+    if (event->more == g_array_index (links->links, Link, what).version)
+      end_first_flow (links, what, event->time);
+    return;
+  }
+  int channel = (int)event->more, edge = channel % links->layout->n_edges;
+  Flow flow = { .send = what,
+                .channel = channel,
+                .left = (double)links->costs->message_bytes[edge] / links->durations->pieces };
+  add_flow (links, flow, event->time);
 }

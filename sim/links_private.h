@@ -2,21 +2,33 @@
  * links ask nobody; a link of FCFS or FAIR joins two ranks in one direction.
  *
  *   FCFS  one transfer at a time, latency included, in the order in which they could start
- *   FAIR  latency first, alone; then the bytes, sharing the bandwidth (link_private.h) */
+ *   FAIR  latency first, alone; then the bytes, sharing the bandwidth (link_private.h)
+ *
+ * Of several that could start at one time the one whose SEND has the lowest id is first: whoever
+ * owns the heap hands over what is to start on shared links as READY events, which come behind all
+ * others of their time. */
 #pragma once
 #include "sim/heap_private.h"
 #include "sim/layout_private.h"
 
-enum { PW_SIM_EVENT_COMPUTE, PW_SIM_EVENT_TRANSFER, PW_SIM_EVENT_FLOW, PW_SIM_EVENT_LINK };
+enum {
+  PW_SIM_EVENT_LINK,     /* links: a flow is through */
+  PW_SIM_EVENT_FLOW,     /* links: latency has passed */
+  PW_SIM_EVENT_TRANSFER, /* a transfer has ended: id of its SEND, channel in `more` */
+  PW_SIM_EVENT_COMPUTE,
+  PW_SIM_EVENT_READY /* a transfer on a shared link could start: likewise */
+};
 
 typedef struct PwSimLinks PwSimLinks;
 PwSimLinks *pw__sim_links_new (const PwSimLayout *layout, const PwStageCosts *costs,
                                const PwSimDurations *durations, PwSimHeap *heap, double *start,
                                double *end);
 void pw__sim_links_free (PwSimLinks *links);
-/* The SEND of this id on CHANNEL could start NOW. Its end will be a TRANSFER event with its id. */
-void pw__sim_links_begin (PwSimLinks *links, int channel, int32_t send, double now);
-/* To be called for every TRANSFER event, */
-void pw__sim_links_end (PwSimLinks *links, int channel, double now);
-/* and for FLOW and LINK events. */
+/* Other transfers may be in the way on CHANNEL. */
+gboolean pw__sim_links_is_shared (const PwSimLinks *links, int channel);
+/* The SEND of this id on CHANNEL could start at NOW, and no other will be said to be able to before
+ * that. TRUE: its start and end are set, if later than NOW; else its end will be a TRANSFER event.
+ */
+gboolean pw__sim_links_begin (PwSimLinks *links, int channel, int32_t send, double now);
+/* To be called for FLOW and LINK events. */
 void pw__sim_links_event (PwSimLinks *links, const PwSimEvent *event);

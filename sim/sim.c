@@ -32,7 +32,7 @@ pw_sim_needs_events (const PwSimInput *input) {
 
 /* NULL without an error: the walk does not know. */
 static PwSimResult *
-run_walk (const PwSimInput *input, const PwSimLayout *layout) {
+run_walk (const PwSimInput *input, const PwSimLayout *layout, gboolean shares) {
   if (!pw__sim_walk_applies (layout->schedule))
     return NULL;
   g_autoptr (PwSimResult) result = pw__sim_result_new (layout);
@@ -40,7 +40,7 @@ run_walk (const PwSimInput *input, const PwSimLayout *layout) {
   PwSimDurations durations;
   pw__sim_summary_init (&summary, input, layout, result);
   pw__sim_durations_init (&durations, layout, input->costs);
-  gboolean done = pw__sim_walk (&summary, &durations);
+  gboolean done = pw__sim_walk (&summary, &durations, input->costs, shares);
   pw__sim_durations_clear (&durations);
   if (!done) {
     pw__sim_summary_clear (&summary);
@@ -67,12 +67,12 @@ pw_sim_run (const PwSimInput *input, GError **error) {
   g_autoptr (PwSimLayout) layout = pw__sim_layout_new (input, error);
   if (layout == NULL)
     return NULL;
-  PwSimEngine engine = input->engine;
-  if (engine == PW_SIM_ENGINE_AUTO)
-    engine = shares_links (layout, input->costs) ? PW_SIM_ENGINE_EVENTS : PW_SIM_ENGINE_COMPILED;
-  if (engine == PW_SIM_ENGINE_EVENTS)
+  gboolean shares = input->engine == PW_SIM_ENGINE_AUTO && shares_links (layout, input->costs);
+  if (input->engine == PW_SIM_ENGINE_EVENTS)
     return pw__sim_run_events (input, layout, error);
-  g_autoptr (PwSimResult) result = run_walk (input, layout);
+  g_autoptr (PwSimResult) result = run_walk (input, layout, shares);
+  if (result == NULL && shares)
+    return pw__sim_run_events (input, layout, error);
   if (result == NULL)
     return pw__sim_run_compiled (input, g_steal_pointer (&layout), error);
   if (!add_memory (input, layout, result, error))

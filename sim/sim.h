@@ -42,7 +42,8 @@ typedef struct {
   gboolean is_unrolled;   /* `schedule` has the lists of all iterations already; an endless schedule
                              does not repeat its start and end */
   double weight_memory;   /* share of activations that W frees; default 0.5 */
-  PwSimEngine engine;     /* AUTO: events only where a link is shared; COMPILED: none is */
+  PwSimEngine engine;     /* EVENTS: the event queue, whatever AUTO takes; COMPILED: no
+                             link is taken as shared */
 } PwSimInput;
 void pw_sim_input_init (PwSimInput *input);
 

@@ -1,5 +1,6 @@
 #include "sim/walk_private.h"
 #include "schedules/block.h"
+#include "sim/links_private.h"
 
 #include <string.h>
 
@@ -17,6 +18,8 @@ typedef struct {
   double transfer, last_end;
   int32_t last_send, last_recv; /* ids of the last message whose ends are both known */
   int sender, receiver;
+  gboolean is_shared;            /* its link with other channels: then, where there are queues, */
+  int32_t first_open, last_open; /* sent, but not transferred yet, in order; -1: none */
 } Channel;
 
 /* Computes of one kind, direction and stage. */
@@ -58,6 +61,10 @@ typedef struct {
   uint64_t *runnable; /* a bit per rank that can walk on */
   int n_words;
   int64_t n_sent, n_taken;
+  /* Where links are shared. */
+  PwSimLinks *links;
+  PwSimHeap heap;
+  int32_t *next_open; /* by id of a SEND */
 } Walk;
 
 gboolean
@@ -137,28 +144,78 @@ match (Walk *walk, Channel *channel, int32_t send, int32_t recv, double start, d
   return TRUE;
 }
 
+/* The transfer of the SEND with this id has START and END. */
+static inline gboolean
+arrive (Walk *walk, Channel *channel, int32_t *slot, int64_t id, double start, double end) {
+  int32_t before = *slot;
+  if (G_UNLIKELY (before > 0))
+    return FALSE;
+  channel->last_end = end;
+  *slot = (int32_t)(id + 1);
+  if (walk->cursors[channel->receiver].awaits == slot)
+    make_runnable (walk, channel->receiver);
+  return before == 0 || match (walk, channel, (int32_t)id, -before - 1, start, end);
+}
+
+/* The message that its producer had made at READY stands in front of its channel's queue. */
+static void
+announce (Walk *walk, Channel *channel, int32_t send, double ready) {
+  double time = walk->has_queues ? MAX (ready, channel->last_end) : ready;
+  pw__sim_heap_push (&walk->heap,
+                     pw__sim_event (time, PW_SIM_EVENT_READY, send, channel - walk->channels));
+}
+
+static void
+send_shared (Walk *walk, Channel *channel, int32_t send, double ready) {
+  gboolean is_first = !walk->has_queues || channel->first_open < 0;
+  if (is_first)
+    announce (walk, channel, send, ready);
+  if (is_first)
+    channel->first_open = send;
+  else
+    walk->next_open[channel->last_open] = send;
+  channel->last_open = send;
+  walk->next_open[send] = -1;
+}
+
+/* A transfer on a shared link has its times; the next of its queue may follow. */
+static gboolean
+end_shared (Walk *walk, Channel *channel, int32_t send) {
+  const PwSimLayout *layout = walk->layout;
+  const PwAction *first = layout->list[channel->sender] - layout->offset[channel->sender];
+  if (!arrive (walk, channel, &channel->slot[first[send].microbatch], send, walk->start[send],
+               walk->end[send]))
+    return FALSE;
+  if (!walk->has_queues)
+    return TRUE;
+  int32_t next = channel->first_open = walk->next_open[send];
+  if (next >= 0) {
+    int64_t back = find_producer (layout->list[channel->sender], &first[next]);
+    announce (walk, channel, next, walk->end[next - back]);
+  }
+  return TRUE;
+}
+
 static inline gboolean
 walk_send (Walk *walk, const PwAction *first, const PwAction *at, const Way *way, int64_t id) {
   Channel *channel = channel_of (walk, at, way);
   if (channel == NULL)
     return FALSE;
-  int32_t *slot = &channel->slot[at->microbatch];
   int64_t back = find_producer (first, at);
-  int32_t before = *slot;
-  if (G_UNLIKELY (back < 0 || before > 0))
+  if (G_UNLIKELY (back < 0))
     return FALSE;
   double start = walk->end[id - back];
+  walk->n_sent++;
+  if (channel->is_shared) {
+    send_shared (walk, channel, (int32_t)id, start);
+    return TRUE;
+  }
   if (walk->has_queues)
     start = MAX (start, channel->last_end);
   double end = start + channel->transfer;
   walk->start[id] = start;
   walk->end[id] = end;
-  channel->last_end = end;
-  *slot = (int32_t)(id + 1);
-  walk->n_sent++;
-  if (walk->cursors[channel->receiver].awaits == slot)
-    make_runnable (walk, channel->receiver);
-  return before == 0 || match (walk, channel, (int32_t)id, -before - 1, start, end);
+  return arrive (walk, channel, &channel->slot[at->microbatch], id, start, end);
 }
 
 static inline gboolean
@@ -317,7 +374,11 @@ make_channels (Walk *walk) {
                      .last_send = -1,
                      .last_recv = -1,
                      .sender = layout->sender[channel],
-                     .receiver = layout->receiver[channel] };
+                     .receiver = layout->receiver[channel],
+                     .is_shared
+                     = walk->links != NULL && pw__sim_links_is_shared (walk->links, channel),
+                     .first_open = -1,
+                     .last_open = -1 };
 }
 
 static void
@@ -396,10 +457,48 @@ walk_clear (Walk *walk) {
   g_free (walk->nodes);
   g_free (walk->cursors);
   g_free (walk->runnable);
+  pw_block_free (walk->next_open);
+  pw__sim_heap_clear (&walk->heap);
+  pw__sim_links_free (walk->links);
+}
+
+/* What time decides: only when no rank can walk on, so that none can still come before it. */
+static gboolean
+walk_event (Walk *walk, const PwSimEvent *event) {
+  int32_t send = pw__sim_event_what (event);
+  int kind = pw__sim_event_kind (event);
+  if (kind != PW_SIM_EVENT_READY && kind != PW_SIM_EVENT_TRANSFER) {
+    pw__sim_links_event (walk->links, event);
+    return TRUE;
+  }
+  Channel *channel = &walk->channels[event->more];
+  if (kind == PW_SIM_EVENT_READY
+      && !pw__sim_links_begin (walk->links, (int)event->more, send, event->time))
+    return TRUE;
+  return end_shared (walk, channel, send);
+}
+
+/* FALSE: stuck. */
+static gboolean
+walk_all (Walk *walk) {
+  gboolean going = TRUE;
+  for (PwSimEvent event; going;) {
+    int rank = next_runnable (walk);
+    if (rank >= 0)
+      going = walk_rank (walk, rank);
+    else if (pw__sim_heap_pop (&walk->heap, &event))
+      going = walk_event (walk, &event);
+    else
+      break;
+  }
+  for (int rank = 0; rank < walk->layout->ranks; rank++)
+    going = going && walk->cursors[rank].next == walk->cursors[rank].stop;
+  return going && walk->n_sent == walk->n_taken;
 }
 
 gboolean
-pw__sim_walk (PwSimSummary *summary, const PwSimDurations *durations) {
+pw__sim_walk (PwSimSummary *summary, const PwSimDurations *durations, const PwStageCosts *costs,
+              gboolean shares_links) {
   const PwSimLayout *layout = summary->layout;
   Walk walk = {
     .layout = layout,
@@ -413,12 +512,12 @@ pw__sim_walk (PwSimSummary *summary, const PwSimDurations *durations) {
     .start = summary->result->start,
     .end = summary->result->end,
   };
+  if (shares_links) {
+    walk.links = pw__sim_links_new (layout, costs, durations, &walk.heap, walk.start, walk.end);
+    walk.next_open = pw_block_new ((gsize)layout->n_actions * sizeof (int32_t));
+  }
   walk_init (&walk);
-  gboolean going = TRUE;
-  for (int rank = next_runnable (&walk); rank >= 0 && going; rank = next_runnable (&walk))
-    going = walk_rank (&walk, rank);
-  for (int rank = 0; rank < layout->ranks; rank++)
-    going = going && walk.cursors[rank].next == walk.cursors[rank].stop;
+  gboolean done = walk_all (&walk);
   walk_clear (&walk);
-  return going && walk.n_sent == walk.n_taken;
+  return done;
 }

@@ -1,3 +1,6 @@
+#include <string.h>
+
+#include "schedules/block.h"
 #include "schedules/schedule.h"
 #include "schedules/stages.h"
 #include "tests/schedules/reference_schedule.h"
@@ -13,6 +16,43 @@ test_action_layout (void) {
   g_assert_cmpint (action.paired + action.grouped + action.direction + action.edge, ==, 0);
   g_assert_cmpstr (pw_action_format (action, text), ==, "65534RECV_B16777215");
   g_assert_cmpstr (pw_action_format (pw_action (PW_ACTION_UPDATE, 3, 0), text), ==, "3U");
+}
+
+/* Two actions have the same key where, and only where, these four are the same. */
+static void
+test_action_keys (void) {
+  gboolean seen[PW_ACTION_KEYS] = { FALSE };
+  for (PwActionKind kind = 0; kind < PW_ACTION_N; kind++)
+    for (int flags = 0; flags < 8; flags++) {
+      PwAction plain = pw_action (kind, 0, 0), other = pw_action (kind, 65534, PW_MICROBATCHES_MAX);
+      plain.direction = other.direction = flags % 2 != 0;
+      plain.paired = other.paired = flags / 2 % 2 != 0;
+      plain.grouped = other.grouped = flags / 4 != 0;
+      other.edge = 65535;
+      g_assert_cmpuint (pw_action_key (&plain), ==, pw_action_key (&other));
+      g_assert_false (seen[pw_action_key (&plain)]);
+      seen[pw_action_key (&plain)] = TRUE;
+    }
+}
+
+/* A block that was freed may come again, one that was not may not. */
+static void
+test_blocks_are_apart (void) {
+  enum { N = 40 };
+  char *blocks[N] = { NULL };
+  gsize bytes[N] = { 0 };
+  for (int i = 0; i < 400; i++) {
+    int at = g_test_rand_int_range (0, N);
+    for (gsize k = 0; k < bytes[at]; k += 4096)
+      g_assert_cmpint (blocks[at][k], ==, at);
+    pw_block_free (blocks[at]);
+    bytes[at] = (gsize)1 << g_test_rand_int_range (0, 24);
+    blocks[at] = pw_block_new (bytes[at]);
+    g_assert_cmpuint ((gsize)blocks[at] % 64, ==, 0);
+    memset (blocks[at], at, bytes[at]);
+  }
+  for (int i = 0; i < N; i++)
+    pw_block_free (blocks[i]);
 }
 
 static void
@@ -176,6 +216,8 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/schedules/action/fits-64-bits", test_action_layout);
+  g_test_add_func ("/schedules/action/key-is-kind-direction-and-flags", test_action_keys);
+  g_test_add_func ("/schedules/block/those-in-use-are-apart", test_blocks_are_apart);
   g_test_add_func ("/schedules/action/every-kind-has-its-own-name", test_action_kinds_are_complete);
   g_test_add_func ("/schedules/policy/is-parsed-by-name", test_policies_are_parsed_by_name);
   g_test_add_func ("/schedules/placement/kinds-are-as-drawn", test_placements);

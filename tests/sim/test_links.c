@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "reference.h"
 #include "sim/link_private.h"
 
 static void
@@ -148,6 +149,111 @@ test_fair_alone_on_random_chains (void) {
   }
 }
 
+/* Many equal times, so that who is first among equals is tried, too. */
+static Case *
+shared_at_random (PwLinkSharing sharing, gboolean quarters) {
+  Case *c = g_test_rand_bit () ? case_random () : case_scrambled ();
+  costs_randomise (c->costs, quarters);
+  if (g_test_rand_bit () && c->lowered->policy != PW_POLICY_BUFFERED && !c->lowered->batched)
+    c->lowered->policy = PW_POLICY_PER_EDGE;
+  share_links (c, sharing);
+  return c;
+}
+
+static void
+test_engines_agree (void) {
+  for (int i = 0; i < 1000; i++) {
+    g_autoptr (Case) c
+        = shared_at_random (i % 2 ? PW_LINK_FCFS : PW_LINK_FAIR, g_test_rand_bit () != 0);
+    PwSimInput input = c->input;
+    g_autoptr (PwSimResult) first = pw_sim_run (&input, NULL);
+    input.engine = PW_SIM_ENGINE_EVENTS;
+    g_autoptr (PwSimResult) events = pw_sim_run (&input, NULL);
+    g_assert_true ((first == NULL) == (events == NULL));
+    if (first != NULL)
+      assert_same_results (first, events);
+  }
+}
+
+/* What one transfer waits for, by the definitions. */
+typedef struct {
+  int64_t link, id;
+  double ready, start, end, duration;
+} Transfer;
+
+static int
+compare_transfers (const void *a, const void *b) {
+  const Transfer *x = a, *y = b;
+  if (x->link != y->link)
+    return x->link < y->link ? -1 : 1;
+  if (x->ready < y->ready || x->ready > y->ready)
+    return x->ready < y->ready ? -1 : 1;
+  return x->id < y->id ? -1 : 1;
+}
+
+static gboolean
+made_by (PwAction send, PwAction compute) {
+  gboolean forward = send.kind == PW_ACTION_SEND_FORWARD;
+  return compute.stage == send.stage && compute.microbatch == send.microbatch
+         && compute.direction == send.direction
+         && (forward
+                 ? compute.kind == PW_ACTION_FORWARD
+                 : compute.kind == PW_ACTION_BACKWARD || compute.kind == PW_ACTION_INPUT_GRADIENT);
+}
+
+/* Everything before it in its list: its maker, and the last message of its channel. */
+static Transfer
+describe_transfer (const Case *c, const PwSimResult *result, int rank, int64_t index) {
+  const PwSchedule *schedule = c->lowered;
+  const PwAction *list = schedule->programs[rank].actions;
+  PwAction send = list[index];
+  const PwStageEdge *edge = &c->edges->edges[send.edge];
+  int to = (int)send.stage == edge->producer ? edge->consumer : edge->producer;
+  int peer = pw_placement_rank (schedule->placement, send.direction, to);
+  const double *end = result->end + result->offset[rank];
+  Transfer transfer = { .link = (int64_t)rank * schedule->ranks + peer,
+                        .id = result->offset[rank] + index,
+                        .start = result->start[result->offset[rank] + index],
+                        .end = end[index],
+                        .duration = reference_duration (c, rank, index) };
+  for (int64_t i = 0; i < index; i++)
+    if (made_by (send, list[i])
+        || (schedule->policy == PW_POLICY_PER_EDGE && list[i].kind == send.kind
+            && list[i].edge == send.edge && list[i].direction == send.direction))
+      transfer.ready = MAX (transfer.ready, end[i]);
+  return transfer;
+}
+
+/* First come, first served: by the order in which they could start, each when its link is free. */
+static void
+test_in_turn (void) {
+  for (int i = 0; i < 400; i++) {
+    g_autoptr (Case) c = case_random ();
+    costs_randomise (c->costs, i % 2 == 0);
+    if (c->lowered->batched)
+      continue;
+    c->lowered->policy = i % 4 < 2 ? PW_POLICY_PER_EDGE : PW_POLICY_BUFFERED;
+    share_links (c, PW_LINK_FCFS);
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    g_autoptr (GArray) transfers = g_array_new (FALSE, FALSE, sizeof (Transfer));
+    for (int rank = 0; rank < c->lowered->ranks; rank++)
+      for (int64_t k = 0; k < c->lowered->programs[rank].n_prologue; k++)
+        if (pw_action_kinds[c->lowered->programs[rank].actions[k].kind].is_send) {
+          Transfer transfer = describe_transfer (c, result, rank, k);
+          g_array_append_val (transfers, transfer);
+        }
+    g_array_sort (transfers, compare_transfers);
+    for (guint k = 0; k < transfers->len; k++) {
+      const Transfer *transfer = &g_array_index (transfers, Transfer, k);
+      double start = transfer->ready;
+      if (k > 0 && transfer[-1].link == transfer->link)
+        start = MAX (start, transfer[-1].end);
+      g_assert_cmpfloat (transfer->start, ==, start);
+      g_assert_cmpfloat (transfer->end, ==, start + transfer->duration);
+    }
+  }
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
@@ -156,5 +262,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/links/two-messages-by-hand", test_two_messages);
   g_test_add_func ("/sim/links/sharing-is-never-faster", test_sharing_is_never_faster);
   g_test_add_func ("/sim/links/fair-alone-equals-own", test_fair_alone_on_random_chains);
+  g_test_add_func ("/sim/links/engines-agree-where-links-are-shared", test_engines_agree);
+  g_test_add_func ("/sim/links/in-turn-is-in-the-order-in-which-they-could-start", test_in_turn);
   return g_test_run ();
 }
