@@ -73,8 +73,10 @@ static char *
 make_header (const PwExec *exec, const GArray *entries) {
   g_autofree char *updates = g_strdup_printf ("%" G_GINT64_FORMAT, exec->stages[0].n_updates);
   g_autofree char *version = g_strdup_printf ("%d", PW_CHECKPOINT_VERSION);
-  json_t *header = json_pack ("{s:{s:s, s:s, s:s}}", "__metadata__", "pipewright_version", version,
-                              "updates", updates, "model", exec->resolved->graph->name);
+  g_autofree char *steps = g_strdup_printf ("%" G_GINT64_FORMAT, exec->n_steps);
+  json_t *header
+      = json_pack ("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "pipewright_version", version,
+                   "updates", updates, "steps", steps, "model", exec->resolved->graph->name);
   for (guint i = 0; i < entries->len; i++) {
     const Entry *entry = &g_array_index (entries, Entry, i);
     json_object_set_new (header, entry->name,
@@ -172,18 +174,28 @@ file_open (File *file, GError **error) {
 }
 
 static gboolean
-read_metadata (const File *file, int64_t *updates, GError **error) {
+read_count (const json_t *metadata, const char *key, int64_t *count) {
+  const char *text = json_string_value (json_object_get (metadata, key));
+  guint64 number = 0;
+  if (!text || !g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT64, &number, NULL))
+    return FALSE;
+  *count = (int64_t)number;
+  return TRUE;
+}
+
+/* Without a number of steps: older, from when nothing hung on it. */
+static gboolean
+read_metadata (const File *file, int64_t *updates, int64_t *steps, GError **error) {
   const json_t *metadata = json_object_get (file->header, "__metadata__");
   const char *version = json_string_value (json_object_get (metadata, "pipewright_version"));
-  const char *text = json_string_value (json_object_get (metadata, "updates"));
-  guint64 number = 0, count = 0;
-  if (!version || !g_ascii_string_to_unsigned (version, 10, 1, G_MAXINT, &number, NULL) || !text
-      || !g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT64, &count, NULL))
+  guint64 number = 0;
+  if (!version || !g_ascii_string_to_unsigned (version, 10, 1, G_MAXINT, &number, NULL)
+      || !read_count (metadata, "updates", updates)
+      || (json_object_get (metadata, "steps") && !read_count (metadata, "steps", steps)))
     return fail (file, PW_CHECKPOINT_ERROR_FORMAT, error, "not written by pipewright");
   if (number > PW_CHECKPOINT_VERSION)
     return fail (file, PW_CHECKPOINT_ERROR_FORMAT, error, "version %s is newer than %d", version,
                  PW_CHECKPOINT_VERSION);
-  *updates = (int64_t)count;
   return TRUE;
 }
 
@@ -244,8 +256,8 @@ set_tensor (PwExec *exec, const Entry *entry, const char *from, GError **error) 
 gboolean
 pw_checkpoint_load (PwExec *exec, const char *path, GError **error) {
   g_auto (File) file = { .path = path };
-  int64_t updates = 0;
-  if (!file_open (&file, error) || !read_metadata (&file, &updates, error))
+  int64_t updates = 0, steps = -1;
+  if (!file_open (&file, error) || !read_metadata (&file, &updates, &steps, error))
     return FALSE;
   g_autoptr (GArray) entries = list_entries (exec);
   g_autofree const char **from = g_new0 (const char *, entries->len + 1);
@@ -259,5 +271,6 @@ pw_checkpoint_load (PwExec *exec, const char *path, GError **error) {
       return FALSE;
   for (int s = 0; s < exec->n_places; s++)
     exec->stages[s].n_updates = updates;
+  exec->n_steps = steps >= 0 ? steps : updates;
   return TRUE;
 }

@@ -1,7 +1,7 @@
 /* An executor's state in one safetensors file: parameters under their names ("block3.qkv.weight"),
- * optimiser states under "optimizer.SLOT." and the name, and the number of updates in the metadata.
- * It is keyed by layer, so it loads on any rank count, partition, schedule and transport, bit for
- * bit.
+ * optimiser states under "optimizer.SLOT." and the name, and the numbers of updates and of steps in
+ * the metadata. It is keyed by layer, so it loads on any rank count, partition, schedule and
+ * transport, bit for bit.
  *
  *   8 bytes: length n of the header, little-endian | n bytes of JSON | tensors, fp32, row-major
  *   {"__metadata__": {...}, "NAME": {"dtype": "F32", "shape": [..], "data_offsets": [from, to]},
@@ -11,8 +11,8 @@
 #pragma once
 #include "exec/exec.h"
 
-#define PW_CHECKPOINT_VERSION 1 /* raised when a reader of the old one would misread the new one   \
-                                 */
+/* Raised when a reader of the old one would misread the new one. */
+#define PW_CHECKPOINT_VERSION 1
 #define PW_CHECKPOINT_ERROR (pw_checkpoint_error_quark ())
 GQuark pw_checkpoint_error_quark (void);
 typedef enum {

@@ -116,6 +116,8 @@ run_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVer
   worker->context.layer = stage->first_layer + i;
   bind (call, binding, slots, stage->parameters[i], version ? version->values[i] : NULL);
   call->workspace = worker->workspace;
+  call->first_sample = worker->exec->run.first_sample[step->microbatch->index];
+  call->is_training = worker->exec->run.program->is_training;
   if (call->layer->info.is_loss && !bind_loss (worker, step, call, error))
     return FALSE;
   if (phase == PW_PHASE_FORWARD)
@@ -360,7 +362,7 @@ gboolean
 pw__compute (PwWorker *worker, const PwStep *step, double *start, GError **error) {
   const PwMicrobatch *microbatch = step->microbatch;
   worker->context.microbatch = microbatch ? microbatch->index : 0;
-  worker->context.step = pw__step_iteration (worker, step);
+  worker->context.step = microbatch ? microbatch->step : worker->exec->run.step;
   if (!run_action (worker, step, start, error))
     return FALSE;
   if (step->ends_microbatch && is_versioned (worker))

@@ -350,6 +350,7 @@ pw__exec_set_samples (PwExec *exec, const PwExecProgram *program, const int64_t 
   run->samples = samples;
   run->program = program;
   run->iteration = exec->n_runs;
+  run->step = exec->n_steps;
 }
 
 static gboolean
@@ -431,6 +432,7 @@ pw_exec_run (PwExec *exec, int program_number, const PwExecBatch *batch, PwExecS
       || !prepare_run (exec, program, batch, &cut, error))
     return FALSE;
   exec->n_runs++;
+  exec->n_steps += program->has_backward;
   exec->last_program = program_number;
   gboolean good = pw__exec_run_task (exec);
   if (step) {

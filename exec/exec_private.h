@@ -80,6 +80,7 @@ typedef struct {
   int64_t number;    /* in the run; -1: none was here yet */
   int index;         /* in the mini-batch */
   int32_t iteration; /* of the executor */
+  int64_t step;      /* of training */
   PwMiniBatch *minibatch;
   int loss_at;     /* in the last stage's losses */
   int64_t version; /* of the weights its forward used */
@@ -272,6 +273,7 @@ typedef struct {
   const int64_t *samples; /* [per_minibatch] */
   int64_t *first_sample;  /* [per_minibatch + 1] */
   int32_t iteration;      /* of the first mini-batch */
+  int64_t step;           /* the same, of training */
   PwMiniBatch single;     /* where there is no stream */
   PwStreamRun *stream;    /* NULL: none */
   int64_t more_repeats;   /* of bodies */
@@ -295,6 +297,7 @@ struct PwExec {
   GPtrArray *programs;
   PwRun run;
   int32_t n_runs;
+  int64_t n_steps;  /* of training: mini-batches with a backward, those before a checkpoint too */
   int last_program; /* -1: none */
   GError *failure;  /* of a run: the executor is of no more use but for reading */
 

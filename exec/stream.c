@@ -103,6 +103,7 @@ pw__stream_claim (PwWorker *worker, PwExecStage *stage, PwMicrobatch *slot, int6
   slot->number = number;
   slot->index = (int)(number % M);
   slot->iteration = run->iteration + (int32_t)slot->minibatch->step;
+  slot->step = run->step + slot->minibatch->step;
   slot->loss_at = (int)(slot->minibatch->step % run->program->n_minibatches) * M + slot->index;
   slot->samples = run->samples[slot->index];
   slot->calls = pw__stage_calls (worker, stage, slot->samples, error);
@@ -214,6 +215,7 @@ pw_exec_run_stream (PwExec *exec, int program_number, const PwExecStream *given,
   exec->last_program = program_number;
   int32_t before = exec->n_runs;
   exec->n_runs += (int32_t)given->steps;
+  exec->n_steps += given->steps;
   gboolean good = pw__exec_run_task (exec);
   pthread_mutex_lock (&exec->mutex);
   pw__stream_report (run->stream, exec);
@@ -221,6 +223,7 @@ pw_exec_run_stream (PwExec *exec, int program_number, const PwExecStream *given,
   *done = run->stream->n_done;
   if (!good) {
     exec->n_runs = before + (int32_t)MIN (*done + 1, given->steps);
+    exec->n_steps += exec->n_runs - before - given->steps;
     g_propagate_error (error, g_error_copy (exec->failure));
   }
   g_clear_pointer (&run->stream, stream_free);

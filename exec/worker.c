@@ -172,6 +172,7 @@ prepare_microbatch (PwWorker *worker, PwExecStage *stage, PwMicrobatch *microbat
   }
   microbatch->number = microbatch->index = microbatch->loss_at = m;
   microbatch->iteration = run->iteration;
+  microbatch->step = run->step;
   microbatch->minibatch = &run->single;
   microbatch->samples = run->samples[m];
   microbatch->calls = pw__stage_calls (worker, stage, run->samples[m], error);

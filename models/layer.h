@@ -25,13 +25,14 @@ typedef enum {
 /* The union of all types' attributes; each type reads the ones its `keys` name. */
 typedef struct {
   int64_t in, out;    /* linear: features */
-  int64_t features;   /* layernorm, embedding, positional_embedding: last dimension */
+  int64_t features;   /* layernorm, rmsnorm, embedding, positional_embedding: last dimension */
   int64_t heads;      /* attention */
   int64_t vocabulary; /* embedding; cross_entropy: classes, 0: the input's last dimension */
   int64_t positions;  /* positional_embedding: longest sequence */
   gboolean bias;      /* linear; default TRUE */
   gboolean causal;    /* attention; default TRUE */
-  double epsilon;     /* layernorm; default 1e-5 */
+  double epsilon;     /* layernorm, rmsnorm; default 1e-5 */
+  double probability; /* dropout: that an element is dropped; below 1 */
   double init_scale;  /* standard deviation of initial weights; 0: the type's own default */
   PwDtype element;    /* of what a type makes from integers; else the input says it. The graph's to
                          set */
@@ -49,7 +50,7 @@ typedef struct {
 } PwLayerParameter;
 
 typedef struct {
-  const char *name; /* "mean", "lse" */
+  const char *name; /* "rstd", "lse" */
   PwShape shape;
 } PwLayerStash;
 

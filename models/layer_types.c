@@ -111,19 +111,25 @@ describe_activation (const PwLayerType *type, const PwLayerAttributes *attribute
 }
 
 static gboolean
+check_norm (const PwLayerAttributes *attributes, const PwShape *input, GError **error) {
+  int64_t features = attributes->features;
+  if (!check_size ("features", features, error) || !check_last (input, features, error))
+    return FALSE;
+  if (attributes->epsilon > 0)
+    return TRUE;
+  g_set_error (error, PW_MODEL_ERROR, PW_MODEL_ERROR_ATTRIBUTE,
+               "epsilon is %g, expected a positive number", attributes->epsilon);
+  return FALSE;
+}
+
+static gboolean
 describe_layernorm (const PwLayerType *type, const PwLayerAttributes *attributes,
                     const PwShape *inputs, PwLayerInfo *info, GError **error) {
   (void)type;
-  int64_t features = attributes->features;
-  if (!check_size ("features", features, error) || !check_last (&inputs[0], features, error))
+  if (!check_norm (attributes, &inputs[0], error))
     return FALSE;
-  if (!(attributes->epsilon > 0)) {
-    g_set_error (error, PW_MODEL_ERROR, PW_MODEL_ERROR_ATTRIBUTE,
-                 "epsilon is %g, expected a positive number", attributes->epsilon);
-    return FALSE;
-  }
   info->output = inputs[0];
-  PwShape features_shape = shape_1 (inputs[0].dtype, features);
+  PwShape features_shape = shape_1 (inputs[0].dtype, attributes->features);
   info->n_parameters = 2;
   info->parameters[0]
       = (PwLayerParameter){ .name = "gain", .shape = features_shape, .init = PW_INIT_ONES };
@@ -137,6 +143,46 @@ describe_layernorm (const PwLayerType *type, const PwLayerAttributes *attributes
   info->bytes_forward = pw__multiply (2, bytes + rows);
   info->bytes_input = pw__multiply (3, bytes) + pw__multiply (2, rows);
   info->input_reads_inputs = 1;
+  info->has_input_gradient = TRUE;
+  return TRUE;
+}
+
+static gboolean
+describe_rmsnorm (const PwLayerType *type, const PwLayerAttributes *attributes,
+                  const PwShape *inputs, PwLayerInfo *info, GError **error) {
+  (void)type;
+  if (!check_norm (attributes, &inputs[0], error))
+    return FALSE;
+  info->output = inputs[0];
+  info->n_parameters = 1;
+  info->parameters[0] = (PwLayerParameter){
+    .name = "gain",
+    .shape = shape_1 (inputs[0].dtype, attributes->features),
+    .init = PW_INIT_ONES,
+  };
+  info->n_stashes = 1;
+  PwShape row_shape = leading (&inputs[0], PW_DTYPE_F32);
+  info->stashes[0] = (PwLayerStash){ .name = "rstd", .shape = row_shape };
+  int64_t bytes = pw_shape_bytes (&inputs[0]), rows = pw_shape_bytes (&row_shape);
+  info->bytes_forward = pw__multiply (2, bytes) + rows;
+  info->bytes_input = pw__multiply (3, bytes) + rows;
+  info->input_reads_inputs = 1;
+  info->has_input_gradient = TRUE;
+  return TRUE;
+}
+
+/* What is dropped is drawn again for the gradient, so nothing is kept. */
+static gboolean
+describe_dropout (const PwLayerType *type, const PwLayerAttributes *attributes,
+                  const PwShape *inputs, PwLayerInfo *info, GError **error) {
+  (void)type;
+  if (!(attributes->probability >= 0 && attributes->probability < 1)) {
+    g_set_error (error, PW_MODEL_ERROR, PW_MODEL_ERROR_ATTRIBUTE,
+                 "probability is %g, expected at least 0 and less than 1", attributes->probability);
+    return FALSE;
+  }
+  info->output = inputs[0];
+  info->bytes_forward = info->bytes_input = pw__multiply (2, pw_shape_bytes (&inputs[0]));
   info->has_input_gradient = TRUE;
   return TRUE;
 }
@@ -317,12 +363,19 @@ static const PwJsonKey linear_keys[] = {
   { .key = "bias", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwLayerAttributes, bias) },
   INIT_SCALE,
 };
-static const PwJsonKey layernorm_keys[] = {
+static const PwJsonKey norm_keys[] = {
   SIZE ("features", features, TRUE),
   { .key = "epsilon",
     .type = PW_JSON_NUMBER,
     .offset = offsetof (PwLayerAttributes, epsilon),
     .minimum = 1e-30,
+    .maximum = 1 },
+};
+static const PwJsonKey dropout_keys[] = {
+  { .key = "probability",
+    .type = PW_JSON_NUMBER,
+    .offset = offsetof (PwLayerAttributes, probability),
+    .required = TRUE,
     .maximum = 1 },
 };
 static const PwJsonKey embedding_keys[] = {
@@ -367,10 +420,26 @@ const PwLayerType pw__layer_types[] = {
   {
       .name = "layernorm",
       .summary = "last dimension to mean 0 and variance 1, then gain and bias",
-      .keys = layernorm_keys,
-      .n_keys = G_N_ELEMENTS (layernorm_keys),
+      .keys = norm_keys,
+      .n_keys = G_N_ELEMENTS (norm_keys),
       .n_inputs = 1,
       .describe = describe_layernorm,
+  },
+  {
+      .name = "rmsnorm",
+      .summary = "last dimension to mean square 1, then gain",
+      .keys = norm_keys,
+      .n_keys = G_N_ELEMENTS (norm_keys),
+      .n_inputs = 1,
+      .describe = describe_rmsnorm,
+  },
+  {
+      .name = "dropout",
+      .summary = "in training, drops elements at random and scales up the rest",
+      .keys = dropout_keys,
+      .n_keys = G_N_ELEMENTS (dropout_keys),
+      .n_inputs = 1,
+      .describe = describe_dropout,
   },
   {
       .name = "embedding",

@@ -22,5 +22,5 @@ PwGraph *pw_model_read (PwJsonPlace place, json_t *value, GError **error);
 /* models/sequential.c: a chain; each entry of the list (and each repeat) is a unit. `loss` is
  * "mse" (default) or "cross_entropy", an end unit added after the list unless the list ends with a
  * loss of its own; "none" leaves the output to the caller. "input": [dims] of one sample may be left
- * out where the first layer's sizes say it (linear, layernorm). "name" is the graph's. */
+ * out where the first layer's sizes say it (linear, a norm). "name" is the graph's. */
 PwGraph *pw_sequential_read (PwJsonPlace place, json_t *value, GError **error);

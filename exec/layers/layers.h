@@ -10,7 +10,8 @@
 typedef struct {
   PwOpContext *context;
   const PwLayer *layer;
-  int64_t samples;
+  int64_t samples, first_sample; /* in the mini-batch */
+  gboolean is_training;
   PwTensor inputs[PW_LAYER_INPUTS_MAX];
   PwTensor output;
   PwTensor stashes[PW_LAYER_STASHES_MAX];

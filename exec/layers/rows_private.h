@@ -6,6 +6,8 @@ extern const PwLayerRunner pw__layer_linear;
 extern const PwLayerRunner pw__layer_relu;
 extern const PwLayerRunner pw__layer_gelu;
 extern const PwLayerRunner pw__layer_layernorm;
+extern const PwLayerRunner pw__layer_rmsnorm;
+extern const PwLayerRunner pw__layer_dropout;
 extern const PwLayerRunner pw__layer_embedding;
 extern const PwLayerRunner pw__layer_positional_embedding;
 extern const PwLayerRunner pw__layer_attention;

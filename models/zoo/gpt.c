@@ -1,7 +1,8 @@
 /* GPT-2 (Radford et al. 2019): pre-norm blocks, learned positions, weights of deviation 0.02 and
  * the two projections onto the residual stream scaled by 1/sqrt(2 blocks). A unit is a block;
  * embedding and head are end units. Per block with C = width and four-fold ffn: 12 C^2 + 13 C
- * parameters. */
+ * parameters. Dropout stands where GPT-2 has it, but not on the attention's probabilities: after
+ * the embeddings and at the end of both branches of a block. */
 #include <math.h>
 #include <stddef.h>
 
@@ -11,7 +12,11 @@ typedef struct {
   int64_t blocks, width, heads, tokens, vocabulary;
   int64_t ffn; /* 0: four times the width */
   gboolean tied;
+  double dropout; /* 0: there are no such layers */
+  int norm;
 } Options;
+
+static const char *const norms[] = { "layernorm", "rmsnorm", NULL };
 
 #define SIZE(name, limit, help)                                                                    \
   {                                                                                                \
@@ -27,6 +32,8 @@ static const PwJsonKey keys[] = {
   SIZE (vocabulary, 1 << 24, NULL),
   SIZE (ffn, 1 << 26, "features"),
   { .key = "tied", .type = PW_JSON_BOOLEAN, .offset = offsetof (Options, tied) },
+  { .key = "dropout", .type = PW_JSON_NUMBER, .offset = offsetof (Options, dropout), .maximum = 1 },
+  { .key = "norm", .type = PW_JSON_ENUM, .offset = offsetof (Options, norm), .names = norms },
 };
 
 static void
@@ -54,8 +61,16 @@ add_linear (const Gpt *gpt, const char *name, int from, int64_t in, int64_t out,
 
 static int
 add_norm (const Gpt *gpt, const char *name, int from) {
-  return add (gpt, "layernorm", name,
+  return add (gpt, norms[gpt->options->norm], name,
               (PwLayerAttributes){ .features = gpt->options->width, .epsilon = 1e-5 }, from);
+}
+
+static int
+add_dropout (const Gpt *gpt, const char *name, int from) {
+  double probability = gpt->options->dropout;
+  if (probability == 0)
+    return from;
+  return add (gpt, "dropout", name, (PwLayerAttributes){ .probability = probability }, from);
 }
 
 static int
@@ -74,7 +89,8 @@ add_embedding (const Gpt *gpt, int *token) {
   };
   pw_graph_builder_begin_unit (gpt->builder, "embedding", TRUE);
   *token = add (gpt, "embedding", "token", attributes, PW_GRAPH_INPUT);
-  return add (gpt, "positional_embedding", "position", attributes, *token);
+  return add_dropout (gpt, "dropout",
+                      add (gpt, "positional_embedding", "position", attributes, *token));
 }
 
 static int
@@ -88,12 +104,12 @@ add_block (const Gpt *gpt, int64_t number, int stream) {
   x = add (gpt, "attention", "attention",
            (PwLayerAttributes){ .heads = options->heads, .causal = TRUE }, x);
   x = add_linear (gpt, "projection", x, width, width, gpt->residual_scale);
-  stream = add_residual (gpt, "add1", stream, x);
+  stream = add_residual (gpt, "add1", stream, add_dropout (gpt, "dropout1", x));
   x = add_norm (gpt, "ln2", stream);
   x = add_linear (gpt, "fc1", x, width, ffn, 0.02);
   x = add (gpt, "gelu", "gelu", (PwLayerAttributes){ 0 }, x);
   x = add_linear (gpt, "fc2", x, ffn, width, gpt->residual_scale);
-  return add_residual (gpt, "add2", stream, x);
+  return add_residual (gpt, "add2", stream, add_dropout (gpt, "dropout2", x));
 }
 
 static void

@@ -354,6 +354,32 @@ streams_are_as_the_cpus (void) {
   }
 }
 
+/* RMSNorm, and dropout, which draws the same on every backend: in a micro-batch of any sample, and
+ * when it is run again. */
+static void
+dropout_equals_sequential (void) {
+  static const char *const rows[] = {
+    "'schedule': {'name': '1f1b', 'microbatches': 3}, 'recompute': 'stage'",
+    "'schedule': {'name': 'zb-h1', 'microbatches': 4}",
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *members = g_strdup_printf (
+        "'model': {'layers': [{'type': 'linear', 'in': 5, 'out': 8}, {'type': 'gelu'}, "
+        "{'type': 'rmsnorm', 'features': 8}, {'type': 'dropout', 'probability': 0.3}, "
+        "{'type': 'linear', 'in': 8, 'out': 8}, {'type': 'dropout', 'probability': 0.2}, "
+        "{'type': 'linear', 'in': 8, 'out': 3}]}, 'ranks': 2, 'batch': 7, 'seed': 7, "
+        "'data': 'random', %s",
+        rows[i]);
+    g_autoptr (ExecCase) c = exec_case_new (members, NULL);
+    double expected[STEPS], on_cpu[STEPS];
+    g_autofree char *reference = train_sequentially (c, &pw_backend_cuda, expected);
+    g_autofree char *sha = train_sequentially (c, &pw_backend_cpu, on_cpu);
+    for (int s = 0; s < STEPS; s++)
+      g_assert_cmpfloat (fabs (expected[s] - on_cpu[s]), <=, 1e-5 * fmax (1, fabs (on_cpu[s])));
+    compare_on_devices (c, 2, reference, expected);
+  }
+}
+
 static void
 traces_are_on_one_clock (void) {
   g_autoptr (GError) error = NULL;
@@ -387,6 +413,7 @@ main (int argc, char **argv) {
   }
   g_test_add_func ("/device/train/every-policy-equals-sequential", policies_equal_sequential);
   g_test_add_func ("/device/train/bf16-equals-its-sequential-run", bf16_equals_its_sequential);
+  g_test_add_func ("/device/train/dropout-equals-its-sequential-run", dropout_equals_sequential);
   g_test_add_func ("/device/train/masters-keep-fp32", masters_keep_fp32);
   g_test_add_func ("/device/train/halves-round-to-even", halves_round_to_even);
   g_test_add_func ("/device/train/what-cannot-be-computed-is-refused",

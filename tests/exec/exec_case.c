@@ -201,3 +201,23 @@ exec_case_compare_with_sequential (ExecCase *c, const PwTransport *transport, in
   for (int s = 0; s < steps; s++)
     g_assert_cmpfloat (losses[s], ==, expected[s]);
 }
+
+PwSchedule *
+exec_case_half (const PwSchedule *lowered, gboolean forward) {
+  g_autoptr (GError) error = NULL;
+  PwSchedule *schedule = pw_schedule_unroll (lowered, 1, &error);
+  g_assert_no_error (error);
+  for (int r = 0; r < schedule->ranks; r++) {
+    PwProgram *program = &schedule->programs[r];
+    int64_t n = 0;
+    for (int64_t i = 0; i < program->n_prologue; i++) {
+      PwActionKind kind = program->actions[i].kind;
+      gboolean is_forward = kind == PW_ACTION_FORWARD || kind == PW_ACTION_SEND_FORWARD
+                            || kind == PW_ACTION_RECV_FORWARD;
+      if (is_forward == forward)
+        program->actions[n++] = program->actions[i];
+    }
+    program->n_prologue = n;
+  }
+  return schedule;
+}

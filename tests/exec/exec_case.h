@@ -37,6 +37,8 @@ char *exec_case_stream (ExecCase *c, PwExec *exec, int steps, double *losses);
 void exec_case_fill (int64_t step, void *inputs, void *targets, gpointer data); /* DATA: C */
 /* Losses and parameters after STEPS are those of sequential training, to the last bit. */
 void exec_case_compare_with_sequential (ExecCase *c, const PwTransport *transport, int steps);
+/* The forwards of LOWERED with their messages, or all the rest. */
+PwSchedule *exec_case_half (const PwSchedule *lowered, gboolean forward);
 /* Mini-batch STEP as a batch; points into C. */
 PwExecBatch exec_case_batch (ExecCase *c, int64_t step);
 

@@ -87,33 +87,13 @@ square_loss (int microbatch, const PwTensor *output, PwTensor *gradient, double 
   }
 }
 
-static PwSchedule *
-half (const PwSchedule *lowered, gboolean forward) {
-  g_autoptr (GError) error = NULL;
-  PwSchedule *schedule = pw_schedule_unroll (lowered, 1, &error);
-  g_assert_no_error (error);
-  for (int r = 0; r < schedule->ranks; r++) {
-    PwProgram *program = &schedule->programs[r];
-    int64_t n = 0;
-    for (int64_t i = 0; i < program->n_prologue; i++) {
-      PwActionKind kind = program->actions[i].kind;
-      gboolean is_forward = kind == PW_ACTION_FORWARD || kind == PW_ACTION_SEND_FORWARD
-                            || kind == PW_ACTION_RECV_FORWARD;
-      if (is_forward == forward)
-        program->actions[n++] = program->actions[i];
-    }
-    program->n_prologue = n;
-  }
-  return schedule;
-}
-
 static void
 halves (void) {
   g_autoptr (ExecCase) c = lossless_case ();
   const PwGraph *graph = c->resolved->graph;
   g_autoptr (GError) error = NULL;
-  g_autoptr (PwSchedule) forward = half (c->resolved->lowered, TRUE);
-  g_autoptr (PwSchedule) backward = half (c->resolved->lowered, FALSE);
+  g_autoptr (PwSchedule) forward = exec_case_half (c->resolved->lowered, TRUE);
+  g_autoptr (PwSchedule) backward = exec_case_half (c->resolved->lowered, FALSE);
   int whole;
   PwExecBatch batch = exec_case_batch (c, 0);
   g_autoptr (PwExec) exec = new_exec (c, c->resolved->lowered, &whole);

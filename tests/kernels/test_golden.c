@@ -181,6 +181,28 @@ test_layernorm (void) {
 }
 
 static void
+test_rmsnorm (void) {
+  Golden *golden = golden_open ("rmsnorm");
+  PwOpContext *context = &golden->context;
+  const PwOps *ops = &context->backend->ops;
+  PwTensor x = input (golden, "x"), gain = input (golden, "gain"), dy = input (golden, "dy");
+  PwTensor y = output (golden, "y"), dx = output (golden, "dx"), dgain = output (golden, "dgain");
+  int64_t rows = pw_tensor_rows (&x);
+  PwTensor rstd = { .element = PW_ELEMENT_F32, .n_dims = 1, .dims = { rows } };
+  rstd.data = workspace (golden, (gsize)pw_tensor_bytes (&rstd)).data;
+  PwWorkspace memory
+      = workspace (golden, context->backend->workspace.layernorm (context, rows, x.dims[1]));
+  ASSERT_DONE (
+      ops->rmsnorm_forward (context, &x, &gain, parameter (golden, "epsilon"), &y, &rstd, &error));
+  ASSERT_DONE (
+      ops->rmsnorm_input_gradient (context, &x, &gain, &rstd, &dy, &dx, &dgain, memory, &error));
+  assert_equals (golden, "y", &y);
+  assert_equals (golden, "dx", &dx);
+  assert_equals (golden, "dgain", &dgain);
+  golden_close (golden);
+}
+
+static void
 test_attention (void) {
   Golden *golden = golden_open ("attention");
   PwOpContext *context = &golden->context;
@@ -273,6 +295,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/kernels/golden/linear-is-torch's", test_linear);
   g_test_add_func ("/kernels/golden/gelu-is-torch's", test_gelu);
   g_test_add_func ("/kernels/golden/layernorm-is-torch's", test_layernorm);
+  g_test_add_func ("/kernels/golden/rmsnorm-is-torch's", test_rmsnorm);
   g_test_add_func ("/kernels/golden/causal-attention-is-torch's", test_attention);
   g_test_add_func ("/kernels/golden/cross-entropy-is-torch's", test_cross_entropy);
   g_test_add_data_func ("/kernels/golden/sgd-with-momentum-is-torch's", &sgd, test_optimizer);

@@ -30,13 +30,15 @@ random_earlier (int last, int first) {
 
 static int
 add_random_layer (PwGraphBuilder *builder, int number, int from, int first) {
-  static const char *const types[] = { "linear", "relu", "gelu", "layernorm", "add", "odd" };
+  static const char *const types[]
+      = { "linear", "relu", "gelu", "layernorm", "rmsnorm", "dropout", "add", "odd" };
   const char *type = types[g_test_rand_int_range (0, (int)G_N_ELEMENTS (types))];
   int inputs[2] = { from, random_earlier (from, first) };
   PwLayerAttributes attributes;
   pw_layer_attributes_init (&attributes);
   attributes.in = attributes.out = attributes.features = FEATURES;
   attributes.bias = g_test_rand_bit ();
+  attributes.probability = 0.1;
   g_autofree char *name = g_strdup_printf ("%s%d", type, number);
   return pw_graph_builder_add (builder, type, name, &attributes, inputs,
                                pw_layer_type_get (type)->n_inputs);

@@ -40,6 +40,19 @@ test_figures (void) {
   g_assert_cmpint (norm.n_stashes, ==, 2);
   g_assert_cmpint (pw_shape_elements (&norm.stashes[1].shape), ==, rows);
 
+  PwLayerInfo rms
+      = describe ("rmsnorm", (PwLayerAttributes){ .features = C, .epsilon = 1e-5 }, cube);
+  g_assert_cmpint (pw_layer_info_parameters (&rms), ==, C);
+  g_assert_cmpint (rms.n_stashes, ==, 1);
+  g_assert_cmpint (rms.bytes_forward, ==, 4 * (2 * rows * C + rows));
+  g_assert_cmpint (rms.bytes_input, ==, 4 * (3 * rows * C + rows));
+
+  PwLayerInfo dropout = describe ("dropout", (PwLayerAttributes){ .probability = 0.1 }, cube);
+  g_assert_cmpint (dropout.bytes_input, ==, 4 * 2 * rows * C);
+  g_assert_cmpint (dropout.n_stashes, ==, 0);
+  g_assert_cmpuint (dropout.input_reads_inputs, ==, 0);
+  g_assert_false (dropout.input_reads_output);
+
   PwLayerInfo attention
       = describe ("attention", (PwLayerAttributes){ .heads = H }, (PwShape)SHAPE (T, 3 * C));
   g_assert_cmpint (attention.flops_forward, ==, 4 * T * T * C);
@@ -133,6 +146,26 @@ test_bad (void) {
       SHAPE (3),
       PW_MODEL_ERROR_SHAPE,
       "needs 4 features, but [3] fp32 comes in" },
+    { "rmsnorm",
+      { .features = 3, .epsilon = -1 },
+      SHAPE (3),
+      PW_MODEL_ERROR_ATTRIBUTE,
+      "epsilon is -1, expected a positive number" },
+    { "rmsnorm",
+      { .features = 4, .epsilon = 1 },
+      SHAPE (3),
+      PW_MODEL_ERROR_SHAPE,
+      "needs 4 features, but [3] fp32 comes in" },
+    { "dropout",
+      { .probability = 1 },
+      SHAPE (3),
+      PW_MODEL_ERROR_ATTRIBUTE,
+      "probability is 1, expected at least 0 and less than 1" },
+    { "dropout",
+      { .probability = NAN },
+      SHAPE (3),
+      PW_MODEL_ERROR_ATTRIBUTE,
+      "probability is nan, expected at least 0 and less than 1" },
     { "attention",
       { .heads = 4 },
       SHAPE (5, 18),

@@ -46,6 +46,30 @@ test_gpt (void) {
   }
 }
 
+/* RMSNorm has no bias; dropout stands behind the embeddings and at the end of each branch. */
+static void
+test_gpt_options (void) {
+  g_autoptr (PwGraph) plain = read_model ("{\"name\": \"gpt\", \"blocks\": 3}");
+  g_autoptr (PwGraph) graph
+      = read_model ("{\"name\": \"gpt\", \"blocks\": 3, \"norm\": \"rmsnorm\", \"dropout\": 0.25}");
+  g_assert_cmpint (pw_graph_parameters (graph, 0, graph->n_layers), ==,
+                   pw_graph_parameters (plain, 0, plain->n_layers) - (2 * 3 + 1) * 256);
+  g_assert_cmpint (pw_graph_flops (graph, 0, graph->n_layers), ==,
+                   pw_graph_flops (plain, 0, plain->n_layers));
+  g_assert_cmpint (graph->n_layers, ==, plain->n_layers + 1 + 2 * 3);
+  for (int l = 0; l < graph->n_layers; l++) {
+    const PwLayer *layer = &graph->layers[l];
+    g_assert_cmpstr (layer->type->name, !=, "layernorm");
+    if (!g_str_equal (layer->type->name, "dropout"))
+      continue;
+    const char *before = graph->layers[layer->inputs[0]].name;
+    g_assert_true (g_str_has_suffix (before, ".position")
+                   || g_str_has_suffix (before, ".projection")
+                   || g_str_has_suffix (before, ".fc2"));
+    g_assert_cmpfloat (layer->attributes.probability, ==, 0.25);
+  }
+}
+
 static void
 test_gpt2 (void) {
   g_autoptr (PwGraph) graph
@@ -121,6 +145,7 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/models/zoo/gpt-has-the-closed-forms", test_gpt);
+  g_test_add_func ("/models/zoo/gpt-takes-rmsnorm-and-dropout", test_gpt_options);
   g_test_add_func ("/models/zoo/gpt-2-has-124439808-parameters", test_gpt2);
   g_test_add_func ("/models/zoo/gpt-starts-as-gpt-2-does", test_gpt_initial_values);
   g_test_add_func ("/models/zoo/mlp-has-the-closed-forms", test_mlp);

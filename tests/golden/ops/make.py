@@ -62,6 +62,12 @@ def make_layernorm():
     write("layernorm", {"epsilon": 1e-5}, with_gradients(y, dy, x=x, gain=gain, bias=bias))
 
 
+def make_rmsnorm():
+    x, gain, dy = leaf(4, 19), leaf(19), leaf(4, 19).detach()
+    y = torch.nn.functional.rms_norm(x, (19,), gain, eps=1e-5)
+    write("rmsnorm", {"epsilon": 1e-5}, with_gradients(y, dy, x=x, gain=gain))
+
+
 def make_attention():
     batch, tokens, heads, width = 2, 11, 3, 5
     qkv, dy = leaf(batch, tokens, 3 * heads * width), leaf(batch, tokens, heads * width).detach()
@@ -118,3 +124,4 @@ if __name__ == "__main__":
     make_attention()
     make_cross_entropy()
     make_optimizers()
+    make_rmsnorm()
