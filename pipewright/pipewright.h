@@ -32,8 +32,9 @@ typedef enum {
 typedef struct PwSequential PwSequential;
 PwSequential *pw_sequential_new (void);
 /* TYPE is a layer type ("linear", "relu", "gelu", "layernorm", ...: `pipewright model list`). Then
- * pairs of attribute name and int64_t-sized value, NULL at the end: "in", (int64_t) 10.
- * Fractions (dropout's "probability") need pw_sequential_add_json. The first error is kept and reported by pw_pipeline_new. */
+ * pairs of attribute name and int64_t-sized value, NULL at the end: "in", (int64_t) 10. Fractions
+ * (dropout's "probability") need pw_sequential_add_json. The first error is kept and reported by
+ * pw_pipeline_new. */
 void pw_sequential_add (PwSequential *model, const char *type, ...) G_GNUC_NULL_TERMINATED;
 /* The same with attributes as JSON: {"type": "linear", "in": 10, "out": 10, "repeat": 3}. */
 void pw_sequential_add_json (PwSequential *model, const char *json);
