@@ -5,9 +5,9 @@
 #include "exec/profile_machine_private.h"
 #include "exec/random_private.h"
 
-#define PRODUCT_LEAST 64
+#define PRODUCT_LEAST 16
 #define PRODUCT_MOST 8192
-#define BYTES_LEAST ((gsize)4 << 10)
+#define BYTES_LEAST ((gsize)256)
 #define BYTES_MOST ((gsize)256 << 20)
 #define STAGED_MOST ((gsize)64 << 20) /* of one round: the host does not wait for the device */
 #define PATTERN ((gsize)64 << 10)     /* elements; repeated */
