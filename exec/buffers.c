@@ -29,6 +29,11 @@ pw__buffer_take (PwWorker *worker, PwMemoryCategory category, int64_t bytes, GEr
     pw__poll_sends (worker);
   GError *reason = NULL;
   void *data = pw__memory_take (worker->memory, category, bytes, &reason);
+  if (!data && worker->graph) {
+    g_clear_error (&reason);
+    pw__graph_drop (worker); /* its free blocks may be what is missing */
+    data = pw__memory_take (worker->memory, category, bytes, &reason);
+  }
   while (!data && worker->marks && may_wait) {
     g_autoptr (GError) failure = NULL;
     if (!pw__finish_oldest_send (worker, &failure)) {

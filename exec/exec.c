@@ -110,6 +110,7 @@ static gboolean
 detach_worker (PwWorker *worker, gpointer data, GError **error) {
   (void)data;
   (void)error;
+  pw__graph_drop (worker); /* a communicator may wait until no graph uses it */
   if (worker->is_attached)
     worker->exec->transport->detach (worker->exec->transport_state, worker->rank);
   worker->is_attached = FALSE;
@@ -176,6 +177,7 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   pthread_mutex_init (&exec->loss_mutex, NULL);
   pw__cond_init (&exec->start);
   pw__cond_init (&exec->finished);
+  pw__graphs_init (&exec->graphs);
   /* GLib registers an error domain on first use, which is not for workers to race on. */
   g_error_free (g_error_new_literal (PW_EXEC_ERROR, PW_EXEC_ERROR_DATA, ""));
   g_error_free (g_error_new_literal (PW_KERNEL_ERROR, PW_KERNEL_ERROR_LIBRARY, ""));
@@ -185,7 +187,9 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
 /* Nothing is allocated before the machine is known to do. */
 static gboolean
 check_devices (const PwExec *exec, GError **error) {
-  const PwBackendRun run = { .ranks = exec->n_ranks, .share_devices = exec->options.share_devices };
+  const PwBackendRun run = { .ranks = exec->n_ranks,
+                             .share_devices = exec->options.share_devices,
+                             .graphs = exec->options.cuda_graphs };
   return !exec->backend->check || exec->backend->check (&run, error);
 }
 
@@ -199,7 +203,7 @@ pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement, gboo
                              .policy = resolved->lowered->policy,
                              .timeout_s = exec->options.timeout_s,
                              .backend = exec->backend };
-  if (!check_devices (exec, error))
+  if (!check_devices (exec, error) || !pw__graphs_check (exec, error))
     return NULL;
   exec->transport_state = exec->transport->open (&setup, error);
   if (!exec->transport_state || !make_stages (exec, error) || !start_workers (exec, error))
@@ -246,6 +250,7 @@ pw_exec_free (PwExec *exec) {
     exec->transport->close (exec->transport_state);
   pthread_cond_destroy (&exec->start);
   pthread_cond_destroy (&exec->finished);
+  pw__graphs_clear (&exec->graphs);
   pthread_mutex_destroy (&exec->mutex);
   pthread_mutex_destroy (&exec->loss_mutex);
   pw_placement_free (exec->placement);
@@ -292,6 +297,7 @@ add_program (PwExec *exec, const PwSchedule *lowered, PwSchedule *owned, int per
     return -1;
   }
   program->owned = owned;
+  pw__graphs_void (&exec->graphs);
   if (!pw__exec_on_all (exec, reserve, program, error)) {
     pw__program_free (program);
     return -1;
@@ -434,8 +440,10 @@ pw_exec_run (PwExec *exec, int program_number, const PwExecBatch *batch, PwExecS
   exec->n_runs++;
   exec->n_steps += program->has_backward;
   exec->last_program = program_number;
+  exec->run.way = pw__graphs_choose (exec, batch);
   gboolean good = pw__exec_run_task (exec);
   if (step) {
+    step->is_graph = exec->run.way != PW_RUN_PLAIN && exec->graphs.are_made;
     step->loss = sum_losses (exec, program);
     step->iteration_s = iteration_time (exec);
   }

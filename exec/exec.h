@@ -33,6 +33,10 @@ typedef struct {
   int64_t memory_limit; /* bytes per rank; 0: none. Refused, not overrun. */
   /* Ranks may compute on one device where there are more ranks than devices; else refused. */
   gboolean share_devices;
+  /* Steps of the same program, samples and buffers are captured once and then launched: the same
+   * bits at less cost for the host. Refused where that cannot be; a run with a loss function, or
+   * with a list that is not a whole synchronous step, goes plainly. */
+  gboolean cuda_graphs;
   /* [ranks] what the plan predicted at each rank's peak, kept by the caller; named when memory runs
    * out. NULL: not known. */
   const int64_t (*predicted_bytes)[PW_MEMORY_N];
@@ -82,6 +86,7 @@ typedef struct {
 } PwExecBatch;
 typedef struct {
   double loss;        /* the mean over the mini-batch (times what loss_scale made of it) */
+  gboolean is_graph;  /* it was launched as graphs */
   double iteration_s; /* first start to last end over the ranks; in a stream from the end of the
                          mini-batch before */
 } PwExecStep;

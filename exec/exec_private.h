@@ -172,6 +172,8 @@ struct PwExecStage {
   const PwLayerRunner **runners;                      /* [n_layers] */
   PwParameter (*parameters)[PW_LAYER_PARAMETERS_MAX]; /* [n_layers] */
   int64_t n_updates;
+  PwOptimizerStep optimizer_step; /* of the last update, or of what a graph is about to make */
+  int64_t graph_updates;          /* by each launch of the rank's graph */
   /* Of a run with an asynchronous schedule. */
   GArray *versions; /* PwVersion: the old ones */
   int64_t newest;   /* updates in this run: the number of the values in `parameters` */
@@ -265,11 +267,37 @@ struct PwWorker {
   const PwLayerTimer *timer; /* NULL: off */
   PwExecRank figures;
   double first_start, last_end; /* of the last run's compute */
+  gboolean is_capturing;        /* nothing may be tested or waited for on the host */
+  PwStreamGraph *graph;         /* NULL: none */
+  int64_t graph_actions;        /* lowered actions in it */
 };
+
+typedef enum {
+  PW_RUN_PLAIN,
+  PW_RUN_CAPTURE, /* into graphs, which are launched; plainly if that fails on any rank */
+  PW_RUN_REPLAY   /* the graphs are launched */
+} PwRunWay;
+
+/* graphs.c. The caller's thread writes it between runs, unless noted. */
+typedef struct {
+  atomic_int is_void; /* graphs are to be dropped; set by any thread */
+  gboolean are_made;  /* every rank has one; under the executor's mutex in a run */
+  int n_plain;        /* runs of the step below so far; the same */
+  /* The step, NULL: none. What a graph has in it, or reads from. */
+  const PwExecProgram *program;
+  int64_t *samples;
+  double *loss_scales;
+  const void *inputs, *targets, *outputs, *output_gradients;
+  /* Ranks meet, under the executor's mutex. */
+  pthread_cond_t met;
+  int n_met, n_good;
+  uint64_t n_meetings;
+} PwGraphs;
 
 /* One run, the same for all ranks; written before it starts. */
 typedef struct {
   const PwExecProgram *program;
+  PwRunWay way;
   const int64_t *samples; /* [per_minibatch] */
   int64_t *first_sample;  /* [per_minibatch + 1] */
   int32_t iteration;      /* of the first mini-batch */
@@ -296,6 +324,7 @@ struct PwExec {
   PwExecStage *stages; /* [n_places], those of direction 0 first */
   GPtrArray *programs;
   PwRun run;
+  PwGraphs graphs;
   int32_t n_runs;
   int64_t n_steps;  /* of training: mini-batches with a backward, those before a checkpoint too */
   int last_program; /* -1: none */
@@ -402,6 +431,22 @@ void pw__initial_fill (int64_t seed, const char *name, PwInit init, double scale
 PwExecProgram *pw__program_new (PwExec *exec, const PwSchedule *schedule, int per_minibatch,
                                 GError **error);
 void pw__program_free (PwExecProgram *program);
+/* graphs.c */
+gboolean pw__graphs_check (const PwExec *exec, GError **error);
+void pw__graphs_init (PwGraphs *graphs);
+void pw__graphs_clear (PwGraphs *graphs);
+/* Something has changed: the next run is plain. */
+void pw__graphs_void (PwGraphs *graphs);
+/* For the run in exec->run. */
+PwRunWay pw__graphs_choose (PwExec *exec, const PwExecBatch *batch);
+/* ENQUEUE's work becomes the worker's graph, which is launched; *DONE FALSE: some rank's could not
+ * be made, and nothing has happened. */
+gboolean pw__graph_capture (PwWorker *worker,
+                            gboolean (*enqueue) (PwWorker *worker, GError **error), gboolean *done,
+                            GError **error);
+gboolean pw__graph_replay (PwWorker *worker, GError **error);
+void pw__graph_drop (PwWorker *worker);
+
 /* sequential.c: the same micro-batches on one rank, in the order LOWERED accumulates. */
 PwSchedule *pw__sequential_schedule (const PwSchedule *lowered, const PwStageEdges *edges,
                                      GError **error);
@@ -470,6 +515,12 @@ void pw__mark_message_done (PwWorker *worker, uint64_t number);
 /* Figures and trace of what the device has done so far; never blocks. */
 gboolean pw__marks_collect (PwWorker *worker, GError **error);
 gboolean pw__marks_collect_many (PwWorker *worker, GError **error); /* if it is worth while */
+/* Of a step that became a graph: its marks are kept, for each launch to be read. */
+void pw__marks_keep (PwMarks *marks);
+void pw__marks_drop_kept (PwMarks *marks);
+gboolean pw__marks_launch (PwWorker *worker, GError **error); /* after the graph was launched */
+/* Of a step that was not enqueued after all. */
+void pw__marks_abandon (PwMarks *marks);
 /* Waits for the device, but not beyond the timeout, and collects. */
 gboolean pw__marks_finish (PwWorker *worker, GError **error);
 

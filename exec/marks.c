@@ -4,7 +4,8 @@
  *
  *   host      F0 F1 B0 ... enqueued │ waits, a look at the first mark that was not reached, again
  *   device         F0 ─── F1 ─── ...┘   stands there for the timeout: that action is named
- */
+ *
+ * A step that became a graph has its marks for good: each launch writes their times anew. */
 #include "exec/exec_private.h"
 
 #include <sched.h>
@@ -30,6 +31,9 @@ struct PwMarks {
   GArray *marks;  /* Mark */
   uint64_t first; /* number of marks[0] */
   guint n_reached;
+  GArray *kept;      /* Mark: of the step that is a graph */
+  PwEvent *launched; /* the end of a graph, whose marks these are; NULL: of none */
+  double launched_s;
   GPtrArray *unused; /* PwEvent */
   GPtrArray *events; /* all of them */
 };
@@ -39,6 +43,7 @@ pw__marks_new (const PwBackend *backend) {
   PwMarks *marks = g_new0 (PwMarks, 1);
   marks->backend = backend;
   marks->marks = g_array_new (FALSE, FALSE, sizeof (Mark));
+  marks->kept = g_array_new (FALSE, FALSE, sizeof (Mark));
   marks->unused = g_ptr_array_new ();
   marks->events = g_ptr_array_new ();
   return marks;
@@ -51,6 +56,7 @@ pw__marks_free (PwMarks *marks) {
   for (guint i = 0; i < marks->events->len; i++)
     marks->backend->event_free (g_ptr_array_index (marks->events, i));
   g_array_free (marks->marks, TRUE);
+  g_array_free (marks->kept, TRUE);
   g_ptr_array_free (marks->unused, TRUE);
   g_ptr_array_free (marks->events, TRUE);
   g_free (marks);
@@ -162,6 +168,51 @@ pw__mark_message_done (PwWorker *worker, uint64_t number) {
     get (worker->marks, number)->is_enqueued = TRUE;
 }
 
+/* ---- Of a graph ---- */
+
+static void
+give_events (PwMarks *marks, const GArray *of) {
+  for (guint i = 0; i < of->len; i++) {
+    const Mark *mark = &g_array_index (of, Mark, i);
+    g_ptr_array_add (marks->unused, mark->begin);
+    g_ptr_array_add (marks->unused, mark->end);
+  }
+}
+
+/* No other mark gets their events. */
+void
+pw__marks_keep (PwMarks *marks) {
+  g_assert (marks->kept->len == 0 && marks->n_reached == 0);
+  GArray *kept = marks->marks;
+  marks->marks = marks->kept;
+  marks->kept = kept;
+  marks->first += kept->len;
+}
+
+void
+pw__marks_drop_kept (PwMarks *marks) {
+  give_events (marks, marks->kept);
+  g_array_set_size (marks->kept, 0);
+}
+
+void
+pw__marks_abandon (PwMarks *marks) {
+  give_events (marks, marks->marks);
+  marks->first += marks->marks->len;
+  g_array_set_size (marks->marks, 0);
+}
+
+gboolean
+pw__marks_launch (PwWorker *worker, GError **error) {
+  PwMarks *marks = worker->marks;
+  g_assert (marks->marks->len == 0);
+  marks->launched_s = pw__now_s ();
+  g_array_append_vals (marks->marks, marks->kept->data, marks->kept->len);
+  for (guint i = 0; i < marks->marks->len; i++)
+    g_array_index (marks->marks, Mark, i).iteration = worker->exec->run.iteration;
+  return pw__marks_record (worker, &marks->launched, error);
+}
+
 /* ---- Reading ---- */
 
 static void
@@ -212,8 +263,10 @@ read_reached (PwWorker *worker, GError **error) {
   for (guint i = 0; i < marks->n_reached; i++) {
     Mark *mark = &g_array_index (marks->marks, Mark, i);
     good = good && read_mark (worker, mark, error);
-    g_ptr_array_add (marks->unused, mark->begin);
-    g_ptr_array_add (marks->unused, mark->end);
+    if (!marks->launched) {
+      g_ptr_array_add (marks->unused, mark->begin);
+      g_ptr_array_add (marks->unused, mark->end);
+    }
   }
   if (marks->n_reached > 0)
     g_array_remove_range (marks->marks, 0, marks->n_reached);
@@ -222,9 +275,32 @@ read_reached (PwWorker *worker, GError **error) {
   return good;
 }
 
+/* Of a graph's marks the last waits for the end of it all. The others have the times of the launch
+ * before until their turn comes, or none yet; which are there tells how far it has come. */
+static gboolean
+look_at_graph (PwMarks *marks, GError **error) {
+  gboolean is_over = FALSE;
+  if (!marks->backend->event_test (marks->launched, &is_over, error))
+    return FALSE;
+  for (; marks->n_reached + (is_over ? 0 : 1) < marks->marks->len; marks->n_reached++) {
+    const Mark *mark = &g_array_index (marks->marks, Mark, marks->n_reached);
+    gboolean is_reached = is_over;
+    double end;
+    if (!is_over && !marks->backend->event_test (mark->end, &is_reached, error))
+      return FALSE;
+    if (!is_over
+        && !(is_reached && marks->backend->timestamp_read (mark->end, &end, NULL)
+             && end >= marks->launched_s))
+      break;
+  }
+  return TRUE;
+}
+
 /* Goes past the marks that have been reached; stops at one that is not recorded yet. */
 static gboolean
 look (PwMarks *marks, GError **error) {
+  if (marks->launched)
+    return look_at_graph (marks, error);
   for (; marks->n_reached < marks->marks->len; marks->n_reached++) {
     const Mark *mark = &g_array_index (marks->marks, Mark, marks->n_reached);
     gboolean is_reached = TRUE;
@@ -315,5 +391,8 @@ pw__marks_finish (PwWorker *worker, GError **error) {
     return FALSE;
   }
   marks->n_reached = marks->marks->len;
-  return read_reached (worker, error);
+  gboolean good = read_reached (worker, error);
+  if (marks->launched)
+    pw__marks_give_event (worker, g_steal_pointer (&marks->launched));
+  return good;
 }

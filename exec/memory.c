@@ -12,6 +12,7 @@ struct PwMemory {
   const PwBackend *backend;
   PwStream *stream;
   int rank;
+  gboolean is_kept;
   int64_t limit;
   PwMemoryUse use, peak, window;
   SizeClass *classes; /* open addressing; n_places is a power of two */
@@ -84,6 +85,8 @@ size_class (PwMemory *memory, int64_t bytes) {
 static gboolean
 trim (PwMemory *memory) {
   gboolean any = FALSE;
+  if (memory->is_kept)
+    return FALSE;
   for (int i = 0; i < memory->n_places; i++) {
     SizeClass *class = &memory->classes[i];
     for (; class->n > 0; class->n--) {
@@ -156,6 +159,11 @@ pw__memory_give (PwMemory *memory, PwMemoryCategory category, void *data, int64_
   class->blocks[class->n++] = data;
   count (memory, category, -bytes);
   g_assert (memory->use.bytes[category] >= 0);
+}
+
+void
+pw__memory_keep (PwMemory *memory, gboolean is_kept) {
+  memory->is_kept = is_kept;
 }
 
 void

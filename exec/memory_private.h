@@ -19,6 +19,8 @@ void pw__memory_free (PwMemory *memory);
 void *pw__memory_take (PwMemory *memory, PwMemoryCategory category, int64_t bytes, GError **error);
 void pw__memory_give (PwMemory *memory, PwMemoryCategory category, void *data, int64_t bytes);
 /* The same bytes are now used for something else. */
+/* Free blocks are not given back to the backend: a graph has them. */
+void pw__memory_keep (PwMemory *memory, gboolean is_kept);
 void pw__memory_move (PwMemory *memory, PwMemoryCategory from, PwMemoryCategory to, int64_t bytes);
 /* TRUE if BYTES more would pass the limit. */
 gboolean pw__memory_is_short (const PwMemory *memory, int64_t bytes);

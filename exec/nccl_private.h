@@ -99,6 +99,8 @@ struct PwRequest {
   PwRequest *next; /* posted after it by the same rank, or in the free list */
   atomic_int state;
   gboolean is_waited_for;
+  gboolean is_captured; /* in a graph: its events are not to be asked, the request is used again
+                           once it was waited for */
 };
 
 typedef struct {

@@ -61,12 +61,13 @@ wait_for_buffer (const PwRequest *request, GError **error) {
                  cudaStreamWaitEvent (request->end->port->stream, request->ready, 0), error));
 }
 
+/* The event comes last: of a graph, who waits for it has waited for all. */
 static gboolean
 record (const Mover *mover, const PwRequest *request, cudaEvent_t event, PwEvent *stamp,
         GError **error) {
   cudaStream_t stream = request->end->port->stream;
-  return pw__nccl_check_cuda ("record an event", cudaEventRecord (event, stream), error)
-         && (!stamp || pw_cuda_timestamp_record (stamp, mover->rank->compute, stream, error));
+  return (!stamp || pw_cuda_timestamp_record (stamp, mover->rank->compute, stream, error))
+         && pw__nccl_check_cuda ("record an event", cudaEventRecord (event, stream), error);
 }
 
 static gboolean

@@ -159,7 +159,7 @@ static const PwRequest *
 unfinished (const PwNcclRank *rank, const PwNcclPort *port) {
   const PwRequest *oldest = NULL;
   for (const PwRequest *request = rank->first; request; request = request->next) {
-    if (port && request->end->port != port)
+    if ((port && request->end->port != port) || request->is_captured)
       continue;
     gboolean is_issued = atomic_load (&request->state) == PW_NCCL_ISSUED;
     if (is_issued && cudaEventQuery (request->done) != cudaErrorNotReady)

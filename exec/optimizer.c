@@ -53,13 +53,13 @@ update_layer (PwWorker *worker, PwExecStage *stage, int i, const PwOptimizerStep
 gboolean
 pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error) {
   const PwOptimizerPlan *plan = &worker->exec->resolved->optimizer;
-  PwOptimizerStep step = { .learning_rate = plan->learning_rate,
-                           .momentum = plan->momentum,
-                           .beta1 = plan->beta1,
-                           .beta2 = plan->beta2,
-                           .epsilon = plan->epsilon,
-                           .weight_decay = plan->weight_decay,
-                           .step = stage->n_updates + 1 };
+  stage->optimizer_step = (PwOptimizerStep){ .learning_rate = plan->learning_rate,
+                                             .momentum = plan->momentum,
+                                             .beta1 = plan->beta1,
+                                             .beta2 = plan->beta2,
+                                             .epsilon = plan->epsilon,
+                                             .weight_decay = plan->weight_decay,
+                                             .step = stage->n_updates + 1 };
   const PwLayerTimer *timer = worker->timer;
   stage->n_updates++;
   if (stage->direction == 1 && pw__stage_is_folded (stage))
@@ -69,7 +69,7 @@ pw__stage_update (PwWorker *worker, PwExecStage *stage, GError **error) {
     uint64_t mark;
     gboolean is_marked = timer && worker->marks;
     if ((is_marked && !pw__mark_begin (worker, PW_MARK_LAYER_UPDATE, &mark, error))
-        || !update_layer (worker, stage, i, &step, error)
+        || !update_layer (worker, stage, i, &stage->optimizer_step, error)
         || (is_marked
             && !pw__mark_end_layer (worker, mark, stage->first_layer + i, PW_PHASE_WEIGHT, error)))
       return FALSE;

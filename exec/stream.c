@@ -212,6 +212,7 @@ pw_exec_run_stream (PwExec *exec, int program_number, const PwExecStream *given,
     return FALSE;
   pw__exec_set_samples (exec, program, exec->resolved->samples);
   run->stream = stream_new (given, exec, program);
+  run->way = PW_RUN_PLAIN;
   exec->last_program = program_number;
   int32_t before = exec->n_runs;
   exec->n_runs += (int32_t)given->steps;

@@ -90,6 +90,9 @@ typedef struct PwTransport {
    * cannot arrive any more (a peer is gone), or where LATE and one has not ended yet. Never blocks;
    * the rank's own worker calls it. NULL: never. */
   gboolean (*check) (PwTransportState *state, int rank, gboolean late, GError **error);
+  /* What RANK has posted since its stream began a graph is void, since there will be no graph.
+   * NULL: messages cannot be part of one. */
+  void (*abandon) (PwTransportState *state, int rank);
   /* Wakes every waiter of every rank; their waits fail with REASON. From any thread. */
   void (*abort) (PwTransportState *state, const char *reason);
 } PwTransport;

@@ -122,6 +122,7 @@ request_take (PwNcclRank *rank, PwNcclEnd *end, void *buffer, gsize bytes, PwEve
   request->n_pending = 0;
   request->next_member = request->next_in_lane = request->next_at_end = request->next = NULL;
   request->is_waited_for = FALSE;
+  request->is_captured = pw_cuda_stream_is_capturing (rank->compute);
   atomic_store_explicit (&request->state, PW_NCCL_PENDING, memory_order_relaxed);
   append (rank, request);
   return request;
@@ -131,7 +132,7 @@ request_take (PwNcclRank *rank, PwNcclEnd *end, void *buffer, gsize bytes, PwEve
 static void
 recycle (PwNcclRank *rank) {
   while (rank->first && rank->first->is_waited_for
-         && cudaEventQuery (rank->first->done) == cudaSuccess) {
+         && (rank->first->is_captured || cudaEventQuery (rank->first->done) == cudaSuccess)) {
     PwRequest *request = rank->first;
     rank->first = request->next;
     if (!rank->first)
@@ -207,6 +208,8 @@ static gboolean
 nccl_test (PwTransportState *state, int r, PwRequest *request) {
   (void)r;
   int now = atomic_load_explicit (&request->state, memory_order_acquire);
+  if (request->is_captured)
+    return FALSE; /* when it has ended is not known before it was waited for */
   return now == PW_NCCL_MISMATCH || atomic_load (&state->is_stopped)
          || (now == PW_NCCL_ISSUED && cudaEventQuery (request->done) != cudaErrorNotReady);
 }
@@ -283,6 +286,27 @@ nccl_progress (PwTransportState *state, int r) {
   pw__nccl_poll (state, r);
 }
 
+/* One rank has the device, so nobody else moves its lanes. */
+static void
+nccl_abandon (PwTransportState *state, int r) {
+  PwNcclRank *rank = &state->ranks[r];
+  pthread_mutex_lock (&rank->device->mutex);
+  for (int i = 0; i < rank->n_lanes; i++) {
+    PwNcclLane *lane = &rank->lanes[i];
+    lane->first = lane->last = NULL;
+    lane->next_due = NULL;
+    lane->is_due = FALSE;
+  }
+  rank->device->due = NULL;
+  pthread_mutex_unlock (&rank->device->mutex);
+  for (PwRequest *request = rank->first; request; request = request->next)
+    request->is_waited_for = TRUE;
+  rank->group_first = rank->group_last = NULL;
+  rank->in_group = FALSE;
+  rank->stamp_begin = rank->stamp_end = NULL;
+  recycle (rank);
+}
+
 static gboolean
 nccl_check (PwTransportState *state, int r, gboolean late, GError **error) {
   pw__nccl_poll (state, r);
@@ -308,5 +332,6 @@ const PwTransport pw_transport_nccl = {
   .group_end = nccl_group_end,
   .progress = nccl_progress,
   .check = nccl_check,
+  .abandon = nccl_abandon,
   .abort = pw__nccl_abort,
 };

@@ -146,9 +146,11 @@ run_step (PwWorker *worker, const PwStep *step, GError **error) {
                  worker->rank, pw_action_format (step->action, text));
     return FALSE;
   }
-  exec->transport->progress (exec->transport_state, worker->rank);
-  if (worker->sends->len > 0 && !worker->in_group)
-    pw__poll_sends (worker);
+  if (!worker->is_capturing) {
+    exec->transport->progress (exec->transport_state, worker->rank);
+    if (worker->sends->len > 0 && !worker->in_group)
+      pw__poll_sends (worker);
+  }
   if (exec->backend->range_push ? dispatch_named (worker, step, error)
                                 : dispatch (worker, step, error))
     return TRUE;
@@ -264,6 +266,45 @@ run_list (PwWorker *worker, const PwStepList *list, int64_t more_repeats, GError
                     error);
 }
 
+/* On a device it is only enqueued, and nothing is waited for. */
+static gboolean
+do_step (PwWorker *worker, GError **error) {
+  const PwRun *run = &worker->exec->run;
+  if (!prepare_stages (worker, error))
+    return FALSE;
+  double start = pw__now_s ();
+  if (!run_list (worker, &run->program->lists[worker->rank], run->more_repeats, error)
+      || !pw__finish_sends (worker, error))
+    return FALSE;
+  worker->figures.wall_time = pw__now_s () - start;
+  return run->stream || read_losses (worker, error);
+}
+
+static void
+reset_figures (PwWorker *worker) {
+  worker->figures.busy_time = worker->figures.wait_time = worker->figures.wall_time = 0;
+  worker->figures.actions = 0;
+  worker->first_start = worker->last_end = 0;
+  worker->in_group = FALSE;
+  g_array_set_size (worker->group, 0);
+}
+
+static gboolean
+start_step (PwWorker *worker, GError **error) {
+  PwRunWay way = worker->exec->run.way;
+  gboolean is_captured = FALSE;
+  reset_figures (worker);
+  if (way == PW_RUN_REPLAY)
+    return pw__graph_replay (worker, error);
+  pw__graph_drop (worker);
+  if (way == PW_RUN_CAPTURE && !pw__graph_capture (worker, do_step, &is_captured, error))
+    return FALSE;
+  if (is_captured)
+    return TRUE;
+  reset_figures (worker);
+  return do_step (worker, error);
+}
+
 /* All is enqueued; what it took is known when it is done. */
 static gboolean
 finish_on_device (PwWorker *worker, GError **error) {
@@ -279,27 +320,16 @@ finish_on_device (PwWorker *worker, GError **error) {
 gboolean
 pw__worker_run (PwWorker *worker, gpointer data, GError **error) {
   (void)data;
-  const PwExec *exec = worker->exec;
-  const PwRun *run = &exec->run;
-  worker->figures.busy_time = worker->figures.wait_time = worker->figures.wall_time = 0;
-  worker->figures.actions = 0;
-  worker->first_start = worker->last_end = 0;
-  worker->in_group = FALSE;
-  g_array_set_size (worker->group, 0);
-  if (!prepare_stages (worker, error))
-    return FALSE;
-  double start = pw__now_s ();
-  if (!run_list (worker, &run->program->lists[worker->rank], run->more_repeats, error)
-      || !pw__finish_sends (worker, error)) {
-    if (worker->marks)
-      pw__marks_collect (worker, NULL);
-    return FALSE;
-  }
-  worker->figures.wall_time = pw__now_s () - start;
-  if (!run->stream && !read_losses (worker, error))
-    return FALSE;
-  return worker->marks ? finish_on_device (worker, error)
-                       : exec->backend->stream_synchronize (worker->context.stream, error);
+  const PwBackend *backend = worker->exec->backend;
+  gboolean is_started = start_step (worker, error);
+  gboolean good = is_started
+                  && (worker->marks ? finish_on_device (worker, error)
+                                    : backend->stream_synchronize (worker->context.stream, error));
+  if (!is_started && worker->marks)
+    pw__marks_collect (worker, NULL);
+  if (!good)
+    pw__graph_drop (worker); /* before communicators are aborted, which may wait for it */
+  return good;
 }
 
 /* ---- The thread ---- */
@@ -367,6 +397,7 @@ static void *
 worker_main (void *data) {
   PwWorker *worker = data;
   serve (worker);
+  pw__graph_drop (worker);
   pw__marks_free (worker->marks);
   pw__memory_free (worker->memory);
   if (worker->context.stream)

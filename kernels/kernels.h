@@ -38,6 +38,7 @@ int64_t pw_tensor_rows (const PwTensor *tensor);     /* elements / last dim */
 typedef struct PwBackend PwBackend;
 typedef struct PwStream PwStream;
 typedef struct PwEvent PwEvent;
+typedef struct PwStreamGraph PwStreamGraph;
 
 /* Who calls, for messages and counter-based random numbers. One per rank. */
 typedef struct {
@@ -184,6 +185,7 @@ typedef enum {
 typedef struct {
   int ranks;              /* on this machine */
   gboolean share_devices; /* ranks may share devices: rank r computes on device r mod devices */
+  gboolean graphs;        /* steps will be captured */
   PwArithmetic arithmetic;
   const int64_t *rank_bytes; /* [ranks] memory at its peak; NULL: not known */
 } PwBackendRun;
@@ -221,6 +223,20 @@ struct PwBackend {
   /* Never blocks: *REACHED once all work before the event, or timestamp, is done; FALSE if the
    * device has failed. NULL: what was recorded has been reached. */
   gboolean (*event_test) (PwEvent *, gboolean *reached, GError **);
+  /* A graph is what the calling thread enqueues between begin and end, on the stream and on streams
+   * that it makes wait for it; they have to be waited for in turn before the end. None of it is
+   * done then, all of it by each launch, at the price of one call. What may differ between launches
+   * lies in host memory that stays where it is, and is read or written anew by each: FROM of
+   * copy_from_host, TO of copy_to_host, an optimiser's PwOptimizerStep, the context for its `step`.
+   * Timestamps are those of the last launch; other events mean nothing outside the graph. Until the
+   * end nothing may be waited for or tested on the host, nor memory be freed that the stream did
+   * not have from `alloc`; what work of the graph uses is the caller's to keep as long as the
+   * graph. Between two launches the stream is synchronised. NULL, all four: there are no graphs. */
+  gboolean (*graph_begin) (PwStream *, GError **);
+  /* NULL: there is none, nothing was enqueued, and the stream can be used as before. */
+  PwStreamGraph *(*graph_end) (PwStream *, GError **);
+  gboolean (*graph_launch) (PwStreamGraph *, PwStream *, GError **);
+  void (*graph_free) (PwStreamGraph *); /* before its stream; never waits for it to end */
   /* Names what the calling thread enqueues until the matching pop, for a profiler's picture;
    * nested. NULL: there is no profiler. */
   void (*range_push) (const char *name);

@@ -82,18 +82,28 @@ pw__cuda_clock_renew (PwStream *stream, GError **error) {
   return TRUE;
 }
 
+void
+pw__cuda_timestamp_rebase (PwEvent *event, const PwStream *stream) {
+  if (event->clock == stream->clock)
+    return;
+  pw__cuda_clock_release (event->clock);
+  event->clock = stream->clock;
+  g_atomic_ref_count_inc (&event->clock->uses);
+}
+
 gboolean
 pw__cuda_timestamp_record (PwEvent *event, PwStream *stream, GError **error) {
   if (!event->timestamp
       && !pw__cuda_check (NULL, "new timestamp", cudaEventCreate (&event->timestamp), error))
     return FALSE;
-  if (event->clock != stream->clock) {
-    pw__cuda_clock_release (event->clock);
-    event->clock = stream->clock;
-    g_atomic_ref_count_inc (&event->clock->uses);
-  }
-  return pw__cuda_check (NULL, "record a timestamp",
-                         cudaEventRecord (event->timestamp, stream->stream), error);
+  pw__cuda_timestamp_rebase (event, stream);
+  if (stream->graph)
+    g_ptr_array_add (stream->graph->timestamps, event);
+  return pw__cuda_check (
+      NULL, "record a timestamp",
+      cudaEventRecordWithFlags (event->timestamp, stream->stream,
+                                stream->graph ? cudaEventRecordExternal : cudaEventRecordDefault),
+      error);
 }
 
 gboolean
@@ -103,8 +113,10 @@ pw__cuda_timestamp_read (PwEvent *event, double *seconds, GError **error) {
   if (!pw__cuda_check (NULL, "wait for a timestamp", cudaEventSynchronize (event->timestamp), error)
       || !pw__cuda_check (
           NULL, "read a timestamp",
-          cudaEventElapsedTime (&milliseconds, event->clock->base, event->timestamp), error))
+          cudaEventElapsedTime (&milliseconds, event->clock->base, event->timestamp), error)) {
+    cudaGetLastError (); /* not to be found by the next launch */
     return FALSE;
+  }
   *seconds = event->clock->base_s + 1e-3 * (double)milliseconds;
   return TRUE;
 }

@@ -7,9 +7,10 @@
 #include "kernels/cuda/ops_private.h"
 #include "kernels/kernels.h"
 
-typedef struct PwCudaPool PwCudaPool; /* the rank's caching, stream-ordered allocator */
+typedef struct PwCudaPool PwCudaPool;       /* the rank's caching, stream-ordered allocator */
 typedef struct PwCudaStaging PwCudaStaging; /* page-locked host memory that copies go through */
-typedef struct PwCudaClock PwCudaClock; /* a point in time that host and device both know */
+typedef struct PwCudaClock PwCudaClock;     /* a point in time that host and device both know */
+typedef struct PwCudaSteps PwCudaSteps;     /* numbers of the step in device memory */
 
 struct PwStream {
   int device;
@@ -18,14 +19,25 @@ struct PwStream {
   cublasLtHandle_t products;
   int *error_flag; /* device; kernels set bits (PwCudaIndex) where an index is outside its table,
                       looked at when the stream is synchronised */
-  int error_seen; /* the flag as it was then */
+  int error_seen;  /* the flag as it was then */
   GHashTable *compiled; /* PwCudaProduct -> descriptors and algorithm; product.c */
   PwCudaStaging *staging;
   PwCudaClock *clock;
+  PwCudaSteps *steps;
+  PwStreamGraph *graph;    /* being captured */
+  PwStreamGraph *launched; /* since the stream was synchronised */
+  PwCudaStaging *orphan;   /* of a graph that was freed while it may have been running */
+};
+struct PwStreamGraph {
+  PwStream *stream;
+  cudaGraphExec_t exec;
+  PwCudaStaging *staging; /* what is copied at each launch */
+  GPtrArray *timestamps;  /* PwEvent */
 };
 /* Made when first recorded: only then is the device known. */
 struct PwEvent {
-  cudaEvent_t event; /* keeps no time, which makes it cheap */
+  cudaEvent_t event;    /* keeps no time, which makes it cheap */
+  gboolean is_captured; /* `event` was last recorded into a graph: there is nothing to ask it */
   cudaEvent_t timestamp;
   PwCudaClock *clock; /* what the timestamp is measured from */
 };
@@ -53,7 +65,7 @@ typedef struct {
   int transpose_a, transpose_b;
   int accumulate; /* not with bias */
   int bias;
-  int tf32; /* fp32 operands may be rounded to 10 bits of mantissa */
+  int tf32;   /* fp32 operands may be rounded to 10 bits of mantissa */
   int unused; /* no padding */
 } PwCudaProduct;
 gboolean pw__cuda_product (PwOpContext *, const char *what, const PwCudaProduct *, const void *a,
@@ -68,20 +80,53 @@ void pw__cuda_pool_free (PwCudaPool *);
 void *pw__cuda_alloc (PwStream *, gsize bytes, GError **);
 void pw__cuda_free (PwStream *, void *);
 
-/* staging.c. Copies from and to host memory that is not page-locked, without blocking the host: FROM
- * may be reused at once, TO is filled when the stream is synchronised. */
+/* staging.c. Copies from and to host memory that is not page-locked, without blocking the host:
+ * FROM may be reused at once, TO is filled when the stream is synchronised. */
 PwCudaStaging *pw__cuda_staging_new (void);
 void pw__cuda_staging_free (PwCudaStaging *);
 gboolean pw__cuda_copy_from_host (PwStream *, void *to, const void *from, gsize bytes, GError **);
 gboolean pw__cuda_copy_to_host (PwStream *, void *to, const void *from, gsize bytes, GError **);
-/* After the stream's work is done: hands out what was copied to the host, unless the work failed. */
+/* The same of what MAKE writes, BYTES of it, where FROM would be copied. */
+typedef void (*PwCudaMake) (void *to, const void *from);
+gboolean pw__cuda_copy_made (PwStream *, void *to, const void *from, gsize bytes, PwCudaMake make,
+                             GError **);
+/* After the stream's work is done: hands out what was copied to the host, unless the work failed.
+ */
 void pw__cuda_staging_deliver (PwCudaStaging *, gboolean good);
+/* Of a graph: keeps what is copied in a place of its own, large enough for what STREAM copied in a
+ * step lately, and copies from the host at each `fetch`. */
+PwCudaStaging *pw__cuda_staging_new_kept (PwStream *, GError **);
+void pw__cuda_staging_fetch (PwCudaStaging *);
+
+/* steps.c. In device memory, in the stream's order; NULL with an error. */
+gboolean pw__cuda_steps_init (PwStream *, GError **);
+/* What is in device memory is not known any more. */
+void pw__cuda_steps_forget (PwStream *);
+const PwSgdScalars *pw__cuda_sgd_scalars (PwOpContext *, const PwOptimizerStep *, GError **);
+const PwAdamScalars *pw__cuda_adam_scalars (PwOpContext *, const PwOptimizerStep *,
+                                            gboolean decoupled, GError **);
+const int64_t *pw__cuda_step_number (PwOpContext *, GError **);
+
+/* graph.c */
+gboolean pw__cuda_graph_begin (PwStream *, GError **);
+PwStreamGraph *pw__cuda_graph_end (PwStream *, GError **);
+gboolean pw__cuda_graph_launch (PwStreamGraph *, PwStream *, GError **);
+void pw__cuda_graph_free (PwStreamGraph *);
+/* The calling thread may ask for memory although it captures a graph, until the mode before, which
+ * is returned, is set again. */
+static inline enum cudaStreamCaptureMode
+pw__cuda_set_capture_mode (enum cudaStreamCaptureMode mode) {
+  cudaThreadExchangeStreamCaptureMode (&mode);
+  return mode;
+}
 
 /* clock.c */
 PwCudaClock *pw__cuda_clock_new (cudaStream_t, GError **);
 void pw__cuda_clock_release (PwCudaClock *);
 /* Another one in its place when it is old; the stream is idle. */
 gboolean pw__cuda_clock_renew (PwStream *, GError **);
+/* Its next record is measured from the stream's clock. */
+void pw__cuda_timestamp_rebase (PwEvent *, const PwStream *);
 gboolean pw__cuda_timestamp_record (PwEvent *, PwStream *, GError **);
 gboolean pw__cuda_timestamp_read (PwEvent *, double *seconds, GError **);
 

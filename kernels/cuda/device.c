@@ -13,6 +13,8 @@ set_up (PwStream *stream, GError **error) {
   if (!stream->error_flag
       || !pw__cuda_zero (stream, stream->error_flag, sizeof *stream->error_flag, error))
     return FALSE;
+  if (!pw__cuda_steps_init (stream, error))
+    return FALSE;
   stream->clock = pw__cuda_clock_new (stream->stream, error);
   return stream->clock != NULL;
 }
@@ -45,7 +47,9 @@ pw__cuda_stream_free (PwStream *stream) {
     cublasLtDestroy (stream->products);
   pw__cuda_clock_release (stream->clock);
   pw__cuda_staging_free (stream->staging);
+  pw__cuda_staging_free (stream->orphan);
   pw__cuda_pool_free (stream->pool);
+  g_free (stream->steps);
   if (stream->stream)
     cudaStreamDestroy (stream->stream);
   g_free (stream);
@@ -73,6 +77,8 @@ pw__cuda_stream_synchronize (PwStream *stream, GError **error) {
                                sizeof stream->error_seen, error)
         && pw__cuda_check (NULL, "synchronize", cudaStreamSynchronize (stream->stream), error);
   pw__cuda_staging_deliver (stream->staging, good);
+  if (stream->launched)
+    pw__cuda_staging_deliver (g_steal_pointer (&stream->launched)->staging, good);
   return good && check_flag (stream, error) && pw__cuda_clock_renew (stream, error);
 }
 
@@ -114,6 +120,7 @@ pw__cuda_event_record (PwEvent *event, PwStream *stream, GError **error) {
       && !pw__cuda_check (NULL, "new event",
                           cudaEventCreateWithFlags (&event->event, cudaEventDisableTiming), error))
     return FALSE;
+  event->is_captured = stream->graph != NULL;
   return pw__cuda_check (NULL, "record an event", cudaEventRecord (event->event, stream->stream),
                          error);
 }
@@ -140,7 +147,7 @@ is_reached (cudaEvent_t event, gboolean *reached, GError **error) {
 gboolean
 pw__cuda_event_test (PwEvent *event, gboolean *reached, GError **error) {
   gboolean timestamp_reached = FALSE;
-  if (!is_reached (event->event, reached, error)
+  if (!is_reached (event->is_captured ? NULL : event->event, reached, error)
       || !is_reached (event->timestamp, &timestamp_reached, error))
     return FALSE;
   *reached = *reached && timestamp_reached;

@@ -90,6 +90,14 @@ pw__cuda_check_run (const PwBackendRun *run, GError **error) {
         run->ranks, devices, devices == 1 ? "device" : "devices");
     return FALSE;
   }
+  if (run->ranks > devices && run->graphs) {
+    g_set_error (
+        error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_UNSUPPORTED,
+        "cuda: the plan has %d ranks, this machine has %d %s; CUDA graphs need one for each "
+        "rank: leave out --cuda-graphs",
+        run->ranks, devices, devices == 1 ? "device" : "devices");
+    return FALSE;
+  }
   for (int d = 0; d < MIN (devices, run->ranks); d++) {
     struct cudaDeviceProp properties;
     if (!pw__cuda_check (NULL, "properties of the device", cudaGetDeviceProperties (&properties, d),

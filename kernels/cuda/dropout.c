@@ -9,8 +9,11 @@ dropout (PwOpContext *context, const char *op, const PwTensor *x, double probabi
     return FALSE;
   int64_t all = pw_tensor_elements (x), samples = x->n_dims == 0 ? 1 : x->dims[0];
   g_assert (probability >= 0 && probability < 1 && pw_tensor_elements (y) == all);
-  uint64_t key = pw__dropout_key (context->seed, context->step, context->layer);
-  cudaError_t code = pw__launch_dropout (type, x->data, key, pw__dropout_threshold (probability),
+  const int64_t *step = pw__cuda_step_number (context, error);
+  if (step == NULL)
+    return FALSE;
+  cudaError_t code = pw__launch_dropout (type, x->data, context->seed, step, context->layer,
+                                         pw__dropout_threshold (probability),
                                          (float)(1 / (1 - probability)), first_sample, samples,
                                          all / samples, y->data, pw__cuda_stream (context));
   return pw__cuda_check (context, op, code, error);

@@ -4,12 +4,13 @@
 
 template <typename T>
 static __global__ void
-drop (const T *x, uint64_t key, uint64_t threshold, float scale, int64_t first_sample, T *y,
-      int64_t n, unsigned blocks_per_sample, bool aligned) {
+drop (const T *x, uint64_t seed, const int64_t *step, int layer, uint64_t threshold, float scale,
+      int64_t first_sample, T *y, int64_t n, unsigned blocks_per_sample, bool aligned) {
   int64_t sample = blockIdx.x / blocks_per_sample;
   int64_t at = pack_at (blockIdx.x % blocks_per_sample);
   if (at >= n)
     return;
+  uint64_t key = pw__dropout_key (seed, *step, layer);
   uint64_t sample_key = pw__dropout_sample_key (key, first_sample + sample), pair = 0;
   float v[PW_PACK];
   load (x + sample * n, at, n, aligned, v);
@@ -22,9 +23,9 @@ drop (const T *x, uint64_t key, uint64_t threshold, float scale, int64_t first_s
 }
 
 cudaError_t
-pw__launch_dropout (PwCudaType type, const void *x, uint64_t key, uint64_t threshold, float scale,
-                    int64_t first_sample, int64_t samples, int64_t sample_elements, void *y,
-                    cudaStream_t stream) {
+pw__launch_dropout (PwCudaType type, const void *x, uint64_t seed, const int64_t *step, int layer,
+                    uint64_t threshold, float scale, int64_t first_sample, int64_t samples,
+                    int64_t sample_elements, void *y, cudaStream_t stream) {
   return with_type (type, [&] (auto zero) {
     using T = decltype (zero);
     const T *from = (const T *)x;
@@ -32,7 +33,8 @@ pw__launch_dropout (PwCudaType type, const void *x, uint64_t key, uint64_t thres
     unsigned blocks = pack_blocks (sample_elements);
     bool aligned = sample_elements % PW_PACK == 0 && is_aligned (from, to);
     drop<T><<<blocks *(unsigned)samples, PW_THREADS, 0, stream>>> (
-        from, key, threshold, scale, first_sample, to, sample_elements, blocks, aligned);
+        from, seed, step, layer, threshold, scale, first_sample, to, sample_elements, blocks,
+        aligned);
     return cudaGetLastError ();
   });
 }

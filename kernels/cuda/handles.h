@@ -6,6 +6,8 @@
 #include "kernels/kernels.h"
 
 cudaStream_t pw_cuda_stream_handle (const PwStream *stream);
+/* What is enqueued becomes a graph: no event may be asked for now. */
+gboolean pw_cuda_stream_is_capturing (const PwStream *stream);
 /* NULL: never recorded. */
 cudaEvent_t pw_cuda_event_handle (const PwEvent *event);
 /* Into EVENT when HANDLE, a stream of COMPUTE's device, comes there; measured by COMPUTE's clock.

@@ -22,7 +22,7 @@ typedef enum { PW_CUDA_INDEX_TOKEN = 1, PW_CUDA_INDEX_TARGET = 2 } PwCudaIndex;
  * shape. */
 int64_t pw__cuda_column_sums_workspace (int64_t rows, int64_t columns); /* bytes */
 cudaError_t pw__launch_column_sums (PwCudaType type, const void *x, int64_t rows, int64_t columns,
-                                  float *sums, void *workspace, cudaStream_t stream);
+                                    float *sums, void *workspace, cudaStream_t stream);
 
 /* activations.cu: y = f (x); dx = f' (x) dy. */
 cudaError_t pw__launch_relu (PwCudaType type, const void *x, void *y, int64_t n,
@@ -53,10 +53,11 @@ cudaError_t pw__launch_rmsnorm_gradient (PwCudaType type, const void *x, const v
                                          int64_t rows, int64_t features, float *parts,
                                          cudaStream_t stream);
 
-/* dropout.cu. KEY, THRESHOLD: of kernels/dropout.h. */
-cudaError_t pw__launch_dropout (PwCudaType type, const void *x, uint64_t key, uint64_t threshold,
-                                float scale, int64_t first_sample, int64_t samples,
-                                int64_t sample_elements, void *y, cudaStream_t stream);
+/* dropout.cu. THRESHOLD: of kernels/dropout.h. STEP: in device memory. */
+cudaError_t pw__launch_dropout (PwCudaType type, const void *x, uint64_t seed, const int64_t *step,
+                                int layer, uint64_t threshold, float scale, int64_t first_sample,
+                                int64_t samples, int64_t sample_elements, void *y,
+                                cudaStream_t stream);
 
 /* embedding.cu. FLAG gets PW_CUDA_INDEX_TOKEN where a token is outside the table; its row of y is
  * then 0 and its gradient is left out. */
@@ -95,8 +96,8 @@ cudaError_t pw__launch_mse_gradient (PwCudaType type, PwCudaType target_type, co
                                      const void *targets, float factor, void *dx, int64_t n,
                                      cudaStream_t stream);
 
-/* attention.cu: of BATCH sequences, heads at most 256 wide. LSE, DELTA: fp32 [batch, heads, tokens];
- * DELTA is written by the gradient for itself. */
+/* attention.cu: of BATCH sequences, heads at most 256 wide. LSE, DELTA: fp32 [batch, heads,
+ * tokens]; DELTA is written by the gradient for itself. */
 cudaError_t pw__launch_attention (PwCudaType type, const void *qkv, int64_t batch, int64_t heads,
                                   int64_t tokens, int64_t features, int causal, void *y, float *lse,
                                   cudaStream_t stream);
@@ -116,7 +117,8 @@ cudaError_t pw__launch_cross_entropy_gradient (PwCudaType type, const void *x, c
                                                int64_t classes, void *dx, int *flag,
                                                cudaStream_t stream);
 
-/* optimizers.cu. MASTER: the fp32 value of a w of a half type, else NULL; momentum may be NULL. */
+/* optimizers.cu. MASTER: the fp32 value of a w of a half type, else NULL; momentum may be NULL.
+ * SCALARS: in device memory. */
 cudaError_t pw__launch_sgd (PwCudaType type, void *w, float *master, const float *gradient,
                             float *momentum, int64_t n, const PwSgdScalars *scalars,
                             cudaStream_t stream);

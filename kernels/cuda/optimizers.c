@@ -28,9 +28,11 @@ pw__cuda_sgd (PwOpContext *context, PwTensor *w, PwTensor *master, const PwTenso
     return FALSE;
   int64_t n = pw_tensor_elements (w);
   g_assert (momentum == NULL ? step->momentum == 0 : pw_tensor_elements (momentum) == n);
-  PwSgdScalars scalars = pw__sgd_scalars (step->learning_rate, step->momentum, step->weight_decay);
+  const PwSgdScalars *scalars = pw__cuda_sgd_scalars (context, step, error);
+  if (scalars == NULL)
+    return FALSE;
   cudaError_t code = pw__launch_sgd (type, w->data, floats (master), floats (gradient),
-                                     floats (momentum), n, &scalars, pw__cuda_stream (context));
+                                     floats (momentum), n, scalars, pw__cuda_stream (context));
   return pw__cuda_check (context, "sgd", code, error);
 }
 
@@ -42,11 +44,11 @@ adam (PwOpContext *context, const char *op, PwTensor *w, PwTensor *master, const
     return FALSE;
   int64_t n = pw_tensor_elements (w);
   g_assert (step->step >= 1 && pw_tensor_elements (m) == n && pw_tensor_elements (v) == n);
-  PwAdamScalars scalars
-      = pw__adam_scalars (step->learning_rate, step->beta1, step->beta2, step->epsilon,
-                          step->weight_decay, step->step, decoupled);
+  const PwAdamScalars *scalars = pw__cuda_adam_scalars (context, step, decoupled, error);
+  if (scalars == NULL)
+    return FALSE;
   cudaError_t code = pw__launch_adam (type, w->data, floats (master), floats (gradient), floats (m),
-                                      floats (v), n, &scalars, pw__cuda_stream (context));
+                                      floats (v), n, scalars, pw__cuda_stream (context));
   return pw__cuda_check (context, op, code, error);
 }
 

@@ -23,11 +23,12 @@ store_weights (T *w, float *master, int64_t at, int64_t n, bool aligned, const f
 
 template <typename T>
 static __global__ void
-sgd (T *w, float *master, const float *gradient, float *momentum, int64_t n, PwSgdScalars s,
-     bool aligned) {
+sgd (T *w, float *master, const float *gradient, float *momentum, int64_t n,
+     const PwSgdScalars *scalars, bool aligned) {
   int64_t at = pack_at (blockIdx.x);
   if (at >= n)
     return;
+  const PwSgdScalars s = *scalars;
   float x[PW_PACK], g[PW_PACK], m[PW_PACK];
   load_weights (w, master, at, n, aligned, x);
   load (gradient, at, n, aligned, g);
@@ -47,11 +48,12 @@ sgd (T *w, float *master, const float *gradient, float *momentum, int64_t n, PwS
 /* 1412.6980, algorithm 1; with decoupled decay 1711.05101, algorithm 2. */
 template <typename T>
 static __global__ void
-adam (T *w, float *master, const float *gradient, float *m, float *v, int64_t n, PwAdamScalars s,
-      bool aligned) {
+adam (T *w, float *master, const float *gradient, float *m, float *v, int64_t n,
+      const PwAdamScalars *scalars, bool aligned) {
   int64_t at = pack_at (blockIdx.x);
   if (at >= n)
     return;
+  const PwAdamScalars s = *scalars;
   float x[PW_PACK], g[PW_PACK], first[PW_PACK], second[PW_PACK];
   load_weights (w, master, at, n, aligned, x);
   load (gradient, at, n, aligned, g);
@@ -77,7 +79,7 @@ pw__launch_sgd (PwCudaType type, void *w, float *master, const float *gradient, 
     using T = decltype (zero);
     bool aligned = is_aligned ((T *)w) && is_aligned (master, gradient, momentum);
     sgd<T><<<pack_blocks (n), PW_THREADS, 0, stream>>> ((T *)w, master, gradient, momentum, n,
-                                                          *scalars, aligned);
+                                                          scalars, aligned);
     return cudaGetLastError ();
   });
 }
@@ -89,7 +91,7 @@ pw__launch_adam (PwCudaType type, void *w, float *master, const float *gradient,
     using T = decltype (zero);
     bool aligned = is_aligned ((T *)w) && is_aligned (master, gradient, m, v);
     adam<T><<<pack_blocks (n), PW_THREADS, 0, stream>>> ((T *)w, master, gradient, m, v, n,
-                                                           *scalars, aligned);
+                                                           scalars, aligned);
     return cudaGetLastError ();
   });
 }

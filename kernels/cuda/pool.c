@@ -122,6 +122,8 @@ join (Block *block, Block *after) {
 static gboolean
 trim (PwCudaPool *pool) {
   gboolean any = FALSE;
+  if (pool->stream->graph)
+    return FALSE; /* a device that frees waits for all its work */
   for (int i = 0; i < 2; i++)
     for (guint k = pool->free[i]->len; k > 0; k--) {
       Block *block = g_ptr_array_index (pool->free[i], k - 1);
@@ -155,8 +157,11 @@ new_segment (PwCudaPool *pool, gsize bytes, gboolean is_small) {
   void *memory = NULL;
   if (cudaSetDevice (pool->stream->device) != cudaSuccess)
     return NULL;
-  if (cudaMalloc (&memory, size) != cudaSuccess
-      && (!trim (pool) || cudaMalloc (&memory, size) != cudaSuccess))
+  enum cudaStreamCaptureMode mode = pw__cuda_set_capture_mode (cudaStreamCaptureModeRelaxed);
+  gboolean good = cudaMalloc (&memory, size) == cudaSuccess
+                  || (trim (pool) && cudaMalloc (&memory, size) == cudaSuccess);
+  pw__cuda_set_capture_mode (mode);
+  if (!good)
     return NULL;
   cudaGetLastError ();
   SEAL (memory, size);

@@ -4,7 +4,7 @@ set(PW_CUDA_KERNELS
   activations.cu add.cu attention.cu colsum.cu cross_entropy.cu dropout.cu embedding.cu mse.cu
   norm.cu optimizers.cu position.cu square_sum.cu)
 set(PW_CUDA_SOURCES
-  table.c device.c devices.c handles.c clock.c staging.c pool.c errors.c ranges.c check.c product.c
+  table.c device.c devices.c handles.c clock.c staging.c pool.c steps.c graph.c errors.c ranges.c check.c product.c
   activations.c add.c attention.c cross_entropy.c dropout.c embedding.c layernorm.c linear.c mse.c
   optimizers.c position.c rmsnorm.c square_sum.c)
 list(TRANSFORM PW_CUDA_KERNELS PREPEND "${CMAKE_CURRENT_LIST_DIR}/")

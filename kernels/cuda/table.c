@@ -58,6 +58,10 @@ const PwBackend pw_backend_cuda = {
   .timestamp_record = pw__cuda_timestamp_record,
   .timestamp_read = pw__cuda_timestamp_read,
   .event_test = pw__cuda_event_test,
+  .graph_begin = pw__cuda_graph_begin,
+  .graph_end = pw__cuda_graph_end,
+  .graph_launch = pw__cuda_graph_launch,
+  .graph_free = pw__cuda_graph_free,
 #ifdef PW_CUDA_HAS_RANGES
   .range_push = pw__cuda_range_push,
   .range_pop = pw__cuda_range_pop,

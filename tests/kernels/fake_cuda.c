@@ -66,6 +66,12 @@ cudaMalloc (void **memory, size_t bytes) {
 }
 
 cudaError_t
+cudaThreadExchangeStreamCaptureMode (enum cudaStreamCaptureMode *mode) {
+  (void)mode;
+  return cudaSuccess;
+}
+
+cudaError_t
 cudaFree (void *memory) {
   gpointer bytes;
   g_assert_true (g_hash_table_steal_extended (sizes, memory, NULL, &bytes));

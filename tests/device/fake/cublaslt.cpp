@@ -329,13 +329,8 @@ cublasLtMatmul (cublasLtHandle_t handle, cublasLtMatmulDesc_t description, const
   auto *owned = new std::shared_ptr<Product> (product);
   cudaError_t code = pw__fake_enqueue (
       stream, "a product",
-      [] (void *data) {
-        auto *held = (std::shared_ptr<Product> *)data;
-        product_run (held->get ());
-        sanitizers::Hidden hide;
-        delete held;
-      },
-      owned);
+      [] (void *data) { product_run (((std::shared_ptr<Product> *)data)->get ()); }, nullptr,
+      [] (void *data) { delete (std::shared_ptr<Product> *)data; }, owned);
   return code == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 }

@@ -162,41 +162,4 @@ cudaError_t
 cudaSetDeviceFlags (unsigned) {
   return cudaSuccess;
 }
-
-/* Graphs are refused. */
-cudaError_t
-cudaStreamBeginCapture (cudaStream_t, cudaStreamCaptureMode) {
-  return refuse (cudaErrorNotSupported, "cudaStreamBeginCapture", "graphs need a device");
-}
-
-cudaError_t
-cudaStreamEndCapture (cudaStream_t, cudaGraph_t *) {
-  return set_last_error (cudaErrorNotSupported);
-}
-
-cudaError_t
-cudaStreamIsCapturing (cudaStream_t, cudaStreamCaptureStatus *status) {
-  *status = cudaStreamCaptureStatusNone;
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaGraphInstantiate (cudaGraphExec_t *, cudaGraph_t, unsigned long long) {
-  return set_last_error (cudaErrorNotSupported);
-}
-
-cudaError_t
-cudaGraphLaunch (cudaGraphExec_t, cudaStream_t) {
-  return set_last_error (cudaErrorNotSupported);
-}
-
-cudaError_t
-cudaGraphDestroy (cudaGraph_t) {
-  return set_last_error (cudaErrorNotSupported);
-}
-
-cudaError_t
-cudaGraphExecDestroy (cudaGraphExec_t) {
-  return set_last_error (cudaErrorNotSupported);
-}
 }

@@ -3,20 +3,14 @@
  */
 #include "tests/device/fake/runtime_private.h"
 
-namespace {
-struct Record {
-  Bell bell;
-  std::atomic<bool> done{ false };
-  double seconds = 0;
-  char mark = 0;
-};
-} // namespace
-
 struct CUevent_st {
   SpinLock lock;
   int device;
   unsigned flags;
   std::shared_ptr<Record> newest;
+  /* Recorded last into this capture, whose nodes it stands for; NULL: not into one. */
+  std::shared_ptr<Capture> capture;
+  Positions positions;
 };
 
 static std::atomic<long> n_live;
@@ -27,8 +21,8 @@ newest_record (cudaEvent_t event) {
   return event->newest;
 }
 
-static void
-wait_for (Record *record, const char *host) {
+void
+record_wait (Record *record, const char *host) {
   Deadline deadline;
   for (;;) {
     int seen = record->bell.count ();
@@ -41,8 +35,8 @@ wait_for (Record *record, const char *host) {
   sanitizers::acquire (&record->mark);
 }
 
-static void
-complete (Record *record) {
+void
+record_complete (Record *record) {
   sanitizers::release (&record->mark);
   record->seconds = monotonic_seconds ();
   record->done = true;
@@ -62,6 +56,51 @@ owning (std::shared_ptr<Record> record, void (*act) (Record *)) {
   auto owner = std::make_shared<Owner> ();
   owner->record = std::move (record);
   return [owner, act] { act (owner->record.get ()); };
+}
+
+static void
+set_newest (cudaEvent_t event, const std::shared_ptr<Record> &record) {
+  SpinGuard guard (event->lock);
+  event->newest = record;
+  event->capture.reset ();
+  event->positions.clear ();
+}
+
+/* The event keeps its last record until a launch comes to the node. */
+static cudaError_t
+record_external (cudaEvent_t event, cudaStream_t stream) {
+  {
+    SpinGuard guard (event->lock);
+    event->capture.reset ();
+  }
+  return enqueue (stream, "an event's record", [event] {
+    std::shared_ptr<Record> record;
+    {
+      sanitizers::Hidden hidden;
+      record = std::make_shared<Record> ();
+    }
+    record_complete (record.get ());
+    sanitizers::Hidden hidden;
+    set_newest (event, record);
+    record.reset ();
+  });
+}
+
+static cudaError_t
+record_captured (cudaEvent_t event, cudaStream_t stream) {
+  Positions positions = capture_position (stream);
+  SpinGuard guard (event->lock);
+  event->capture = stream->capture;
+  event->positions = positions;
+  return cudaSuccess;
+}
+
+static cudaError_t
+check_not_captured (cudaEvent_t event, const char *call) {
+  SpinGuard guard (event->lock);
+  return event->capture
+             ? refuse (cudaErrorCapturedEvent, call, "the event was last recorded into a capture")
+             : cudaSuccess;
 }
 
 extern "C" {
@@ -103,25 +142,28 @@ cudaEventDestroy (cudaEvent_t event) {
 }
 
 cudaError_t
-cudaEventRecord (cudaEvent_t event, cudaStream_t stream) {
-  cudaError_t code = check_stream ("cudaEventRecord", stream);
+cudaEventRecordWithFlags (cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  static const char *const call = "cudaEventRecord";
+  cudaError_t code = check_stream (call, stream);
   if (code != cudaSuccess)
     return code;
   if (!event || event->device != stream->device)
-    return refuse (cudaErrorInvalidResourceHandle, "cudaEventRecord",
+    return refuse (cudaErrorInvalidResourceHandle, call,
                    "the event was made for another device than the stream");
+  const bool is_external = flags & cudaEventRecordExternal;
+  if (is_external && !is_capturing (stream))
+    return refuse (cudaErrorInvalidValue, call, "external, but the stream is not being captured");
   sanitizers::Hidden hidden;
+  if (is_capturing (stream))
+    return is_external ? record_external (event, stream) : record_captured (event, stream);
   auto record = std::make_shared<Record> ();
-  {
-    SpinGuard guard (event->lock);
-    event->newest = record;
-  }
-  return enqueue (stream, "an event's record", owning (record, complete));
+  set_newest (event, record);
+  return enqueue (stream, "an event's record", owning (record, record_complete));
 }
 
 cudaError_t
-cudaEventRecordWithFlags (cudaEvent_t event, cudaStream_t stream, unsigned) {
-  return cudaEventRecord (event, stream);
+cudaEventRecord (cudaEvent_t event, cudaStream_t stream) {
+  return cudaEventRecordWithFlags (event, stream, cudaEventRecordDefault);
 }
 
 cudaError_t
@@ -132,25 +174,40 @@ cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (!event)
     return set_last_error (cudaErrorInvalidResourceHandle);
   sanitizers::Hidden hidden;
+  {
+    SpinGuard guard (event->lock);
+    if (event->capture || is_capturing (stream))
+      return capture_wait (stream, event->capture, event->positions);
+  }
   std::shared_ptr<Record> record = newest_record (event);
   if (!record)
     return cudaSuccess; /* never recorded: nothing to wait for */
   return enqueue (stream, "a wait for an event",
-                  owning (record, [] (Record *r) { wait_for (r, nullptr); }));
+                  owning (record, [] (Record *r) { record_wait (r, nullptr); }));
 }
 
 cudaError_t
 cudaEventSynchronize (cudaEvent_t event) {
   if (inside_host_function ())
     return refuse (cudaErrorNotPermitted, "cudaEventSynchronize", "inside a host function");
+  cudaError_t code = check_not_captured (event, "cudaEventSynchronize");
+  if (code == cudaSuccess)
+    code = check_unsafe_call ("cudaEventSynchronize");
+  if (code != cudaSuccess)
+    return code;
   std::shared_ptr<Record> record = newest_record (event);
   if (record)
-    wait_for (record.get (), "cudaEventSynchronize");
+    record_wait (record.get (), "cudaEventSynchronize");
   return set_last_error (device_state ());
 }
 
 cudaError_t
 cudaEventQuery (cudaEvent_t event) {
+  cudaError_t code = check_not_captured (event, "cudaEventQuery");
+  if (code == cudaSuccess)
+    code = check_unsafe_call ("cudaEventQuery");
+  if (code != cudaSuccess)
+    return code;
   std::shared_ptr<Record> record = newest_record (event);
   if (device_state () != cudaSuccess)
     return set_last_error (device_state ());
@@ -166,6 +223,11 @@ cudaError_t
 cudaEventElapsedTime (float *milliseconds, cudaEvent_t start, cudaEvent_t end) {
   if ((start->flags | end->flags) & cudaEventDisableTiming || start->device != end->device)
     return set_last_error (cudaErrorInvalidResourceHandle);
+  cudaError_t code = check_not_captured (start, "cudaEventElapsedTime");
+  if (code == cudaSuccess)
+    code = check_not_captured (end, "cudaEventElapsedTime");
+  if (code != cudaSuccess)
+    return code;
   std::shared_ptr<Record> from = newest_record (start), to = newest_record (end);
   if (!from || !to)
     return set_last_error (cudaErrorInvalidResourceHandle);

@@ -45,6 +45,8 @@ size_t pw_fake_allocated_bytes_peak (int device);
 long pw_fake_live_allocations (void);
 long pw_fake_live_streams (void);
 long pw_fake_live_events (void);
+/* And what was instantiated of them. */
+long pw_fake_live_graphs (void);
 
 typedef enum { PW_FAKE_NCCL_WELL, PW_FAKE_NCCL_DEAD, PW_FAKE_NCCL_HUNG } PwFakeNcclFault;
 /* From its n-th NCCL launch from now on (a call, or a group's part on one communicator) DEVICE

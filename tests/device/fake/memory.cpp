@@ -122,6 +122,8 @@ cudaMalloc (void **data, size_t bytes) {
   int n_devices;
   cudaError_t code = cudaGetDeviceCount (&n_devices);
   if (code == cudaSuccess)
+    code = check_unsafe_call ("cudaMalloc");
+  if (code == cudaSuccess)
     code = allocate (data, bytes, current_device ());
   if (code == cudaSuccess && bytes)
     fill_with_nan (*data, bytes);
@@ -133,6 +135,8 @@ cudaMalloc (void **data, size_t bytes) {
 cudaError_t
 cudaMallocAsync (void **data, size_t bytes, cudaStream_t stream) {
   cudaError_t code = check_stream ("cudaMallocAsync", stream);
+  if (code == cudaSuccess && is_capturing (stream))
+    return refuse (cudaErrorNotSupported, "cudaMallocAsync", "into a capture is not covered");
   if (code == cudaSuccess)
     code = allocate (data, bytes, stream->device);
   if (code != cudaSuccess || !bytes)
@@ -161,6 +165,8 @@ cudaFree (void *data) {
 cudaError_t
 cudaFreeAsync (void *data, cudaStream_t stream) {
   cudaError_t code = check_stream ("cudaFreeAsync", stream);
+  if (code == cudaSuccess && is_capturing (stream))
+    return refuse (cudaErrorNotSupported, "cudaFreeAsync", "into a capture is not covered");
   if (code == cudaErrorInvalidResourceHandle || code == cudaErrorNotPermitted || !data)
     return code;
   size_t bytes;
@@ -174,12 +180,13 @@ cudaFreeAsync (void *data, cudaStream_t stream) {
 
 cudaError_t
 cudaMallocHost (void **data, size_t bytes) {
-  return allocate (data, bytes, -1);
+  cudaError_t code = check_unsafe_call ("cudaMallocHost");
+  return code != cudaSuccess ? code : allocate (data, bytes, -1);
 }
 
 cudaError_t
 cudaHostAlloc (void **data, size_t bytes, unsigned) {
-  return allocate (data, bytes, -1);
+  return cudaMallocHost (data, bytes);
 }
 
 cudaError_t

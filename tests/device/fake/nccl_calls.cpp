@@ -69,28 +69,42 @@ check_self_transfers (const Launch *launch) {
 }
 
 static void
-run_and_free (void *data) {
+run (void *data) {
+  launch_run ((Launch *)data);
+}
+
+/* Its place in the communicator's order, also when a graph launches it. */
+static void
+issue (void *data) {
   Launch *launch = (Launch *)data;
-  launch_run (launch);
-  sanitizers::Hidden hidden;
-  delete launch;
+  Communicator *communicator = launch->communicator.get ();
+  SpinGuard guard (communicator->world->lock);
+  launch->tickets.push_back (communicator->n_issued++);
+}
+
+static void
+free_launch (void *data) {
+  delete (Launch *)data;
 }
 
 static ncclResult_t
 start (Launch *launch, cudaStream_t stream) {
   Communicator *communicator = launch->communicator.get ();
   ncclResult_t code = check_self_transfers (launch);
-  if (code == ncclSuccess) {
+  if (code != ncclSuccess) {
+    delete launch;
+    return code;
+  }
+  {
     SpinGuard guard (communicator->world->lock);
-    launch->ticket = communicator->n_issued++;
     communicator->has_to_poll = !communicator->is_blocking;
   }
-  if (code == ncclSuccess
-      && pw__fake_enqueue (stream, "an NCCL launch", run_and_free, launch) != cudaSuccess)
-    code = ncclUnhandledCudaError;
-  if (code != ncclSuccess)
-    delete launch;
-  return code == ncclSuccess && !communicator->is_blocking ? ncclInProgress : code;
+  for (Post &post : launch->posts)
+    post.is_in_graph = pw__fake_is_capturing (stream);
+  const bool is_blocking = communicator->is_blocking;
+  if (pw__fake_enqueue (stream, "an NCCL launch", run, issue, free_launch, launch) != cudaSuccess)
+    return ncclUnhandledCudaError;
+  return is_blocking ? ncclSuccess : ncclInProgress;
 }
 
 /* One launch per communicator, in the order of its first call. */
@@ -109,7 +123,7 @@ flush () {
                                 "two streams for one communicator in one group are not covered");
       }
     if (!launch) {
-      launch = new Launch{ call.communicator, 0, {} };
+      launch = new Launch{ call.communicator, {}, {} };
       launches.push_back ({ launch, call.stream });
     }
     launch->posts.push_back (call.post);

@@ -191,7 +191,7 @@ static bool
 may_begin (const Launch *launch, bool *aborted) {
   SpinGuard guard (launch->communicator->world->lock);
   *aborted = launch->communicator->is_aborted;
-  return *aborted || launch->communicator->n_finished == launch->ticket;
+  return *aborted || launch->communicator->n_finished == launch->tickets.front ();
 }
 
 static bool
@@ -207,11 +207,13 @@ wait_for_turn (const Launch *launch) {
 }
 
 static void
-set_running (const Launch *launch, bool is_running) {
+set_running (Launch *launch, bool is_running) {
   SpinGuard guard (launch->communicator->world->lock);
   launch->communicator->running = is_running ? launch : nullptr;
-  if (!is_running)
-    launch->communicator->n_finished++;
+  if (is_running)
+    return;
+  launch->communicator->n_finished++;
+  launch->tickets.pop_front ();
 }
 
 static void
@@ -242,7 +244,7 @@ transfer (const Launch *launch) {
 }
 
 void
-launch_run (const Launch *launch) {
+launch_run (Launch *launch) {
   if (!wait_for_turn (launch))
     return;
   set_running (launch, true);

@@ -44,12 +44,12 @@ std::string
 post_text (const Post *post) {
   char text[128];
   if (is_pair (post->kind))
-    snprintf (text, sizeof text, "%s %s rank %d, %zu elements of type %d",
+    snprintf (text, sizeof text, "%s %s rank %d, %zu elements of type %d%s",
               transfer_name (post->kind), post->kind == TransferKind::send ? "to" : "from",
-              post->peer, post->count, (int)post->type);
+              post->peer, post->count, (int)post->type, post->is_in_graph ? ", in a graph" : "");
   else
-    snprintf (text, sizeof text, "%s of %zu elements of type %d", transfer_name (post->kind),
-              post->count, (int)post->type);
+    snprintf (text, sizeof text, "%s of %zu elements of type %d%s", transfer_name (post->kind),
+              post->count, (int)post->type, post->is_in_graph ? ", in a graph" : "");
   return text;
 }
 
@@ -80,7 +80,7 @@ given_bytes (const World *world, int rank, const Post *post) {
 static bool
 agree (const Post *a, const Post *b) {
   const bool pair = is_pair (a->kind);
-  return a->count == b->count && a->type == b->type
+  return a->count == b->count && a->type == b->type && a->is_in_graph == b->is_in_graph
          && (pair || (a->kind == b->kind && a->peer == b->peer && a->reduction == b->reduction));
 }
 

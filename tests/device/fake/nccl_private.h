@@ -25,7 +25,7 @@
 
 enum class TransferKind { send, receive, all_reduce, broadcast, all_gather, reduce_scatter };
 
-/* One participant's call. */
+/* One participant's call. Whether it is in a graph is the same for all: NCCL's rule. */
 struct Post {
   TransferKind kind;
   const void *source;
@@ -34,6 +34,7 @@ struct Post {
   ncclDataType_t type;
   ncclRedOp_t reduction;
   int peer; /* of send and receive; a broadcast's root */
+  bool is_in_graph = false;
 };
 
 /* What participant RANK brings. */
@@ -81,7 +82,8 @@ struct Communicator {
 
 struct Launch {
   std::shared_ptr<Communicator> communicator;
-  long ticket; /* place in the communicator's order */
+  /* Places in the communicator's order: of each time it is enqueued, those that have not ended. */
+  std::deque<long> tickets;
   std::vector<Post> posts;
 };
 
@@ -94,7 +96,7 @@ size_t nccl_type_bytes (ncclDataType_t type); /* 0: not covered */
 const char *transfer_name (TransferKind kind);
 std::string post_text (const Post *post);
 /* In the stream's thread, until the end of the launch or the communicator's abort. */
-void launch_run (const Launch *launch);
+void launch_run (Launch *launch);
 
 /* POST's part is put into its meeting; NULL where the participants disagree. */
 std::shared_ptr<Meeting> meeting_join (World *world, int rank, const Post *post);

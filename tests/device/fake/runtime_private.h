@@ -28,6 +28,24 @@ struct Settings {
 };
 Settings &settings ();
 
+/* What a record of an event is; waiters keep it. */
+struct Record {
+  Bell bell;
+  std::atomic<bool> done{ false };
+  double seconds = 0;
+  char mark = 0;
+};
+/* HOST: who waits, if it is the host. */
+void record_wait (Record *record, const char *host);
+void record_complete (Record *record);
+
+struct Capture;
+/* A node of a capture. */
+struct Position {
+  int lane, node;
+};
+typedef std::vector<Position> Positions;
+
 struct Operation {
   const char *what;
   std::function<void ()> run;
@@ -46,6 +64,8 @@ struct CUstream_st {
   const char *running = nullptr;
   char tail_mark = 0;
   Random random;
+  std::shared_ptr<Capture> capture; /* the stream is being captured, as this lane */
+  int lane = 0;
   CUstream_st (int number, int on_device, unsigned stream_flags, int stream_priority)
       : id (number), device (on_device), priority (stream_priority), flags (stream_flags),
         random (settings ().seed * 1000003 + (uint64_t)number) {
@@ -66,7 +86,28 @@ int current_device ();
  * would hide a missing event. */
 cudaError_t check_stream (const char *call, cudaStream_t stream);
 bool inside_host_function ();
-cudaError_t enqueue (cudaStream_t stream, const char *what, std::function<void ()> run);
+/* RUN and AT_LAUNCH, which is called when RUN is enqueued, may be called many times: where the
+ * stream is being captured, at each launch of the graph. */
+cudaError_t enqueue (cudaStream_t stream, const char *what, std::function<void ()> run,
+                     std::function<void ()> at_launch = nullptr);
+/* Of a graph: no call of the program's can mean it. */
+cudaError_t internal_stream_new (cudaStream_t *stream, int device);
+
+/* graph.cpp */
+bool is_capturing (const CUstream_st *stream);
+/* An error once something has spoilt the stream's capture. */
+cudaError_t check_capture (const CUstream_st *stream);
+/* An error, which spoils the capture, where the stream is being captured. */
+cudaError_t refuse_while_capturing (const CUstream_st *stream, const char *call);
+/* The same for a call that the thread may not make while anything is being captured. */
+cudaError_t check_unsafe_call (const char *call);
+cudaError_t capture_add (CUstream_st *stream, const char *what, std::function<void ()> run,
+                         std::function<void ()> at_launch);
+/* What an event that is recorded now stands for. */
+Positions capture_position (const CUstream_st *stream);
+/* STREAM waits for an event of CAPTURE (NULL: of none), which pulls it in. */
+cudaError_t capture_wait (CUstream_st *stream, const std::shared_ptr<Capture> &capture,
+                          const Positions &positions);
 
 struct Deadline {
   double start = monotonic_seconds ();
@@ -78,8 +119,12 @@ struct Deadline {
 int device_of (const void *data, size_t bytes);
 extern "C" {
 /* For the libraries above the runtime. */
+/* RUN and AT_LAUNCH (which may be NULL) as of enqueue; FREE when nobody will call them again, and
+ * on an error. */
 cudaError_t pw__fake_enqueue (cudaStream_t stream, const char *what, void (*run) (void *),
-                              void *data);
+                              void (*at_launch) (void *), void (*free) (void *), void *data);
+/* The stream is being captured. */
+int pw__fake_is_capturing (cudaStream_t stream);
 int pw__fake_device_of (const void *data, size_t bytes);
 double pw__fake_hang_s (void);
 /* DUMP adds to what is said about a hang. */

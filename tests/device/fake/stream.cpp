@@ -119,11 +119,17 @@ check_stream (const char *call, cudaStream_t stream) {
     return refuse (cudaErrorInvalidResourceHandle, call, "a default stream: name one of your own");
   if (in_host_function)
     return refuse (cudaErrorNotPermitted, call, "inside a host function");
-  return set_last_error (device_state ());
+  cudaError_t code = check_capture (stream);
+  return code != cudaSuccess ? code : set_last_error (device_state ());
 }
 
 cudaError_t
-enqueue (cudaStream_t stream, const char *what, std::function<void ()> run) {
+enqueue (cudaStream_t stream, const char *what, std::function<void ()> run,
+         std::function<void ()> at_launch) {
+  if (is_capturing (stream))
+    return capture_add (stream, what, std::move (run), std::move (at_launch));
+  if (at_launch)
+    at_launch ();
   Operation *operation;
   {
     sanitizers::Hidden hidden;
@@ -140,9 +146,28 @@ enqueue (cudaStream_t stream, const char *what, std::function<void ()> run) {
 }
 
 cudaError_t
-pw__fake_enqueue (cudaStream_t stream, const char *what, void (*run) (void *), void *data) {
+pw__fake_enqueue (cudaStream_t stream, const char *what, void (*run) (void *),
+                  void (*at_launch) (void *), void (*free) (void *), void *data) {
+  struct Owner {
+    void (*free) (void *);
+    void *data;
+    ~Owner () {
+      sanitizers::Hidden hidden;
+      free (data);
+    }
+  };
+  std::shared_ptr<Owner> owner (new Owner{ free, data });
   cudaError_t code = check_stream (what, stream);
-  return code != cudaSuccess ? code : enqueue (stream, what, [=] { run (data); });
+  if (code != cudaSuccess)
+    return code;
+  return enqueue (
+      stream, what, [owner, run] { run (owner->data); },
+      at_launch ? std::function<void ()> ([data, at_launch] { at_launch (data); }) : nullptr);
+}
+
+int
+pw__fake_is_capturing (cudaStream_t stream) {
+  return is_capturing (stream);
 }
 
 void
@@ -184,17 +209,11 @@ streams_of (int device) {
 }
 
 static cudaError_t
-stream_new (cudaStream_t *out, unsigned flags, int priority) {
-  int device_count;
-  cudaError_t code = cudaGetDeviceCount (&device_count);
-  if (code != cudaSuccess)
-    return code;
-  if (!out || flags & ~cudaStreamNonBlocking)
-    return set_last_error (cudaErrorInvalidValue);
+start (cudaStream_t *out, int device, unsigned flags, int priority) {
   CUstream_st *stream;
   {
     SpinGuard guard (streams_lock);
-    stream = new CUstream_st (++n_streams_made, current_device (), flags, priority);
+    stream = new CUstream_st (++n_streams_made, device, flags, priority);
     streams ().push_back (stream);
   }
   pthread_t thread;
@@ -202,6 +221,22 @@ stream_new (cudaStream_t *out, unsigned flags, int priority) {
     abort ();
   *out = stream;
   return cudaSuccess;
+}
+
+cudaError_t
+internal_stream_new (cudaStream_t *stream, int device) {
+  return start (stream, device, cudaStreamNonBlocking, 0);
+}
+
+static cudaError_t
+stream_new (cudaStream_t *out, unsigned flags, int priority) {
+  int device_count;
+  cudaError_t code = cudaGetDeviceCount (&device_count);
+  if (code != cudaSuccess)
+    return code;
+  if (!out || flags & ~cudaStreamNonBlocking)
+    return set_last_error (cudaErrorInvalidValue);
+  return start (out, current_device (), flags, priority);
 }
 
 extern "C" {
@@ -263,12 +298,15 @@ cudaStreamSynchronize (cudaStream_t stream) {
   cudaError_t code = check_stream ("cudaStreamSynchronize", stream);
   if (code == cudaErrorInvalidResourceHandle || code == cudaErrorNotPermitted)
     return code;
-  return synchronize (stream, "cudaStreamSynchronize");
+  code = refuse_while_capturing (stream, "cudaStreamSynchronize");
+  return code != cudaSuccess ? code : synchronize (stream, "cudaStreamSynchronize");
 }
 
 cudaError_t
 cudaStreamQuery (cudaStream_t stream) {
   cudaError_t code = check_stream ("cudaStreamQuery", stream);
+  if (code == cudaSuccess)
+    code = refuse_while_capturing (stream, "cudaStreamQuery");
   if (code != cudaSuccess)
     return code;
   {
@@ -284,11 +322,15 @@ cudaError_t
 cudaDeviceSynchronize (void) {
   if (in_host_function)
     return refuse (cudaErrorNotPermitted, "cudaDeviceSynchronize", "inside a host function");
+  cudaError_t code = check_unsafe_call ("cudaDeviceSynchronize");
   for (CUstream_st *stream : streams_of (current_device ())) {
-    synchronize (stream, "cudaDeviceSynchronize");
+    if (code == cudaSuccess)
+      code = refuse_while_capturing (stream, "cudaDeviceSynchronize");
+    if (code == cudaSuccess)
+      synchronize (stream, "cudaDeviceSynchronize");
     unreference (stream);
   }
-  return set_last_error (device_state ());
+  return code != cudaSuccess ? code : set_last_error (device_state ());
 }
 
 cudaError_t
