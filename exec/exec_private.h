@@ -173,7 +173,8 @@ struct PwExecStage {
   PwParameter (*parameters)[PW_LAYER_PARAMETERS_MAX]; /* [n_layers] */
   int64_t n_updates;
   PwOptimizerStep optimizer_step; /* of the last update, or of what a graph is about to make */
-  int64_t graph_updates;          /* by each launch of the rank's graph */
+  int64_t updates_before;         /* the capture of the rank's graph */
+  int64_t graph_updates;          /* by each launch of it */
   /* Of a run with an asynchronous schedule. */
   GArray *versions; /* PwVersion: the old ones */
   int64_t newest;   /* updates in this run: the number of the values in `parameters` */

@@ -193,7 +193,7 @@ forget_receives (PwExecStage *stage, PwMicrobatch *microbatch) {
 
 /* Nothing of what was enqueued will be done: all is as before. */
 static void
-abandon (PwWorker *worker, GArray *updates) {
+abandon (PwWorker *worker) {
   PwExec *exec = worker->exec;
   if (worker->graph)
     exec->backend->graph_free (g_steal_pointer (&worker->graph));
@@ -207,7 +207,7 @@ abandon (PwWorker *worker, GArray *updates) {
     PwExecStage *stage = &exec->stages[place];
     if (stage->rank != worker->rank)
       continue;
-    stage->n_updates = g_array_index (updates, int64_t, place);
+    stage->n_updates = stage->updates_before;
     for (guint m = 0; m < stage->microbatches->len; m++) {
       PwMicrobatch *microbatch = g_ptr_array_index (stage->microbatches, m);
       forget_receives (stage, microbatch);
@@ -242,19 +242,18 @@ pw__graph_capture (PwWorker *worker, gboolean (*enqueue) (PwWorker *worker, GErr
                    gboolean *done, GError **error) {
   PwExec *exec = worker->exec;
   g_autoptr (GError) reason = NULL;
-  g_autoptr (GArray) updates = g_array_new (FALSE, FALSE, sizeof (int64_t));
-  for (int place = 0; place < exec->n_places; place++)
-    g_array_append_val (updates, exec->stages[place].n_updates);
+  for (PwExecStage *s = next_own_stage (worker, NULL); s; s = next_own_stage (worker, s))
+    s->updates_before = s->n_updates;
   exec->transport->progress (exec->transport_state, worker->rank);
   *done = meet (exec, capture (worker, enqueue, &reason));
   if (!*done) {
-    abandon (worker, updates);
+    abandon (worker);
     return TRUE;
   }
   pw__marks_keep (worker->marks);
   worker->graph_actions = worker->figures.actions;
   for (PwExecStage *s = next_own_stage (worker, NULL); s; s = next_own_stage (worker, s))
-    s->graph_updates = s->n_updates - g_array_index (updates, int64_t, s - exec->stages);
+    s->graph_updates = s->n_updates - s->updates_before;
   return launch (worker, error);
 }
 
