@@ -16,6 +16,7 @@ check_backend (const PwPlan *plan, const PwBackend *backend, int ranks, const in
                                              [PW_PRECISION_TF32] = PW_ARITHMETIC_TF32 };
   const PwBackendRun run = { .ranks = ranks,
                              .share_devices = plan->share_devices,
+                             .graphs = plan->cuda_graphs,
                              .arithmetic = arithmetic[plan->precision],
                              .rank_bytes = rank_bytes };
   return !backend->check || backend->check (&run, error);
@@ -33,6 +34,7 @@ pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error
     return FALSE;
   options->memory_limit = plan->memory_limit;
   options->share_devices = plan->share_devices;
+  options->cuda_graphs = plan->cuda_graphs;
   return TRUE;
 }
 

@@ -83,6 +83,7 @@ print_json (const PwTrainResult *result) {
   json_object_set_new (object, "items",
                        json_string (result->items_are_tokens ? "tokens" : "samples"));
   json_object_set_new (object, "steps", json_integer (result->steps));
+  json_object_set_new (object, "graph_steps", json_integer (result->graph_steps));
   pw_output_json (object);
 }
 
@@ -93,6 +94,8 @@ print_text (const PwTrainResult *result) {
     return;
   printf ("\n");
   pw_print_fact ("steps", "%" G_GINT64_FORMAT, result->steps);
+  if (result->graph_steps > 0)
+    pw_print_fact ("graph steps", "%" G_GINT64_FORMAT, result->graph_steps);
   pw_print_fact ("loss", "%.6f, from %.6f", result->losses[result->steps - 1], result->losses[0]);
   pw_print_fact ("iteration time", "%s", pw_format_time (result->iteration_time, FALSE, text));
   pw_print_fact ("throughput", "%.6g %s/s", result->items_per_second,

@@ -26,6 +26,7 @@ note_step (Training *training, int64_t s, const PwExecStep *step, double end) {
   result->losses[s] = step->loss;
   result->iteration_s[s] = step->iteration_s;
   training->ends[s] = end;
+  result->graph_steps += step->is_graph;
   result->steps = s + 1;
   if (options->progress)
     options->progress (s, step->loss, step->iteration_s, options->progress_data);

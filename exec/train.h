@@ -19,16 +19,17 @@ typedef struct {
 } PwTrainOptions;
 
 typedef struct {
-  int64_t steps; /* completed */
+  int64_t steps;       /* completed */
+  int64_t graph_steps; /* of these, launched as CUDA graphs */
   double *losses;
   double *iteration_s;
-  double iteration_time; /* median after warm-up of end_k - end_(k-1) */
+  double iteration_time;   /* median after warm-up of end_k - end_(k-1) */
   double items_per_second; /* tokens (sequence models) or samples */
   gboolean items_are_tokens;
   char *parameters_sha256;
   int n_ranks;
   PwExecRank *rank; /* figures of the last step; of an endless schedule the means of all */
-  PwTrace *trace; /* NULL if none was asked for */
+  PwTrace *trace;   /* NULL if none was asked for */
 } PwTrainResult;
 /* On failure *RESULT may still be set (what was done so far, trace included). */
 gboolean pw_train_run (const PwTrainOptions *options, PwTrainResult **result, GError **error);

@@ -96,6 +96,7 @@ static const PwJsonKey keys[] = {
       .names = pw_policy_names,
   },
   { .key = "p2p_batched", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, batched) },
+  { .key = "cuda_graphs", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, cuda_graphs) },
   { .key = "share_devices", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, share_devices) },
   {
       .key = "precision", /* default fp32 */

@@ -60,6 +60,7 @@ typedef struct {
   char *transport; /* "threads" */
   PwPolicy policy;
   gboolean batched;
+  gboolean cuda_graphs;   /* steps are captured once and launched from then on */
   gboolean share_devices; /* ranks may compute on the same device where there are too few */
   PwPrecision precision;
   PwRecompute recompute;

@@ -58,6 +58,21 @@ pw__plan_check_supported (const PwPlan *plan, GError **error) {
   return TRUE;
 }
 
+static gboolean
+check_graphs (const PwPlan *plan, gboolean is_nccl, GError **error) {
+  if (!plan->cuda_graphs)
+    return TRUE;
+  if (strcmp (plan->backend, "cuda") != 0)
+    return pw__plan_fail (plan, "cuda_graphs", "cuda-graphs", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "the backend \"%s\" has no graphs, \"cuda\" has", plan->backend);
+  if (plan->ranks > 1 && !is_nccl)
+    return pw__plan_fail (plan, "cuda_graphs", "cuda-graphs", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "graphs of %d ranks need the transport \"nccl\": copies between ranks "
+                          "cannot be captured",
+                          plan->ranks);
+  return TRUE;
+}
+
 gboolean
 pw_plan_check_runnable (const PwPlan *plan, GError **error) {
   if (!pw__plan_check_supported (plan, error))
@@ -78,6 +93,8 @@ pw_plan_check_runnable (const PwPlan *plan, GError **error) {
     return pw__plan_fail (plan, "transport", "transport", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "\"nccl\" carries memory of devices, the backend \"%s\" has none",
                           plan->backend);
+  if (!check_graphs (plan, is_nccl, error))
+    return FALSE;
   if (plan->params.pieces > 1)
     return pw__plan_fail (plan, "schedule.pieces", "pieces", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "sequence pieces can be simulated, not run");

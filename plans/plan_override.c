@@ -354,6 +354,12 @@ static const PwPlanOverride overrides[] = {
       .offset = offsetof (PwPlan, share_devices),
   },
   {
+      .name = "cuda-graphs",
+      .help = "capture a step that repeats as CUDA graphs and launch these",
+      .type = PW_JSON_BOOLEAN,
+      .offset = offsetof (PwPlan, cuda_graphs),
+  },
+  {
       .name = "steps",
       .argument = "N",
       .help = "mini-batches to train on",

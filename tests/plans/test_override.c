@@ -40,6 +40,7 @@ static const struct {
   { "p2p-batched", NULL },
   { "backend", "cuda" },
   { "share-devices", NULL },
+  { "cuda-graphs", NULL },
   { "steps", "77" },
   { "seed", "0" },
   { "data-parallel", "2" },
@@ -82,6 +83,7 @@ test_every_row (void) {
   g_assert_true (plan->batched);
   g_assert_cmpstr (plan->backend, ==, "cuda");
   g_assert_true (plan->share_devices);
+  g_assert_true (plan->cuda_graphs);
   g_assert_cmpint (plan->steps, ==, 77);
   g_assert_cmpint (plan->seed, ==, 0);
   g_assert_cmpint (plan->data_parallel, ==, 2);

@@ -43,7 +43,7 @@ test_every_key (void) {
       "\"group\": 4, \"waves\": 1, \"pieces\": 2, \"update_every\": 3, \"reverse\": true}, "
       "\"batch\": 10, \"steps\": 7, \"seed\": 9, \"backend\": \"cuda\", \"transport\": \"mpi\", "
       "\"p2p_policy\": \"rendezvous\", \"p2p_batched\": true, \"precision\": \"bf16\", "
-      "\"share_devices\": true, "
+      "\"share_devices\": true, \"cuda_graphs\": true, "
       "\"recompute\": \"except-last\", \"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 0.5, "
       "\"momentum\": 0.25, \"beta1\": 0.5, \"beta2\": 0.75, \"epsilon\": 0.125, "
       "\"weight_decay\": 2}, \"data\": {\"text\": \"t.txt\"}, \"data_parallel\": 2, "
@@ -72,6 +72,7 @@ test_every_key (void) {
   g_assert_cmpint (plan->policy, ==, PW_POLICY_RENDEZVOUS);
   g_assert_true (plan->batched);
   g_assert_true (plan->share_devices);
+  g_assert_true (plan->cuda_graphs);
   g_assert_cmpstr (pw_precision_names[plan->precision], ==, "bf16");
   g_assert_cmpint (plan->recompute, ==, PW_RECOMPUTE_EXCEPT_LAST);
   g_assert_cmpint (plan->optimizer.kind, ==, PW_OPTIMIZER_SGD);
@@ -230,6 +231,10 @@ static const struct {
   { "\"recompute\": {\"layers\": [1]}", "plan.json:2: recompute: " },
   { "\"transport\": \"nccl\"", "plan.json:2: transport: " },
   { "\"backend\": \"cuda\", \"share_devices\": true", NULL },
+  { "\"cuda_graphs\": true", "plan.json:2: cuda_graphs: the backend \"cpu\" has no graphs" },
+  { "\"backend\": \"cuda\", \"cuda_graphs\": true", NULL },
+  { "\"backend\": \"cuda\", \"ranks\": 2, \"cuda_graphs\": true",
+    "plan.json:2: cuda_graphs: graphs of 2 ranks" },
 };
 
 static void
