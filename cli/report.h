@@ -17,6 +17,9 @@ char *pw_report_excess (const PwSimulation *simulation, double limit);
 json_t *pw_report_critical_json (const PwSimulation *simulation);
 void pw_report_critical_print (const PwSimulation *simulation);
 
+/* A line of CSV per action: when it starts and ends, and its slack. */
+char *pw_report_slack_csv (const PwSimResult *result, PwSimProgram *program);
+
 /* How the iteration's time scatters. */
 json_t *pw_report_jitter_json (const PwSimJitter *jitter, const PwSimJitterResult *result);
 void pw_report_jitter_print (const PwSimulation *simulation, const PwSimJitter *jitter,

@@ -7,7 +7,7 @@
 typedef struct {
   char *trace, *plot;
   gboolean critical_path, links;
-  char *jitter, *link_jitter, *samples, *jitter_seed;
+  char *jitter, *link_jitter, *samples, *jitter_seed, *slack;
 } Options;
 
 /* What is asked beyond one simulation. */
@@ -39,16 +39,23 @@ read_jitter (const Options *options, PwSimJitter *jitter, GError **error) {
 /* Everything that needs the compiled program. */
 static gboolean
 ask (const PwSimulation *simulation, const Options *options, Answers *answers, GError **error) {
-  if (!options->jitter && !options->link_jitter)
+  gboolean scatters = options->jitter || options->link_jitter;
+  if (!scatters && !options->slack)
     return TRUE;
   if (pw_sim_needs_events (&simulation->input))
-    return pw_input_fail (error, "--jitter: links are shared, so time decides who is first: such "
-                                 "plans are not sampled");
+    return pw_input_fail (error,
+                          "--%s: links are shared, so who is first on them changes with every "
+                          "delay; such plans have no answer yet",
+                          scatters ? "jitter" : "slack");
   g_autoptr (PwSimProgram) program = pw_sim_compile (&simulation->input, error);
   if (!program)
     return FALSE;
-  answers->scattered = pw_sim_jitter (program, simulation->costs, &answers->jitter);
-  return TRUE;
+  if (scatters)
+    answers->scattered = pw_sim_jitter (program, simulation->costs, &answers->jitter);
+  if (!options->slack)
+    return TRUE;
+  g_autofree char *csv = pw_report_slack_csv (simulation->result, program);
+  return pw_output_text (options->slack, csv, error);
 }
 
 static PwSimulation *
@@ -139,6 +146,8 @@ run (PwCall *call, GError **error) {
             "also show the chain of actions that decides the time", NULL },
           { "links", 0, 0, G_OPTION_ARG_NONE, &options.links,
             "also show what travels between ranks", NULL },
+          { "slack", 0, 0, G_OPTION_ARG_FILENAME, &options.slack,
+            "write how much later each action may end without the end moving", "FILE.csv" },
           { "jitter", 0, 0, G_OPTION_ARG_STRING, &options.jitter,
             "random times of computes: standard deviation of the factor, log-normal with mean 1; "
             "shows how the iteration scatters",
@@ -154,10 +163,12 @@ run (PwCall *call, GError **error) {
   if (!pw_call_parse (call, entries, error))
     status = PW_EXIT_DONE;
   else if (pw_output_check ("--trace", options.trace, error)
-           && pw_output_check ("--plot", options.plot, error))
+           && pw_output_check ("--plot", options.plot, error)
+           && pw_output_check ("--slack", options.slack, error))
     status = answer (call, &options, error);
   g_free (options.trace);
   g_free (options.plot);
+  g_free (options.slack);
   g_free (options.jitter);
   g_free (options.link_jitter);
   g_free (options.samples);

@@ -109,6 +109,17 @@ pw__sim_run_compiled (const PwSimInput *input, PwSimLayout *layout, GError **err
   return pw_sim_program_result (program);
 }
 
+PwAction
+pw_sim_program_action (const PwSimProgram *program, int rank, int64_t index, int *iteration) {
+  const PwSimLayout *layout = program->layout;
+  PwAction action = layout->list[rank][index];
+  if (pw_action_kinds[action.kind].has_microbatch) {
+    *iteration = (int)pw__sim_iteration (layout, action);
+    action.microbatch = (uint32_t)(action.microbatch % layout->iteration_microbatches) & 0xffffffu;
+  }
+  return action;
+}
+
 int64_t
 pw_sim_program_events (const PwSimProgram *program) {
   const PwSimLayout *layout = program->layout;

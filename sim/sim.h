@@ -100,6 +100,14 @@ void pw_sim_retime_many (PwSimProgram *program, const PwStageCosts *const *costs
 /* Everything else from the times of the last retime. */
 PwSimResult *pw_sim_program_result (const PwSimProgram *program);
 int64_t pw_sim_program_events (const PwSimProgram *program);
+/* The action at INDEX of RANK's list, of all iterations, its micro-batch counted within its iteration.
+ * Where it has a micro-batch that says which ITERATION it is. */
+PwAction pw_sim_program_action (const PwSimProgram *program, int rank, int64_t index,
+                                int *iteration);
+/* By the times of the last retime: how much later each action may end, all others taking what they
+ * take, without the last one ending later. 0 on the critical path. SLACK has a place for every
+ * action, as results have; a message's two actions share it. */
+void pw_sim_slack (PwSimProgram *program, double *slack);
 void pw_sim_program_free (PwSimProgram *program);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimProgram, pw_sim_program_free)
 
