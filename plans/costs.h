@@ -82,6 +82,8 @@ typedef struct {
   PwLink *link;           /* [n_edges] */
   int microbatches;
   double *factor; /* [microbatches][stages], times every compute time; NULL: all 1 */
+  int ranks;
+  double *rank_factor; /* [ranks], times every compute time on that rank; NULL: all 1 */
   gboolean unitless;
 } PwStageCosts;
 /* All zero. */

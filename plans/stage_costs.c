@@ -22,6 +22,9 @@ pw_stage_costs_copy (const PwStageCosts *costs) {
   if (costs->factor != NULL)
     copy->factor
         = g_memdup2 (costs->factor, (gsize)costs->microbatches * stages * sizeof *costs->factor);
+  if (costs->rank_factor != NULL)
+    copy->rank_factor
+        = g_memdup2 (costs->rank_factor, (gsize)costs->ranks * sizeof *costs->rank_factor);
   return copy;
 }
 
@@ -33,6 +36,7 @@ pw_stage_costs_free (PwStageCosts *costs) {
   g_free (costs->message_bytes);
   g_free (costs->link);
   g_free (costs->factor);
+  g_free (costs->rank_factor);
   g_free (costs);
 }
 

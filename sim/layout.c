@@ -200,34 +200,46 @@ pw__sim_index_free (PwSimIndex *index) {
   g_free (index);
 }
 
+/* What STAGE takes in DIRECTION, on the rank that has it there. */
+static void
+init_stage (PwSimDurations *durations, const PwSimLayout *layout, const PwStageCosts *costs,
+            int direction, int stage) {
+  const PwStageCost *cost = &costs->stage[stage];
+  int pieces = durations->pieces, stages = durations->stages;
+  const double of_kind[] = {
+    [PW_ACTION_FORWARD] = cost->forward / pieces,
+    [PW_ACTION_BACKWARD] = cost->backward / pieces,
+    [PW_ACTION_INPUT_GRADIENT] = cost->input / pieces,
+    [PW_ACTION_WEIGHT_GRADIENT] = cost->weight / pieces,
+    [PW_ACTION_RECOMPUTE] = cost->recompute / pieces,
+    [PW_ACTION_UPDATE] = cost->update,
+  };
+  int rank = pw_placement_rank (layout->schedule->placement, direction, stage);
+  double factor = costs->rank_factor != NULL && rank >= 0 ? costs->rank_factor[rank] : 1;
+  double *compute = durations->compute + direction * PW_ACTION_N * stages + stage;
+  for (int kind = 0; kind < (int)G_N_ELEMENTS (of_kind); kind++)
+    compute[kind * stages] = of_kind[kind] * factor;
+  durations->overlapped[direction * stages + stage] = cost->overlapped / pieces * factor;
+}
+
 void
 pw__sim_durations_init (PwSimDurations *durations, const PwSimLayout *layout,
                         const PwStageCosts *costs) {
   g_assert (costs->stages == layout->stages && costs->n_edges == layout->n_edges);
   int stages = layout->stages, pieces = MAX (layout->schedule->pieces, 1);
+  int directions = layout->schedule->placement->directions;
   *durations = (PwSimDurations){
     .stages = stages,
-    .compute = g_new0 (double, (gsize)(PW_ACTION_N * stages)),
-    .overlapped = g_new (double, (gsize)stages),
+    .compute = g_new0 (double, (gsize)(directions * PW_ACTION_N * stages)),
+    .overlapped = g_new (double, (gsize)(directions * stages)),
     .transfer = g_new (double, (gsize)(layout->n_edges + 1)),
     .factor = costs->factor,
     .factor_microbatches = costs->microbatches,
     .pieces = pieces,
   };
-  for (int s = 0; s < stages; s++) {
-    const PwStageCost *cost = &costs->stage[s];
-    const double of_kind[] = {
-      [PW_ACTION_FORWARD] = cost->forward / pieces,
-      [PW_ACTION_BACKWARD] = cost->backward / pieces,
-      [PW_ACTION_INPUT_GRADIENT] = cost->input / pieces,
-      [PW_ACTION_WEIGHT_GRADIENT] = cost->weight / pieces,
-      [PW_ACTION_RECOMPUTE] = cost->recompute / pieces,
-      [PW_ACTION_UPDATE] = cost->update,
-    };
-    for (int kind = 0; kind < (int)G_N_ELEMENTS (of_kind); kind++)
-      durations->compute[kind * stages + s] = of_kind[kind];
-    durations->overlapped[s] = cost->overlapped / pieces;
-  }
+  for (int direction = 0; direction < directions; direction++)
+    for (int s = 0; s < stages; s++)
+      init_stage (durations, layout, costs, direction, s);
   for (int e = 0; e < layout->n_edges; e++) {
     const PwLink *link = &costs->link[e];
     double bytes = (double)costs->message_bytes[e] / pieces;
@@ -248,7 +260,8 @@ pw__sim_durations_clear (PwSimDurations *durations) {
 double
 pw__sim_pair_duration (const PwSimDurations *durations, PwAction a, PwAction b) {
   PwAction forward = a.kind == PW_ACTION_FORWARD ? a : b;
-  double overlapped = durations->overlapped[forward.stage];
+  double overlapped
+      = durations->overlapped[(int)forward.direction * durations->stages + forward.stage];
   if (overlapped > 0)
     return overlapped * MAX (pw__sim_factor (durations, a), pw__sim_factor (durations, b));
   return pw__sim_duration (durations, a) + pw__sim_duration (durations, b);

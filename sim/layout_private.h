@@ -103,8 +103,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimIndex, pw__sim_index_free)
 /* What costs say about one action, the same numbers for every engine. */
 typedef struct {
   int stages;
-  double *compute;        /* [PW_ACTION_N][stages], of one piece */
-  double *overlapped;     /* [stages], of one piece */
+  double *compute;        /* [directions][PW_ACTION_N][stages], of one piece */
+  double *overlapped;     /* [directions][stages], of one piece */
   double *transfer;       /* [n_edges] */
   gboolean has_transfers; /* some message takes time */
   const double *factor;   /* [factor_microbatches][stages] or NULL */
@@ -123,7 +123,8 @@ pw__sim_factor (const PwSimDurations *durations, PwAction action) {
 }
 static inline double
 pw__sim_duration (const PwSimDurations *durations, PwAction action) {
-  double duration = durations->compute[(int)action.kind * durations->stages + action.stage];
+  int row = (int)action.direction * PW_ACTION_N + (int)action.kind;
+  double duration = durations->compute[row * durations->stages + action.stage];
   return durations->factor == NULL ? duration : duration * pw__sim_factor (durations, action);
 }
 double pw__sim_pair_duration (const PwSimDurations *durations, PwAction a, PwAction b);

@@ -3,7 +3,8 @@
 /* The lowest row of each part of the table. */
 static int64_t
 edge_row (const PwSimLayout *layout) {
-  return 1 + (PW_ACTION_UPDATE + 1) * (int64_t)layout->stages;
+  int directions = layout->schedule->placement->directions;
+  return 1 + directions * (PW_ACTION_UPDATE + 1) * (int64_t)layout->stages;
 }
 static int64_t
 pair_row (const PwSimLayout *layout) {
@@ -29,8 +30,8 @@ same_pair (gconstpointer x, gconstpointer y) {
 /* The row of the pair AT[0], AT[1]; a new one for kinds and stages not met before. */
 static int64_t
 find_pair_row (PwSimTimed *timed, GHashTable *rows, const PwSimLayout *layout, const PwAction *at) {
-  PairKey key = { .a = (uint64_t)at[0].kind << 16 | at[0].stage,
-                  .b = (uint64_t)at[1].kind << 16 | at[1].stage };
+  PairKey key = { .a = ((uint64_t)at[0].direction << 8 | at[0].kind) << 16 | at[0].stage,
+                  .b = ((uint64_t)at[1].direction << 8 | at[1].kind) << 16 | at[1].stage };
   gpointer known = g_hash_table_lookup (rows, &key);
   if (known == NULL) {
     g_array_append_vals (timed->pairs, at, 2);
@@ -48,7 +49,8 @@ row_of (PwSimTimed *timed, GHashTable *pairs, const PwSimLayout *layout, int ran
   if (pw__sim_is_pair (layout, rank, id))
     return find_pair_row (timed, pairs, layout, at);
   if (at->kind <= PW_ACTION_UPDATE)
-    return 1 + (int64_t)at->kind * layout->stages + at->stage;
+    return 1 + (int64_t)(at->direction * (PW_ACTION_UPDATE + 1) + at->kind) * layout->stages
+           + at->stage;
   return 0;
 }
 
@@ -90,8 +92,10 @@ void
 pw__sim_fill_table (const PwSimTimed *timed, const PwSimLayout *layout,
                     const PwSimDurations *durations, double *table) {
   table[0] = 0;
-  for (int64_t i = 0; i < (PW_ACTION_UPDATE + 1) * (int64_t)layout->stages; i++)
-    table[1 + i] = durations->compute[i];
+  int64_t n = (PW_ACTION_UPDATE + 1) * (int64_t)layout->stages;
+  for (int d = 0; d < layout->schedule->placement->directions; d++)
+    for (int64_t i = 0; i < n; i++)
+      table[1 + d * n + i] = durations->compute[d * PW_ACTION_N * (int64_t)layout->stages + i];
   for (int e = 0; e < layout->n_edges; e++)
     table[edge_row (layout) + e] = durations->transfer[e];
   for (guint i = 0; durations->factor == NULL && i < timed->pairs->len / 2; i++) {
@@ -149,7 +153,8 @@ pw__sim_evaluate (const PwSimTimed *timed, const PwSimDurations *durations, cons
   time[0] = 0;
   if (durations->factor != NULL)
     for (int32_t i = 1; i < graph->n_nodes; i++)
-      time[i] = later (time[graph->a[i]], time[graph->b[i]]) + pw__sim_node_duration (timed, durations, i);
+      time[i] = later (time[graph->a[i]], time[graph->b[i]])
+                + pw__sim_node_duration (timed, durations, i);
   else if (timed->row16 != NULL)
     evaluate_16 (graph->n_nodes, graph->a, graph->b, timed->row16, table, time);
   else

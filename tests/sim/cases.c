@@ -252,6 +252,8 @@ case_random (void) {
   };
   Case *c = case_new (lower (schedule, edges, &options), edges);
   costs_randomise (c->costs, TRUE);
+  if (g_test_rand_int_range (0, 3) == 0)
+    costs_randomise_ranks (c->costs, c->lowered->ranks);
   return c;
 }
 
@@ -366,6 +368,15 @@ costs_randomise (PwStageCosts *costs, gboolean quarters) {
 static int64_t
 random_bytes (void) {
   return g_test_rand_int_range (0, 1000);
+}
+
+void
+costs_randomise_ranks (PwStageCosts *costs, int ranks) {
+  g_free (costs->rank_factor);
+  costs->ranks = ranks;
+  costs->rank_factor = g_new (double, (gsize)ranks);
+  for (int rank = 0; rank < ranks; rank++)
+    costs->rank_factor[rank] = 0.5 * g_test_rand_int_range (1, 5);
 }
 
 void

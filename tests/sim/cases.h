@@ -31,6 +31,8 @@ Case *case_written (const char *lists, PwPolicy policy);
 /* Positive times, different for each stage; messages with latency and bytes; QUARTERS: multiples of
  * 1/4, so that sums are exact in any order. */
 void costs_randomise (PwStageCosts *costs, gboolean quarters);
+/* A speed for each of RANKS. */
+void costs_randomise_ranks (PwStageCosts *costs, int ranks);
 /* Bytes of every kind. */
 void costs_randomise_bytes (PwStageCosts *costs);
 /* A factor for each micro-batch and stage. */

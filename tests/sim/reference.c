@@ -41,6 +41,12 @@ is_second_of_pair (const Play *play, int rank, int64_t index) {
 }
 
 static double
+rank_factor_of (const Case *c, PwAction action) {
+  int rank = pw_placement_rank (c->lowered->placement, action.direction, action.stage);
+  return c->costs->rank_factor == NULL ? 1 : c->costs->rank_factor[rank];
+}
+
+static double
 compute_time (const Case *c, PwAction action) {
   const PwStageCosts *costs = c->costs;
   const PwStageCost *cost = &costs->stage[action.stage];
@@ -48,6 +54,8 @@ compute_time (const Case *c, PwAction action) {
       = { [PW_ACTION_FORWARD] = cost->forward,      [PW_ACTION_BACKWARD] = cost->backward,
           [PW_ACTION_INPUT_GRADIENT] = cost->input, [PW_ACTION_WEIGHT_GRADIENT] = cost->weight,
           [PW_ACTION_RECOMPUTE] = cost->recompute,  [PW_ACTION_UPDATE] = cost->update };
+  if (costs->rank_factor != NULL)
+    time[action.kind] *= rank_factor_of (c, action);
   if (costs->factor == NULL || action.kind == PW_ACTION_UPDATE)
     return time[action.kind];
   int64_t m = action.microbatch % costs->microbatches;
@@ -76,7 +84,8 @@ reference_duration (const Case *c, int rank, int64_t index) {
   if (!second && !is_pair (&play, rank, index))
     return compute_time (c, action);
   PwAction a = program->actions[index - second], b = program->actions[index - second + 1];
-  double overlapped = c->costs->stage[a.kind == PW_ACTION_FORWARD ? a.stage : b.stage].overlapped;
+  PwAction forward = a.kind == PW_ACTION_FORWARD ? a : b;
+  double overlapped = c->costs->stage[forward.stage].overlapped * rank_factor_of (c, forward);
   if (overlapped > 0)
     return overlapped * MAX (factor_of (c, a), factor_of (c, b));
   return compute_time (c, a) + compute_time (c, b);
