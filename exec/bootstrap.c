@@ -16,6 +16,89 @@ pw_bootstrap_barrier (PwBootstrap *bootstrap, GError **error) {
   return bootstrap->all_gather (bootstrap, NULL, NULL, 0, error);
 }
 
+/* ---- Agreeing ---- */
+
+typedef struct {
+  double failed_s;
+  gint32 is_bad, is_consequence;
+  gint32 code;
+  char domain[60];
+  char message[440];
+} Verdict;
+
+static void
+describe (const PwBootstrapReport *report, Verdict *verdict) {
+  const GError *failure = report->failure;
+  *verdict = (Verdict){ .failed_s = report->failed_s, .is_bad = failure != NULL };
+  if (!failure)
+    return;
+  verdict->is_consequence = report->is_consequence;
+  verdict->code = failure->code;
+  g_strlcpy (verdict->domain, g_quark_to_string (failure->domain), sizeof verdict->domain);
+  g_strlcpy (verdict->message, failure->message, sizeof verdict->message);
+}
+
+static gboolean
+comes_before (const Verdict *a, const Verdict *b) {
+  if (a->is_consequence != b->is_consequence)
+    return b->is_consequence;
+  return a->failed_s < b->failed_s;
+}
+
+/* A rank's failure names the rank; any other, the process. */
+static void
+set_verdict (int process, const Verdict *verdict, const GError *own, GError **error) {
+  gboolean is_named
+      = g_str_has_prefix (verdict->message, "rank ")
+        || g_str_has_prefix (verdict->message, "process ")
+        || (own && strncmp (own->message, verdict->message, sizeof verdict->message - 1) == 0);
+  g_autofree char *where = is_named ? g_strdup ("") : g_strdup_printf ("process %d: ", process);
+  g_set_error (error, g_quark_from_string (verdict->domain), verdict->code, "%s%s", where,
+               verdict->message);
+}
+
+/* The exchange itself failed: what happened here comes first, if it is no consequence. */
+static void
+set_lost (const PwBootstrapReport *report, GError *lost, GError **error) {
+  const GError *own = report->is_consequence ? NULL : report->failure;
+  if (own)
+    g_set_error (error, own->domain, own->code, "%s; %s", own->message, lost->message);
+  else
+    g_set_error_literal (error, lost->domain, lost->code, lost->message);
+  g_error_free (lost);
+}
+
+gboolean
+pw_bootstrap_agree (PwBootstrap *bootstrap, const PwBootstrapReport *report, GError **error) {
+  gsize bytes = sizeof (Verdict) + report->bytes, n = (gsize)bootstrap->size;
+  g_autofree char *mine = g_malloc (bytes);
+  g_autofree char *all = g_malloc0 (bytes * n);
+  GError *lost = NULL;
+  Verdict verdicts[1], first = { 0 };
+  int process = -1;
+  describe (report, verdicts);
+  memcpy (mine, verdicts, sizeof *verdicts);
+  if (report->bytes > 0)
+    memcpy (mine + sizeof (Verdict), report->mine, report->bytes);
+  if (!bootstrap->all_gather (bootstrap, mine, all, bytes, &lost)) {
+    set_lost (report, lost, error);
+    return FALSE;
+  }
+  for (int p = 0; p < bootstrap->size; p++) {
+    memcpy (verdicts, all + (gsize)p * bytes, sizeof *verdicts);
+    if (report->bytes > 0)
+      memcpy ((char *)report->all + (gsize)p * report->bytes,
+              all + (gsize)p * bytes + sizeof (Verdict), report->bytes);
+    if (!verdicts->is_bad || (process >= 0 && !comes_before (verdicts, &first)))
+      continue;
+    first = *verdicts;
+    process = p;
+  }
+  if (process >= 0)
+    set_verdict (process, &first, report->failure, error);
+  return process < 0;
+}
+
 void
 pw_bootstrap_free (PwBootstrap *bootstrap) {
   if (bootstrap)

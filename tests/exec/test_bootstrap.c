@@ -219,9 +219,126 @@ a_lost_process_is_named (void) {
   pthread_join (thread, NULL);
   for (int i = 0; i < 2; i++) {
     g_assert_error (processes[i].error, PW_BOOTSTRAP_ERROR, PW_BOOTSTRAP_ERROR_CONNECTION);
-    g_assert_cmpstr (processes[i].error->message, ==,
-                     i == 0 ? "the connection to process 2 is lost"
-                            : "the connection to process 0 is lost");
+    g_assert_cmpstr (processes[i].error->message, ==, "the connection to process 2 is lost");
+  }
+  close_all (processes, 3);
+}
+
+/* ---- Transfers, alarms, agreement ---- */
+
+#define DEAF_S 0.05
+
+static gboolean
+is_filled (const guint8 *data, gsize n, guint8 with) {
+  for (gsize i = 0; i < n; i++)
+    if (data[i] != with)
+      return FALSE;
+  return TRUE;
+}
+
+static void *
+transfer_main (void *data) {
+  Process *p = data;
+  open_one (p);
+  for (int from = 0; p->bootstrap && from < p->place.size; from++)
+    for (int to_all = 0; to_all <= 1; to_all++) {
+      static const gsize n = 70000;
+      g_autofree guint8 *bytes = g_malloc (n);
+      memset (bytes, 1 + p->place.rank, n);
+      if (!p->bootstrap->transfer (p->bootstrap, from, to_all, bytes, n, &p->error))
+        return NULL;
+      gboolean gets = to_all || p->place.rank == 0;
+      p->is_wrong |= !is_filled (bytes, n, (guint8)(1 + (gets ? from : p->place.rank)));
+    }
+  return NULL;
+}
+
+static void
+transfers_reach_one_or_all (void) {
+  for (int n = 1; n <= 4; n++) {
+    Process processes[4];
+    int port = free_port ();
+    for (int i = 0; i < n; i++)
+      processes[i] = process (i, n, port);
+    run_all (transfer_main, processes, n);
+    for (int i = 0; i < n; i++) {
+      g_assert_no_error (processes[i].error);
+      g_assert_false (processes[i].is_wrong);
+    }
+    close_all (processes, n);
+  }
+}
+
+/* Process 2 fails while 0 is already in the agreement and 1 at work that only an alarm ends. */
+static void *
+alarm_main (void *data) {
+  Process *p = data;
+  g_autoptr (GError) own = NULL;
+  PwBootstrapReport report = { .failed_s = 5 };
+  open_one (p);
+  if (p->place.rank == 1) {
+    while (p->bootstrap->watch (p->bootstrap, &own))
+      g_usleep (1000);
+    p->is_wrong |= strcmp (own->message, "process 2 has failed") != 0;
+    report.is_consequence = TRUE;
+    report.failed_s = 1;
+  } else if (p->place.rank == 2) {
+    g_usleep ((gulong)(DEAF_S * 1e6));
+    p->bootstrap->alarm (p->bootstrap);
+    g_usleep ((gulong)(DEAF_S * 1e6));
+    own = g_error_new_literal (PW_BOOTSTRAP_ERROR, PW_BOOTSTRAP_ERROR_MISMATCH, "it broke");
+  }
+  report.failure = own;
+  p->is_wrong |= pw_bootstrap_agree (p->bootstrap, &report, &p->error);
+  g_clear_error (&own);
+  p->is_wrong |= !p->bootstrap->watch (p->bootstrap, NULL); /* that was about the last exchange */
+  p->is_wrong |= !pw_bootstrap_agree (p->bootstrap, &(PwBootstrapReport){ 0 }, NULL);
+  return NULL;
+}
+
+static void
+an_alarm_ends_waiting (void) {
+  int port = free_port ();
+  Process processes[3] = { process (0, 3, port), process (1, 3, port), process (2, 3, port) };
+  run_all (alarm_main, processes, 3);
+  for (int i = 0; i < 3; i++) {
+    g_assert_false (processes[i].is_wrong);
+    g_assert_error (processes[i].error, PW_BOOTSTRAP_ERROR, PW_BOOTSTRAP_ERROR_MISMATCH);
+    g_assert_cmpstr (processes[i].error->message, ==, i == 2 ? "it broke" : "process 2: it broke");
+  }
+  close_all (processes, 3);
+}
+
+/* Both have failed: the earlier counts, wherever; of equal times the lower process. */
+static void *
+fail_main (void *data) {
+  Process *p = data;
+  static const double failed_s[] = { 7, 3, 3 };
+  g_autofree char *words = g_strdup_printf ("rank %d: no", p->place.rank);
+  g_autoptr (GError) own
+      = g_error_new_literal (PW_BOOTSTRAP_ERROR, PW_BOOTSTRAP_ERROR_TIMEOUT, words);
+  int mine = 10 + p->place.rank, all[3] = { 0 };
+  PwBootstrapReport report = { .failure = own,
+                               .failed_s = failed_s[p->place.rank],
+                               .mine = &mine,
+                               .all = all,
+                               .bytes = sizeof mine };
+  open_one (p);
+  p->is_wrong |= pw_bootstrap_agree (p->bootstrap, &report, &p->error);
+  for (int i = 0; i < 3; i++)
+    p->is_wrong |= all[i] != 10 + i;
+  return NULL;
+}
+
+static void
+the_first_failure_counts (void) {
+  int port = free_port ();
+  Process processes[3] = { process (0, 3, port), process (1, 3, port), process (2, 3, port) };
+  run_all (fail_main, processes, 3);
+  for (int i = 0; i < 3; i++) {
+    g_assert_false (processes[i].is_wrong);
+    g_assert_error (processes[i].error, PW_BOOTSTRAP_ERROR, PW_BOOTSTRAP_ERROR_TIMEOUT);
+    g_assert_cmpstr (processes[i].error->message, ==, "rank 1: no");
   }
   close_all (processes, 3);
 }
@@ -309,5 +426,8 @@ main (int argc, char **argv) {
   g_test_add_func ("/exec/bootstrap/a-rank-comes-once", two_of_one_rank);
   g_test_add_func ("/exec/bootstrap/strangers-are-ignored", strangers_are_ignored);
   g_test_add_func ("/exec/bootstrap/a-lost-process-ends-the-exchange", a_lost_process_is_named);
+  g_test_add_func ("/exec/bootstrap/transfers-reach-one-or-all", transfers_reach_one_or_all);
+  g_test_add_func ("/exec/bootstrap/an-alarm-ends-the-others-waiting", an_alarm_ends_waiting);
+  g_test_add_func ("/exec/bootstrap/the-first-failure-counts-everywhere", the_first_failure_counts);
   return g_test_run ();
 }
