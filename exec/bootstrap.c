@@ -99,6 +99,18 @@ pw_bootstrap_agree (PwBootstrap *bootstrap, const PwBootstrapReport *report, GEr
   return process < 0;
 }
 
+gboolean
+pw_bootstrap_settle (PwBootstrap *bootstrap, GError *own, GError **error) {
+  if (!bootstrap) {
+    if (own)
+      g_propagate_error (error, own);
+    return !own;
+  }
+  gboolean good = pw_bootstrap_agree (bootstrap, &(PwBootstrapReport){ .failure = own }, error);
+  g_clear_error (&own);
+  return good;
+}
+
 void
 pw_bootstrap_free (PwBootstrap *bootstrap) {
   if (bootstrap)

@@ -75,5 +75,8 @@ typedef struct {
 /* An exchange: TRUE if all is well in all processes; else all get the same failure. */
 gboolean pw_bootstrap_agree (PwBootstrap *bootstrap, const PwBootstrapReport *report,
                              GError **error);
+/* The same with nothing but OWN, what failed here (NULL: nothing), which it takes. BOOTSTRAP NULL:
+ * there is one process. */
+gboolean pw_bootstrap_settle (PwBootstrap *bootstrap, GError *own, GError **error);
 void pw_bootstrap_free (PwBootstrap *bootstrap);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwBootstrap, pw_bootstrap_free)

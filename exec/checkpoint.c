@@ -1,5 +1,5 @@
 #include "exec/checkpoint.h"
-#include "exec/exec_private.h"
+#include "exec/processes_private.h"
 #include "io/file.h"
 
 #include <jansson.h>
@@ -68,10 +68,19 @@ shape_to_json (const PwShape *shape) {
 
 /* ---- Saving ---- */
 
+/* All stages have had the same, those of other processes there. */
+static int64_t
+count_updates (const PwExec *exec) {
+  for (int s = 0; s < exec->n_places; s++)
+    if (pw__exec_has_rank (exec, exec->stages[s].rank))
+      return exec->stages[s].n_updates;
+  return 0;
+}
+
 /* Padded with spaces, so that the tensors begin on a multiple of 8 bytes. */
 static char *
 make_header (const PwExec *exec, const GArray *entries) {
-  g_autofree char *updates = g_strdup_printf ("%" G_GINT64_FORMAT, exec->stages[0].n_updates);
+  g_autofree char *updates = g_strdup_printf ("%" G_GINT64_FORMAT, count_updates (exec));
   g_autofree char *version = g_strdup_printf ("%d", PW_CHECKPOINT_VERSION);
   g_autofree char *steps = g_strdup_printf ("%" G_GINT64_FORMAT, exec->n_steps);
   json_t *header
@@ -97,31 +106,56 @@ make_header (const PwExec *exec, const GArray *entries) {
 }
 
 static gboolean
-write_tensors (PwExec *exec, const GArray *entries, PwFileWriter *writer, GError **error) {
+get_values (PwExec *exec, const Entry *entry, float *values, GError **error) {
+  return entry->slot < 0
+             ? pw__exec_get_first (exec, entry->layer, entry->index, values, error)
+             : pw__exec_get_state (exec, entry->layer, entry->index, entry->slot, values, error);
+}
+
+/* Of several processes the first has WRITER. What goes wrong there stays in *OWN until all ask. */
+static gboolean
+write_tensors (PwExec *exec, const GArray *entries, PwFileWriter *writer, GError **own,
+               GError **error) {
   for (guint i = 0; i < entries->len; i++) {
     const Entry *entry = &g_array_index (entries, Entry, i);
     g_autofree float *values = g_malloc ((gsize)entry->bytes);
-    gboolean good
-        = entry->slot < 0
-              ? pw_exec_get_parameter (exec, entry->layer, entry->index, values, error)
-              : pw__exec_get_state (exec, entry->layer, entry->index, entry->slot, values, error);
-    if (!good || !pw_file_writer_write (writer, values, (gsize)entry->bytes, error))
+    if (!get_values (exec, entry, values, error))
       return FALSE;
+    if (writer && !*own)
+      pw_file_writer_write (writer, values, (gsize)entry->bytes, own);
+    if (!exec->processes && *own)
+      break;
   }
   return TRUE;
+}
+
+static PwFileWriter *
+begin_file (const PwExec *exec, const GArray *entries, const char *path, GError **error) {
+  g_autofree char *header = make_header (exec, entries);
+  guint64 length = GUINT64_TO_LE ((guint64)strlen (header));
+  g_autoptr (PwFileWriter) writer = pw_file_writer_open (path, error);
+  if (!writer || !pw_file_writer_write (writer, &length, LENGTH_BYTES, error)
+      || !pw_file_writer_write (writer, header, strlen (header), error))
+    return NULL;
+  return g_steal_pointer (&writer);
 }
 
 gboolean
 pw_checkpoint_save (PwExec *exec, const char *path, GError **error) {
   g_autoptr (GArray) entries = list_entries (exec);
-  g_autofree char *header = make_header (exec, entries);
-  guint64 length = GUINT64_TO_LE ((guint64)strlen (header));
-  g_autoptr (PwFileWriter) writer = pw_file_writer_open (path, error);
-  if (!writer || !pw_file_writer_write (writer, &length, LENGTH_BYTES, error)
-      || !pw_file_writer_write (writer, header, strlen (header), error)
-      || !write_tensors (exec, entries, writer, error))
+  GError *own = NULL;
+  gboolean is_writer = pw__exec_has_rank (exec, 0);
+  g_autoptr (PwFileWriter) writer = is_writer ? begin_file (exec, entries, path, &own) : NULL;
+  if (!pw__processes_agree (exec, own, error))
     return FALSE;
-  return pw_file_writer_commit (g_steal_pointer (&writer), error);
+  own = NULL;
+  if (!write_tensors (exec, entries, writer, &own, error)) {
+    g_clear_error (&own);
+    return FALSE;
+  }
+  if (writer && !own)
+    pw_file_writer_commit (g_steal_pointer (&writer), &own);
+  return pw__processes_agree (exec, own, error);
 }
 
 /* ---- Loading ---- */
@@ -253,18 +287,25 @@ set_tensor (PwExec *exec, const Entry *entry, const char *from, GError **error) 
              : pw__exec_set_state (exec, entry->layer, entry->index, entry->slot, values, error);
 }
 
+static gboolean
+find_tensors (const File *file, const GArray *entries, const char **from, GError **error) {
+  for (guint i = 0; i < entries->len; i++)
+    if (!(from[i] = find_tensor (file, &g_array_index (entries, Entry, i), error)))
+      return FALSE;
+  return check_nothing_else (file, entries, error);
+}
+
+/* Every process reads the file, and keeps what is its stages'. */
 gboolean
 pw_checkpoint_load (PwExec *exec, const char *path, GError **error) {
   g_auto (File) file = { .path = path };
   int64_t updates = 0, steps = -1;
-  if (!file_open (&file, error) || !read_metadata (&file, &updates, &steps, error))
-    return FALSE;
+  GError *own = NULL;
   g_autoptr (GArray) entries = list_entries (exec);
   g_autofree const char **from = g_new0 (const char *, entries->len + 1);
-  for (guint i = 0; i < entries->len; i++)
-    if (!(from[i] = find_tensor (&file, &g_array_index (entries, Entry, i), error)))
-      return FALSE;
-  if (!check_nothing_else (&file, entries, error))
+  if (file_open (&file, &own) && read_metadata (&file, &updates, &steps, &own))
+    find_tensors (&file, entries, from, &own);
+  if (!pw__processes_agree (exec, own, error))
     return FALSE;
   for (guint i = 0; i < entries->len; i++)
     if (!set_tensor (exec, &g_array_index (entries, Entry, i), from[i], error))

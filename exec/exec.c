@@ -1,6 +1,6 @@
 #include "exec/exec.h"
 
-#include "exec/exec_private.h"
+#include "exec/processes_private.h"
 
 GQuark
 pw_exec_error_quark (void) {
@@ -11,9 +11,15 @@ pw_exec_error_quark (void) {
 
 /* ---- Tasks ---- */
 
-static gboolean
-is_interrupted (const PwExec *exec) {
+gboolean
+pw__exec_is_interrupted (const PwExec *exec) {
   return atomic_load (&exec->is_interrupted) || (exec->watched && *exec->watched);
+}
+
+void
+pw__exec_stop_task (PwExec *exec, const char *reason) {
+  if (atomic_exchange (&exec->is_stopping, 1) == 0)
+    exec->transport->abort (exec->transport_state, reason);
 }
 
 static void
@@ -23,40 +29,44 @@ wait_until_finished (PwExec *exec) {
     pthread_cond_timedwait (&exec->finished, &exec->mutex, &t);
     if (exec->run.stream)
       pw__stream_report (exec->run.stream, exec);
-    if (exec->task_aborts && is_interrupted (exec) && !atomic_load (&exec->is_stopping)) {
-      atomic_store (&exec->is_stopping, 1);
-      exec->transport->abort (exec->transport_state, "interrupted");
-    }
+    if (exec->task_aborts && pw__exec_is_interrupted (exec))
+      pw__exec_stop_task (exec, "interrupted");
+    if (exec->task_aborts && exec->processes)
+      pw__processes_watch (exec);
   }
 }
 
-static gboolean
-do_task (PwExec *exec, int rank, PwTask task, gpointer data, gboolean aborts, GError **error) {
+/* The part of a task that is this process's. NULL: done. */
+static GError *
+do_here (PwExec *exec, int rank, PwTask task, gpointer data, gboolean aborts) {
   pthread_mutex_lock (&exec->mutex);
   exec->task = task;
   exec->task_data = data;
   exec->task_rank = rank;
   exec->task_aborts = aborts;
-  exec->n_unfinished = rank < 0 ? exec->n_ranks : 1;
+  exec->n_unfinished = rank < 0 ? exec->n_local : pw__exec_has_rank (exec, rank);
   exec->generation++;
   pthread_cond_broadcast (&exec->start);
   wait_until_finished (exec);
   GError *failure = g_steal_pointer (&exec->task_error);
   pthread_mutex_unlock (&exec->mutex);
-  if (!failure)
-    return TRUE;
-  g_propagate_error (error, failure);
-  return FALSE;
+  return failure;
 }
 
 gboolean
 pw__exec_on_all (PwExec *exec, PwTask task, gpointer data, GError **error) {
-  return do_task (exec, -1, task, data, FALSE, error);
+  return pw__processes_agree (exec, do_here (exec, -1, task, data, FALSE), error);
+}
+
+gboolean
+pw__exec_on_all_together (PwExec *exec, PwTask task, gpointer data, GError **error) {
+  gboolean aborts = exec->processes != NULL;
+  return pw__processes_agree (exec, do_here (exec, -1, task, data, aborts), error);
 }
 
 gboolean
 pw__exec_on (PwExec *exec, int rank, PwTask task, gpointer data, GError **error) {
-  return do_task (exec, rank, task, data, FALSE, error);
+  return pw__processes_agree (exec, do_here (exec, rank, task, data, FALSE), error);
 }
 
 void
@@ -77,12 +87,12 @@ set_up_worker (PwWorker *worker, gpointer data, GError **error) {
   PwExec *exec = worker->exec;
   const PwPinning *pinning = data;
   if (!exec->options.no_pinning)
-    pw__pinning_apply (pinning, worker->rank);
+    pw__pinning_apply (pinning, worker->place);
   worker->context = (PwOpContext){ .backend = exec->backend,
                                    .rank = worker->rank,
                                    .seed = (uint64_t)exec->resolved->seed,
                                    .tf32 = exec->resolved->precision == PW_PRECISION_TF32 };
-  worker->context.stream = exec->backend->stream_new (worker->rank, error);
+  worker->context.stream = exec->backend->stream_new (worker->place, error);
   if (!worker->context.stream) {
     g_prefix_error (error, "rank %d: ", worker->rank);
     return FALSE;
@@ -101,9 +111,15 @@ static gboolean
 attach_worker (PwWorker *worker, gpointer data, GError **error) {
   (void)data;
   const PwExec *exec = worker->exec;
-  worker->is_attached = exec->transport->attach (exec->transport_state, worker->rank,
-                                                 worker->context.stream, error);
-  return worker->is_attached;
+  g_autoptr (GError) own = NULL;
+  worker->is_attached
+      = exec->transport->attach (exec->transport_state, worker->rank, worker->context.stream, &own);
+  if (worker->is_attached)
+    return TRUE;
+  if (!g_str_has_prefix (own->message, "rank ") && !g_str_has_prefix (own->message, "process "))
+    g_prefix_error (&own, "rank %d: ", worker->rank);
+  g_propagate_error (error, g_steal_pointer (&own));
+  return FALSE;
 }
 
 static gboolean
@@ -131,24 +147,35 @@ make_stages (PwExec *exec, GError **error) {
   return pw__check_precision (exec, error) && pw__check_shared (exec, error);
 }
 
+static void
+worker_init (PwWorker *worker, PwExec *exec, int rank) {
+  worker->exec = exec;
+  worker->rank = rank;
+  worker->figures.rank = rank;
+  if (!pw__exec_has_rank (exec, rank))
+    return;
+  worker->place = exec->first_place + rank - exec->first_rank;
+  worker->sends = g_array_new (FALSE, FALSE, sizeof (PwSendInFlight));
+  worker->group = g_array_new (FALSE, FALSE, sizeof (PwStep));
+  worker->ring = exec->options.trace_iterations > 0 ? pw__trace_ring_new () : NULL;
+}
+
 static gboolean
 start_workers (PwExec *exec, GError **error) {
+  GError *own = NULL;
   exec->workers = g_new0 (PwWorker, (gsize)exec->n_ranks);
-  for (int r = 0; r < exec->n_ranks; r++) {
-    PwWorker *worker = &exec->workers[r];
-    worker->exec = exec;
-    worker->rank = r;
-    worker->figures.rank = r;
-    worker->sends = g_array_new (FALSE, FALSE, sizeof (PwSendInFlight));
-    worker->group = g_array_new (FALSE, FALSE, sizeof (PwStep));
-    worker->ring = exec->options.trace_iterations > 0 ? pw__trace_ring_new () : NULL;
-    if (!pw__worker_start (worker, error))
-      return FALSE;
-  }
+  for (int r = 0; r < exec->n_ranks; r++)
+    worker_init (&exec->workers[r], exec, r);
+  for (int r = exec->first_rank; !own && r < exec->first_rank + exec->n_local; r++)
+    pw__worker_start (&exec->workers[r], &own);
+  if (!pw__processes_agree (exec, own, error))
+    return FALSE;
   PwPinning *pinning = exec->options.no_pinning ? NULL : pw__pinning_new ();
   gboolean good = pw__exec_on_all (exec, set_up_worker, pinning, error);
   pw__pinning_free (pinning);
-  return good && (!exec->transport->attach || pw__exec_on_all (exec, attach_worker, NULL, error));
+  return good
+         && (!exec->transport->attach
+             || pw__exec_on_all_together (exec, attach_worker, NULL, error));
 }
 
 static PwExec *
@@ -166,7 +193,7 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   if (!exec->is_host_memory && exec->transport == &pw_transport_threads)
     exec->transport = &pw_transport_copies;
   exec->placement = pw_placement_copy (placement);
-  exec->n_ranks = placement->ranks;
+  exec->n_ranks = exec->n_local = placement->ranks;
   exec->n_stages = placement->stages;
   exec->n_places = placement->directions * placement->stages;
   exec->programs = g_ptr_array_new ();
@@ -184,13 +211,39 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   return exec;
 }
 
-/* Nothing is allocated before the machine is known to do. */
 static gboolean
 check_devices (const PwExec *exec, GError **error) {
-  const PwBackendRun run = { .ranks = exec->n_ranks,
+  const PwBootstrap *bootstrap = exec->options.bootstrap;
+  const PwBackendRun run = { .ranks = exec->n_local,
+                             .first_place = exec->first_place,
+                             .processes = bootstrap ? bootstrap->local_size : 1,
                              .share_devices = exec->options.share_devices,
                              .graphs = exec->options.cuda_graphs };
   return !exec->backend->check || exec->backend->check (&run, error);
+}
+
+static gboolean
+open_transport (PwExec *exec, GError **error) {
+  const PwResolvedPlan *resolved = exec->resolved;
+  PwTransportSetup setup = { .edges = resolved->edges,
+                             .placement = exec->placement,
+                             .policy = resolved->lowered->policy,
+                             .timeout_s = exec->options.timeout_s,
+                             .backend = exec->backend,
+                             .bootstrap = pw__processes_bootstrap (exec) };
+  exec->transport_state = exec->transport->open (&setup, error);
+  return exec->transport_state != NULL;
+}
+
+/* Nothing is allocated before the other processes and the machine are known to do. */
+static gboolean
+check_run (PwExec *exec, GError **error) {
+  GError *own = NULL;
+  if (!pw__processes_open (exec, error))
+    return FALSE;
+  if (check_devices (exec, &own))
+    pw__graphs_check (exec, &own);
+  return pw__processes_agree (exec, own, error);
 }
 
 PwExec *
@@ -198,15 +251,12 @@ pw__exec_new (const PwResolvedPlan *resolved, const PwPlacement *placement, gboo
               const PwExecOptions *options, GError **error) {
   g_assert (placement->stages == resolved->partition->stages);
   g_autoptr (PwExec) exec = exec_alloc (resolved, placement, is_sequential, options);
-  PwTransportSetup setup = { .edges = resolved->edges,
-                             .placement = exec->placement,
-                             .policy = resolved->lowered->policy,
-                             .timeout_s = exec->options.timeout_s,
-                             .backend = exec->backend };
-  if (!check_devices (exec, error) || !pw__graphs_check (exec, error))
+  GError *own = NULL;
+  if (!check_run (exec, error))
     return NULL;
-  exec->transport_state = exec->transport->open (&setup, error);
-  if (!exec->transport_state || !make_stages (exec, error) || !start_workers (exec, error))
+  if (open_transport (exec, &own))
+    make_stages (exec, &own);
+  if (!pw__processes_agree (exec, own, error) || !start_workers (exec, error))
     return NULL;
   return g_steal_pointer (&exec);
 }
@@ -218,8 +268,9 @@ pw_exec_new (const PwResolvedPlan *resolved, const PwExecOptions *options, GErro
 
 static void
 stop_workers (PwExec *exec) {
-  if (exec->transport->attach && exec->workers && exec->workers[exec->n_ranks - 1].is_started)
-    pw__exec_on_all (exec, detach_worker, NULL, NULL);
+  int last = exec->first_rank + exec->n_local - 1;
+  if (exec->transport->attach && exec->workers && exec->workers[last].is_started)
+    do_here (exec, -1, detach_worker, NULL, FALSE);
   pthread_mutex_lock (&exec->mutex);
   exec->is_closing = TRUE;
   pthread_cond_broadcast (&exec->start);
@@ -254,6 +305,7 @@ pw_exec_free (PwExec *exec) {
   pthread_mutex_destroy (&exec->mutex);
   pthread_mutex_destroy (&exec->loss_mutex);
   pw_placement_free (exec->placement);
+  pw__processes_free (exec->processes);
   g_clear_error (&exec->failure);
   g_free (exec->run.first_sample);
   pw__minibatch_clear (&exec->run.single);
@@ -375,25 +427,25 @@ prepare_run (PwExec *exec, const PwExecProgram *program, const PwExecBatch *batc
   PwMiniBatch *minibatch = &exec->run.single;
   pw__minibatch_clear (minibatch);
   *minibatch = (PwMiniBatch){ .batch = batch };
+  minibatch->losses = g_new0 (double, (gsize)n);
   pw__minibatch_init (minibatch, program);
   pw__minibatch_scale (minibatch, exec);
   return TRUE;
 }
 
-/* One double per micro-batch, summed in their order whatever order they came in. A micro-batch has
- * gone through one of two replicas of the last stage. */
-static double
-sum_losses (const PwExec *exec, const PwExecProgram *program) {
-  g_autofree double *losses = g_new0 (double, (gsize)program->n_microbatches);
+/* One double per micro-batch, in their order whatever order they came in. A micro-batch has gone
+ * through one of two replicas of the last stage. */
+static void
+collect_losses (const PwExec *exec, const PwExecProgram *program) {
+  double *losses = exec->run.single.losses;
   for (int s = 0; s < exec->n_places; s++) {
     const PwExecStage *stage = &exec->stages[s];
-    for (int m = 0; m < program->n_microbatches; m++) {
+    for (int m = 0; pw__exec_has_rank (exec, stage->rank) && m < program->n_microbatches; m++) {
       const PwMicrobatch *microbatch = g_ptr_array_index (stage->microbatches, m);
       losses[m] += stage->host_losses ? stage->host_losses[m] : 0;
       losses[m] += stage->caller_gradient >= 0 ? microbatch->user_loss : 0;
     }
   }
-  return pw__minibatch_loss (&exec->run.single, program, losses);
 }
 
 static double
@@ -416,7 +468,8 @@ pw__exec_is_ready (PwExec *exec, GError **error) {
     g_prefix_error (error, "an earlier run failed: ");
     return FALSE;
   }
-  if (!is_interrupted (exec))
+  /* Several processes find out together, in the run. */
+  if (exec->processes || !pw__exec_is_interrupted (exec))
     return TRUE;
   g_set_error_literal (error, PW_EXEC_ERROR, PW_EXEC_ERROR_INTERRUPTED, "interrupted");
   return FALSE;
@@ -424,7 +477,13 @@ pw__exec_is_ready (PwExec *exec, GError **error) {
 
 gboolean
 pw__exec_run_task (PwExec *exec) {
-  return do_task (exec, -1, pw__worker_run, NULL, TRUE, &exec->failure);
+  GError *own = do_here (exec, -1, pw__worker_run, NULL, TRUE);
+  if (!exec->run.stream)
+    collect_losses (exec, exec->run.program);
+  if (pw__processes_agree_run (exec, own, &exec->failure))
+    return TRUE;
+  pw__exec_stop_task (exec, exec->failure->message);
+  return FALSE;
 }
 
 gboolean
@@ -444,12 +503,12 @@ pw_exec_run (PwExec *exec, int program_number, const PwExecBatch *batch, PwExecS
   gboolean good = pw__exec_run_task (exec);
   if (step) {
     step->is_graph = exec->run.way != PW_RUN_PLAIN && exec->graphs.are_made;
-    step->loss = sum_losses (exec, program);
+    step->loss = pw__minibatch_loss (&exec->run.single, program, exec->run.single.losses);
     step->iteration_s = iteration_time (exec);
   }
   if (!good)
     g_propagate_error (error, g_error_copy (exec->failure));
-  return good;
+  return good && pw__processes_share_outputs (exec, batch, error);
 }
 
 /* ---- What is known afterwards ---- */
@@ -458,8 +517,10 @@ void
 pw_exec_rank (const PwExec *exec, int rank, PwExecRank *out) {
   g_assert (rank >= 0 && rank < exec->n_ranks);
   const PwWorker *worker = &exec->workers[rank];
-  const PwMemoryUse *peak = pw__memory_peak (worker->memory);
   *out = worker->figures;
+  if (!pw__exec_has_rank (exec, rank))
+    return;
+  const PwMemoryUse *peak = pw__memory_peak (worker->memory);
   out->peak_memory_bytes = peak->total;
   memcpy (out->peak_by_category, peak->bytes, sizeof out->peak_by_category);
 }
@@ -509,6 +570,7 @@ pw_exec_trace (PwExec *exec) {
   for (int r = 0; r < exec->n_ranks; r++)
     if (exec->workers[r].ring)
       pw__trace_ring_collect (exec->workers[r].ring, r, first, trace);
+  pw__processes_share_trace (exec, trace);
   for (guint i = 0; i < trace->records->len; i++)
     start = MIN (start, g_array_index (trace->records, PwTraceRecord, i).start);
   for (guint i = 0; i < trace->records->len; i++) {

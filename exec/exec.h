@@ -5,10 +5,16 @@
  *   exec = pw_exec_new (plan)           allocates parameters, starts the workers
  *   program = pw_exec_add (lowered)     any number of lists over the same stages
  *   pw_exec_run (program, batch)        one iteration of it; returns when all ranks are done
- */
+ *
+ * The ranks may be in several processes (PwExecOptions.bootstrap), on one host or many. All of them
+ * then make the same calls in the same order with the same arguments, each runs its own ranks, and
+ * all get the same results and the same error, whichever process it came from. Only
+ * pw_exec_interrupt and what just reads (pw_exec_rank, pw_exec_ranks, pw_exec_output_shape) may be
+ * called in one alone. */
 #pragma once
 #include "kernels/kernels.h"
 #include "plans/resolve.h"
+#include "exec/bootstrap.h"
 #include "exec/transport.h"
 #include "schedules/lower.h"
 #include "traces/trace.h"
@@ -40,6 +46,9 @@ typedef struct {
   /* [ranks] what the plan predicted at each rank's peak, kept by the caller; named when memory runs
    * out. NULL: not known. */
   const int64_t (*predicted_bytes)[PW_MEMORY_N];
+  /* The processes of the run: process p of n has ranks p R/n .. (p + 1) R/n - 1. Must outlive the
+   * executor. NULL: this one has all ranks. */
+  PwBootstrap *bootstrap;
 } PwExecOptions;
 
 typedef struct PwExec PwExec;
@@ -64,8 +73,8 @@ int pw_exec_add (PwExec *exec, const PwSchedule *lowered, GError **error);
 int pw_exec_add_endless (PwExec *exec, const PwSchedule *compute, const PwLowerOptions *options,
                          int64_t steps, GError **error);
 
-/* Called on a worker of the last stage, one call at a time, for a model without a loss layer: reads
- * OUTPUT, writes GRADIENT (same shape), adds to *LOSS. */
+/* Called on a worker of the last stage, in the process that has it, one call at a time, for a model
+ * without a loss layer: reads OUTPUT, writes GRADIENT (same shape), adds to *LOSS. */
 typedef void (*PwLossFunc) (int microbatch, const PwTensor *output, PwTensor *gradient,
                             double *loss, gpointer data);
 
@@ -100,7 +109,8 @@ typedef struct {
   int64_t steps; /* those that the program was made for */
   /* Writes mini-batch STEP; called in ascending order, one call at a time, on any worker. */
   void (*fill) (int64_t step, void *inputs, void *targets, gpointer data);
-  /* After each step, on the caller's thread; NULL: none. */
+  /* After each step, on the caller's thread; of several processes in all of them, after the run.
+   * NULL: none. */
   void (*progress) (int64_t step, const PwExecStep *result, gpointer data);
   gpointer data;
   PwExecStep *results; /* [steps] */
@@ -143,7 +153,9 @@ typedef struct {
   int64_t peak_by_category[PW_MEMORY_N]; /* at the moment of the peak */
 } PwExecRank;
 void pw_exec_rank (const PwExec *exec, int rank, PwExecRank *out);
-/* The last K iterations, from rings of fixed size. Owned by the caller. */
+/* The last K iterations, from rings of fixed size. Owned by the caller. Of several processes all
+ * ranks' records, on process 0's clock (exec/processes_clock.c), or those of this process's ranks
+ * where the others cannot be reached any more. */
 PwTrace *pw_exec_trace (PwExec *exec);
 
 /* The reference: the same micro-batches, kernels and seeds, one thread, one stage after another.

@@ -25,6 +25,7 @@ typedef struct PwExecStage PwExecStage;
 typedef struct PwExecProgram PwExecProgram;
 typedef struct PwStreamRun PwStreamRun;
 typedef struct PwMarks PwMarks;
+typedef struct PwProcesses PwProcesses;
 
 /* ---- What one micro-batch of one stage holds ---- */
 
@@ -253,6 +254,7 @@ typedef gboolean (*PwTask) (PwWorker *worker, gpointer data, GError **error);
 struct PwWorker {
   PwExec *exec;
   int rank;
+  int place; /* among the ranks on this machine */
   pthread_t thread;
   gboolean is_started;
   gboolean is_attached; /* to the transport */
@@ -321,7 +323,11 @@ struct PwExec {
   PwPlacement *placement;
   int n_ranks, n_stages;
   int n_places; /* directions times stages */
-  PwWorker *workers;
+  /* Of several processes each has equal shares of the ranks, in order. */
+  PwProcesses *processes; /* NULL: this one has all */
+  int first_rank, n_local;
+  int first_place;     /* of the ranks here among those on this machine */
+  PwWorker *workers;   /* [n_ranks]; of other processes' ranks only the last run's figures */
   PwExecStage *stages; /* [n_places], those of direction 0 first */
   GPtrArray *programs;
   PwRun run;
@@ -344,6 +350,7 @@ struct PwExec {
   gboolean is_closing;
   int n_unfinished;
   GError *task_error; /* the first */
+  double task_failed_s;
 
   atomic_int is_interrupted;   /* by the user */
   atomic_int is_stopping;      /* workers leave at their next action */
@@ -356,8 +363,21 @@ pw__is_host_memory (const PwBackend *backend) {
   return backend->copy_from_host == backend->copy;
 }
 
+static inline gboolean
+pw__exec_has_rank (const PwExec *exec, int rank) {
+  return rank >= exec->first_rank && rank < exec->first_rank + exec->n_local;
+}
+
 /* exec.c */
+gboolean pw__exec_is_interrupted (const PwExec *exec);
+/* Workers leave the task in progress; those that wait for a message fail with REASON. */
+void pw__exec_stop_task (PwExec *exec, const char *reason);
+/* Every process calls these two; the task is done where the ranks are, and all get what came of it.
+ * RANK -1: on all. */
 gboolean pw__exec_on_all (PwExec *exec, PwTask task, gpointer data, GError **error);
+/* The ranks wait for each other's messages in it; of several processes, too, so that a failure ends
+ * it, and the executor, in all. */
+gboolean pw__exec_on_all_together (PwExec *exec, PwTask task, gpointer data, GError **error);
 gboolean pw__exec_on (PwExec *exec, int rank, PwTask task, gpointer data, GError **error);
 /* Of a run: not after a failed one, nor when interrupted. */
 gboolean pw__exec_is_ready (PwExec *exec, GError **error);
@@ -396,11 +416,14 @@ PwLayerCall *pw__stage_calls (PwWorker *worker, PwExecStage *stage, int64_t samp
 /* parameters.c */
 PwExecStage *pw__exec_stage_of_layer (PwExec *exec, int direction, int layer);
 /* Shared parameters must be on one rank. */
-/* Optimiser state SLOT (below pw__optimizer_slots) of a parameter that is not borrowed. */
+/* Optimiser state SLOT (below pw__optimizer_slots) of a parameter that is not borrowed; of several
+ * processes, process 0 gets it. */
 gboolean pw__exec_get_state (PwExec *exec, int layer, int index, int slot, float *to,
                              GError **error);
 gboolean pw__exec_set_state (PwExec *exec, int layer, int index, int slot, const float *from,
                              GError **error);
+/* The same of a parameter: pw_exec_get_parameter for process 0. */
+gboolean pw__exec_get_first (PwExec *exec, int layer, int index, float *to, GError **error);
 gboolean pw__check_shared (PwExec *exec, GError **error);
 /* Stages of a rank in ascending order: sharers find their owners. */
 gboolean pw__stage_allocate (PwWorker *worker, PwExecStage *stage, GError **error);

@@ -33,6 +33,9 @@ pw__graphs_check (const PwExec *exec, GError **error) {
     why = g_strdup_printf ("%d ranks need --transport nccl for them, since copies between ranks "
                            "cannot be captured",
                            exec->n_ranks);
+  else if (exec->processes)
+    why = g_strdup ("the ranks are in several processes, which do not agree about captures yet; "
+                    "leave out --cuda-graphs");
   if (!why)
     return TRUE;
   g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED, "CUDA graphs: %s", why);

@@ -384,7 +384,12 @@ wait_until_reached (PwWorker *worker, GError **error) {
 gboolean
 pw__marks_finish (PwWorker *worker, GError **error) {
   PwMarks *marks = worker->marks;
+  const PwExec *exec = worker->exec;
   if (marks->backend->event_test && !wait_until_reached (worker, error))
+    return FALSE;
+  /* A transfer that was aborted has ended, too. */
+  if (exec->transport->check
+      && !exec->transport->check (exec->transport_state, worker->rank, FALSE, error))
     return FALSE;
   if (!marks->backend->stream_synchronize (worker->context.stream, error)) {
     g_prefix_error (error, "rank %d: ", worker->rank);

@@ -101,7 +101,41 @@ pw__nccl_check_processes (const PwTransportState *state, GError **error) {
   return TRUE;
 }
 
+/* What failed in one process (OWN, which is taken) fails in all, so that none waits for it in an
+ * exchange. */
+static gboolean
+settle (const PwTransportState *state, GError *own, GError **error) {
+  enum { bytes = 256 };
+  PwBootstrap *bootstrap = state->setup.bootstrap;
+  g_autoptr (GError) failure = own;
+  if (bootstrap) {
+    char mine[bytes] = { 0 };
+    g_autofree char *all = g_malloc0 ((gsize)bootstrap->size * bytes);
+    g_strlcpy (mine, own ? own->message : "", sizeof mine);
+    if (!bootstrap->all_gather (bootstrap, mine, all, bytes, failure ? NULL : &failure))
+      all[0] = '\0';
+    for (int p = 0; p < bootstrap->size && !failure; p++)
+      if (all[p * bytes] != '\0')
+        failure = g_error_new (PW_EXEC_ERROR, PW_EXEC_ERROR_KERNEL, "process %d: %s", p,
+                               all + p * bytes);
+  }
+  if (!failure)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&failure));
+  return FALSE;
+}
+
 /* ---- Devices ---- */
+
+static gboolean
+check_devices (const PwTransportState *state, GError **error) {
+  GError *own = NULL;
+  for (int r = 0; r < state->n_ranks && !own; r++)
+    if (state->ranks[r].is_bad)
+      own = g_error_new (PW_EXEC_ERROR, PW_EXEC_ERROR_KERNEL,
+                         "rank %d: nccl: its device does not answer", r);
+  return settle (state, own, error);
+}
 
 /* A device's number is the lowest rank that has it. */
 static gboolean
@@ -188,8 +222,11 @@ exchange_ids (PwTransportState *state, GError **error) {
 
 gboolean
 pw__nccl_agree (PwTransportState *state, GError **error) {
-  if (!exchange_devices (state, error) || !number_devices (state, error))
+  GError *own = NULL;
+  if (!check_devices (state, error) || !exchange_devices (state, error)
+      || !number_devices (state, error))
     return FALSE;
   pw__nccl_lay_out (state);
-  return make_ids (state, error) && exchange_ids (state, error);
+  make_ids (state, &own);
+  return settle (state, own, error) && exchange_ids (state, error);
 }

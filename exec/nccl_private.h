@@ -105,6 +105,7 @@ struct PwRequest {
 
 typedef struct {
   gboolean is_here; /* in this process */
+  gboolean is_bad;  /* its device does not answer */
   int number;       /* of its device; -1: not known yet */
   guint8 uuid[16];
   PwNcclDevice *device;

@@ -306,19 +306,26 @@ pw__nccl_detach (PwTransportState *state, int r) {
   clean_up (state, r);
 }
 
-gboolean
-pw__nccl_attach (PwTransportState *state, int r, PwStream *compute, GError **error) {
-  PwNcclRank *rank = &state->ranks[r];
-  g_assert (rank->is_here);
+static gboolean
+find_device (PwNcclRank *rank, GError **error) {
   struct cudaDeviceProp properties;
   int device;
-  rank->compute = compute;
   if (!pw__nccl_check_cuda ("the device", cudaGetDevice (&device), error)
       || !pw__nccl_check_cuda ("properties of the device",
                                cudaGetDeviceProperties (&properties, device), error))
     return FALSE;
   memcpy (rank->uuid, properties.uuid.bytes, sizeof rank->uuid);
-  if (!meet (state, pw__nccl_agree, error))
+  return TRUE;
+}
+
+gboolean
+pw__nccl_attach (PwTransportState *state, int r, PwStream *compute, GError **error) {
+  PwNcclRank *rank = &state->ranks[r];
+  g_assert (rank->is_here);
+  rank->compute = compute;
+  /* The others wait for this one: it fails with them. */
+  rank->is_bad = !find_device (rank, error);
+  if (!meet (state, pw__nccl_agree, rank->is_bad ? NULL : error))
     return FALSE;
   g_autoptr (GError) own = NULL;
   if (!make_ports (state, r, &own)) {

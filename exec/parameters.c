@@ -2,8 +2,8 @@
  * every use of a parameter. */
 #include <string.h>
 
-#include "exec/exec_private.h"
 #include "exec/half.h"
+#include "exec/processes_private.h"
 
 static const PwLayer *
 layer_of (const PwExec *exec, int layer) {
@@ -255,7 +255,7 @@ pw_exec_zero_gradients (PwExec *exec, GError **error) {
 
 gboolean
 pw_exec_update (PwExec *exec, GError **error) {
-  return check_training (exec, error) && pw__exec_on_all (exec, update_task, NULL, error);
+  return check_training (exec, error) && pw__exec_on_all_together (exec, update_task, NULL, error);
 }
 
 /* ---- Host copies ---- */
@@ -264,7 +264,8 @@ typedef enum { GET_PARAMETER, SET_PARAMETER, GET_GRADIENT, GET_STATE, SET_STATE 
 typedef struct {
   Access access;
   int direction, layer, index;
-  int slot; /* of the optimiser's state */
+  int slot;            /* of the optimiser's state */
+  gboolean first_only; /* of several processes the first gets it, not all */
   float *to;
   const float *from;
 } Copy;
@@ -329,8 +330,12 @@ static gboolean
 do_copy (PwExec *exec, Copy copy, GError **error) {
   g_assert (copy.layer >= 0 && copy.layer < exec->resolved->graph->n_layers);
   g_assert (copy.index >= 0 && copy.index < layer_of (exec, copy.layer)->info.n_parameters);
+  const PwShape *shape = &layer_of (exec, copy.layer)->info.parameters[copy.index].shape;
+  gsize bytes = (gsize)pw_shape_elements (shape) * sizeof (float);
   int rank = pw__exec_stage_of_layer (exec, copy.direction, copy.layer)->rank;
-  return pw__exec_on (exec, rank, copy_task, &copy, error);
+  return pw__exec_on (exec, rank, copy_task, &copy, error)
+         && (!copy.to
+             || pw__processes_hand_out (exec, rank, !copy.first_only, copy.to, bytes, error));
 }
 
 /* In each replica that has values of its own. */
@@ -355,6 +360,13 @@ pw_exec_get_replica (PwExec *exec, int direction, int layer, int index, float *t
   Copy copy = {
     .access = GET_PARAMETER, .direction = direction, .layer = layer, .index = index, .to = to
   };
+  return do_copy (exec, copy, error);
+}
+
+gboolean
+pw__exec_get_first (PwExec *exec, int layer, int index, float *to, GError **error) {
+  Copy copy
+      = { .access = GET_PARAMETER, .layer = layer, .index = index, .first_only = TRUE, .to = to };
   return do_copy (exec, copy, error);
 }
 
@@ -384,9 +396,10 @@ pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GError **er
 
 gboolean
 pw__exec_get_state (PwExec *exec, int layer, int index, int slot, float *to, GError **error) {
-  return do_copy (
-      exec, (Copy){ .access = GET_STATE, .layer = layer, .index = index, .slot = slot, .to = to },
-      error);
+  Copy copy = {
+    .access = GET_STATE, .layer = layer, .index = index, .slot = slot, .first_only = TRUE, .to = to
+  };
+  return do_copy (exec, copy, error);
 }
 
 gboolean
@@ -398,6 +411,7 @@ pw__exec_set_state (PwExec *exec, int layer, int index, int slot, const float *f
       error);
 }
 
+/* Only process 0 has seen all values. */
 char *
 pw_exec_parameters_sha256 (PwExec *exec, GError **error) {
   const PwGraph *graph = exec->resolved->graph;
@@ -407,10 +421,13 @@ pw_exec_parameters_sha256 (PwExec *exec, GError **error) {
       if (p == 0 && graph->layers[l].shares_with >= 0)
         continue;
       int64_t n = pw_shape_elements (&graph->layers[l].info.parameters[p].shape);
-      g_autofree float *values = g_new (float, (gsize)n);
-      if (!pw_exec_get_parameter (exec, l, p, values, error))
+      g_autofree float *values = g_new0 (float, (gsize)n);
+      if (!pw__exec_get_first (exec, l, p, values, error))
         return NULL;
       g_checksum_update (checksum, (const guchar *)values, (gssize)(n * (int64_t)sizeof (float)));
     }
-  return g_strdup (g_checksum_get_string (checksum));
+  g_autofree char *text = g_strdup (g_checksum_get_string (checksum));
+  return pw__processes_hand_out (exec, 0, TRUE, text, strlen (text), error)
+             ? g_steal_pointer (&text)
+             : NULL;
 }

@@ -221,7 +221,8 @@ build (PwBuilder *builder, GError **error) {
     return FALSE;
   /* Also micro-batches no list names: a peer of a local edge looks them up. */
   for (int s = 0; s < builder->exec->n_places; s++)
-    pw__stage_microbatch (&builder->exec->stages[s], program->n_slots - 1);
+    if (pw__exec_has_rank (builder->exec, builder->exec->stages[s].rank))
+      pw__stage_microbatch (&builder->exec->stages[s], program->n_slots - 1);
   return TRUE;
 }
 

@@ -60,7 +60,7 @@ follow_update (PwBuilder *builder, PwAction action, GError **error) {
                                error);
   place->is_reduced = FALSE;
   place->n_updates++;
-  builder->n_ends++;
+  builder->n_ends += pw__exec_has_rank (builder->exec, builder->rank);
   return check_sharers (builder, action, error);
 }
 
@@ -100,7 +100,7 @@ follow_microbatch (PwBuilder *builder, PwAction action, GError **error) {
   cell->has_backward = TRUE;
   cell->updates_ahead = place->n_updates - cell->updates_before;
   place->in_flight -= action.kind != PW_ACTION_FORWARD;
-  builder->n_ends++;
+  builder->n_ends += pw__exec_has_rank (builder->exec, builder->rank);
   PwAction next = action;
   for (; place->first_open < builder->n_microbatches; place->first_open++) {
     next.microbatch = (uint32_t)place->first_open & 0xffffffu;

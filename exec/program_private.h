@@ -27,7 +27,7 @@ typedef struct {
   PwPlaceState *places;
   int rank;
   int64_t window; /* micro-batches, first to last, that a stage has under way at once at most */
-  int64_t n_ends; /* ends of micro-batches, and updates, in all lists */
+  int64_t n_ends; /* ends of micro-batches, and updates, in all lists of this process */
 } PwBuilder;
 
 gboolean pw__builder_refuse (const PwBuilder *builder, PwAction action, const char *what,

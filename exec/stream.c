@@ -1,8 +1,12 @@
 /* Mini-batches without a flush between them. A few are in progress at once, in a ring of buffers:
  * the first worker that comes to one fills it, the last that leaves it reports its loss and time.
  * Which micro-batches a stage has under way is known from its list, so they, too, move through a
- * fixed number of places. */
-#include "exec/exec_private.h"
+ * fixed number of places.
+ *
+ * Of several processes each counts the ends of its own stages, and notes when it has left a
+ * mini-batch and, if it has the last stage, the loss; what the mini-batches were is known after the
+ * run. */
+#include "exec/processes_private.h"
 
 struct PwStreamRun {
   const PwExecStream *given;
@@ -11,6 +15,8 @@ struct PwStreamRun {
   int n_ring;
   gboolean *is_busy; /* [n_ring] */
   double last_end;
+  /* [steps] of several processes, else NULL: when the stages here had left, and the loss. */
+  double *ends, *losses;
   /* With the executor's mutex held. */
   int64_t n_done, n_reported;
 };
@@ -26,6 +32,10 @@ stream_new (const PwExecStream *given, PwExec *exec, const PwExecProgram *progra
   stream->ring = g_new0 (PwMiniBatch, (gsize)stream->n_ring);
   stream->is_busy = g_new0 (gboolean, (gsize)stream->n_ring);
   stream->last_end = pw__now_s ();
+  if (exec->processes) {
+    stream->ends = g_new0 (double, (gsize)given->steps + 1);
+    stream->losses = g_new0 (double, (gsize)given->steps + 1);
+  }
   for (int i = 0; i < stream->n_ring; i++) {
     PwMiniBatch *minibatch = &stream->ring[i];
     pw__minibatch_init (minibatch, program);
@@ -46,6 +56,8 @@ stream_free (PwStreamRun *stream) {
   pthread_mutex_destroy (&stream->mutex);
   g_free (stream->ring);
   g_free (stream->is_busy);
+  g_free (stream->ends);
+  g_free (stream->losses);
   g_free (stream);
 }
 
@@ -131,8 +143,13 @@ finish (PwExec *exec, PwMiniBatch *minibatch) {
   int64_t n_done = minibatch->step + 1;
   pthread_mutex_lock (&stream->mutex);
   result->loss = pw__minibatch_loss (minibatch, exec->run.program, minibatch->losses);
-  result->iteration_s = end - stream->last_end;
-  stream->last_end = end;
+  if (stream->ends) {
+    stream->ends[minibatch->step] = end;
+    stream->losses[minibatch->step] = result->loss;
+  } else {
+    result->iteration_s = end - stream->last_end;
+    stream->last_end = end;
+  }
   stream->is_busy[minibatch - stream->ring] = FALSE;
   pthread_mutex_unlock (&stream->mutex);
   pthread_mutex_lock (&exec->mutex);
@@ -162,7 +179,7 @@ pw__stream_note_end (PwWorker *worker, PwExecStage *stage, const PwMicrobatch *m
 void
 pw__stream_report (PwStreamRun *stream, PwExec *exec) {
   const PwExecStream *given = stream->given;
-  while (stream->n_reported < stream->n_done) {
+  while (!stream->ends && stream->n_reported < stream->n_done) {
     int64_t step = stream->n_reported++;
     if (!given->progress)
       continue;
@@ -170,6 +187,23 @@ pw__stream_report (PwStreamRun *stream, PwExec *exec) {
     given->progress (step, &given->results[step], given->data);
     pthread_mutex_lock (&exec->mutex);
   }
+}
+
+/* A mini-batch has ended when the last process has left it. */
+static gboolean
+share_results (PwStreamRun *stream, PwExec *exec, GError **error) {
+  const PwExecStream *given = stream->given;
+  double last_end = stream->last_end;
+  if (!pw__processes_share_stream (exec, given->steps, stream->ends, stream->losses, &last_end,
+                                   &stream->n_done, error))
+    return FALSE;
+  for (int64_t s = 0; s < stream->n_done; s++) {
+    given->results[s].loss = stream->losses[s];
+    given->results[s].iteration_s = stream->ends[s] - last_end;
+    last_end = stream->ends[s];
+  }
+  g_clear_pointer (&stream->ends, g_free);
+  return TRUE;
 }
 
 static gboolean
@@ -218,6 +252,8 @@ pw_exec_run_stream (PwExec *exec, int program_number, const PwExecStream *given,
   exec->n_runs += (int32_t)given->steps;
   exec->n_steps += given->steps;
   gboolean good = pw__exec_run_task (exec);
+  if (exec->processes && !share_results (run->stream, exec, good ? &exec->failure : NULL))
+    good = FALSE;
   pthread_mutex_lock (&exec->mutex);
   pw__stream_report (run->stream, exec);
   pthread_mutex_unlock (&exec->mutex);

@@ -159,9 +159,9 @@ static gboolean
 prepare (Training *training, int *program, GError **error) {
   const PwTrainOptions *options = training->options;
   const PwResolvedPlan *resolved = options->resolved;
-  training->dataset
-      = pw_dataset_open (&options->plan->data, resolved->graph, resolved->seed, error);
-  if (!training->dataset)
+  GError *own = NULL;
+  training->dataset = pw_dataset_open (&options->plan->data, resolved->graph, resolved->seed, &own);
+  if (!pw_bootstrap_settle (options->exec.bootstrap, own, error))
     return FALSE;
   training->exec = pw_exec_new (resolved, &options->exec, error);
   if (!training->exec)

@@ -7,7 +7,7 @@
 typedef struct {
   const PwResolvedPlan *resolved;
   const PwPlan *plan;
-  PwExecOptions exec;
+  PwExecOptions exec; /* its bootstrap's processes all train, and get the same result */
   int64_t steps;
   int64_t warmup_steps; /* left out of the figures; default min(2, steps / 4) when negative */
   /* After each step; NULL: none. On the caller's thread. */

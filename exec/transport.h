@@ -56,6 +56,7 @@ typedef struct {
 typedef struct PwTransport {
   const char *name; /* "threads" */
   const char *summary;
+  gboolean crosses_processes; /* its ranks may be in several: PwTransportSetup.bootstrap */
   PwTransportState *(*open) (const PwTransportSetup *setup, GError **error);
   void (*close) (PwTransportState *state);
   /* What a rank needs of its device: communication streams, communicators. On the rank's own

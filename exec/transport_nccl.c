@@ -319,6 +319,7 @@ nccl_check (PwTransportState *state, int r, gboolean late, GError **error) {
 const PwTransport pw_transport_nccl = {
   .name = "nccl",
   .summary = "NCCL between devices, communicators and streams as the policy says",
+  .crosses_processes = TRUE,
   .open = nccl_open,
   .close = nccl_close,
   .attach = pw__nccl_attach,

@@ -358,8 +358,10 @@ do_task (PwWorker *worker, PwTask task, gpointer data) {
   g_autofree char *reason = g_strdup (error->message);
   pthread_mutex_lock (&exec->mutex);
   gboolean is_first = exec->task_error == NULL;
-  if (is_first)
+  if (is_first) {
     exec->task_error = g_steal_pointer (&error);
+    exec->task_failed_s = pw__now_s ();
+  }
   gboolean aborts = exec->task_aborts;
   pthread_mutex_unlock (&exec->mutex);
   if (is_first && aborts) {

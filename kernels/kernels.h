@@ -183,8 +183,10 @@ typedef enum {
 
 /* What a run is going to ask of the machine. */
 typedef struct {
-  int ranks;              /* on this machine */
-  gboolean share_devices; /* ranks may share devices: rank r computes on device r mod devices */
+  int ranks;       /* of this process */
+  int first_place; /* of them among the ranks on this machine: there may be processes before it */
+  int processes;   /* of the run, on this machine; 0: this one only */
+  gboolean share_devices; /* ranks may share devices: place p computes on device p mod devices */
   gboolean graphs;        /* steps will be captured */
   PwArithmetic arithmetic;
   const int64_t *rank_bytes; /* [ranks] memory at its peak; NULL: not known */
@@ -199,8 +201,9 @@ struct PwBackend {
   gboolean (*check) (const PwBackendRun *, GError **error);
   PwOps ops;
   PwWorkspaces workspace;
-  /* One stream per rank (more for communication); owned by the thread that made it. */
-  PwStream *(*stream_new) (int rank, GError **error);
+  /* One stream per rank (more for communication); owned by the thread that made it. PLACE: the
+   * rank's number among those on this machine, which chooses the device. */
+  PwStream *(*stream_new) (int place, GError **error);
   void (*stream_free) (PwStream *);
   /* Waits for all work; also the place where an index outside its table is reported that a device
    * found on its own. */

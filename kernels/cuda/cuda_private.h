@@ -132,10 +132,10 @@ gboolean pw__cuda_timestamp_read (PwEvent *, double *seconds, GError **);
 
 /* devices.c */
 gboolean pw__cuda_check_run (const PwBackendRun *, GError **);
-gboolean pw__cuda_device_of_rank (int rank, int *device, GError **);
+gboolean pw__cuda_device_of_place (int place, int *device, GError **);
 
 /* device.c */
-PwStream *pw__cuda_stream_new (int rank, GError **);
+PwStream *pw__cuda_stream_new (int place, GError **);
 void pw__cuda_stream_free (PwStream *);
 gboolean pw__cuda_stream_synchronize (PwStream *, GError **);
 gboolean pw__cuda_zero (PwStream *, void *, gsize bytes, GError **);

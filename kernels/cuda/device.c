@@ -20,9 +20,9 @@ set_up (PwStream *stream, GError **error) {
 }
 
 PwStream *
-pw__cuda_stream_new (int rank, GError **error) {
+pw__cuda_stream_new (int place, GError **error) {
   int device;
-  if (!pw__cuda_device_of_rank (rank, &device, error))
+  if (!pw__cuda_device_of_place (place, &device, error))
     return NULL;
   PwStream *stream = g_new0 (PwStream, 1);
   stream->device = device;

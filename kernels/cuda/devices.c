@@ -22,11 +22,11 @@ count_devices (int *devices, GError **error) {
 }
 
 gboolean
-pw__cuda_device_of_rank (int rank, int *device, GError **error) {
+pw__cuda_device_of_place (int place, int *device, GError **error) {
   int devices;
   if (!count_devices (&devices, error))
     return FALSE;
-  *device = rank % devices;
+  *device = place % devices;
   return TRUE;
 }
 
@@ -65,8 +65,11 @@ check_memory (int device, int devices, const struct cudaDeviceProp *properties,
               const PwBackendRun *run, GError **error) {
   double needed = 0, available = (double)properties->totalGlobalMem;
   int ranks = 0;
-  for (int r = device; run->rank_bytes && r < run->ranks; r += devices, ranks++)
-    needed += (double)run->rank_bytes[r];
+  for (int r = 0; run->rank_bytes && r < run->ranks; r++)
+    if ((run->first_place + r) % devices == device) {
+      needed += (double)run->rank_bytes[r];
+      ranks++;
+    }
   if (needed <= available)
     return TRUE;
   static const double gib = 1024.0 * 1024 * 1024;
@@ -83,11 +86,12 @@ pw__cuda_check_run (const PwBackendRun *run, GError **error) {
   if (!count_devices (&devices, error))
     return FALSE;
   if (run->ranks > devices && !run->share_devices) {
+    gboolean is_alone = run->processes <= 1;
     g_set_error (
         error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_UNSUPPORTED,
-        "cuda: the plan has %d ranks, this machine has %d %s; --share-devices lets several "
-        "ranks compute on one",
-        run->ranks, devices, devices == 1 ? "device" : "devices");
+        "cuda: %s has %d ranks, %s %d %s; --share-devices lets several ranks compute on one",
+        is_alone ? "the plan" : "this process", run->ranks,
+        is_alone ? "this machine has" : "it sees", devices, devices == 1 ? "device" : "devices");
     return FALSE;
   }
   if (run->ranks > devices && run->graphs) {
@@ -98,8 +102,9 @@ pw__cuda_check_run (const PwBackendRun *run, GError **error) {
         run->ranks, devices, devices == 1 ? "device" : "devices");
     return FALSE;
   }
-  for (int d = 0; d < MIN (devices, run->ranks); d++) {
+  for (int i = 0; i < MIN (devices, run->ranks); i++) {
     struct cudaDeviceProp properties;
+    int d = (run->first_place + i) % devices;
     if (!pw__cuda_check (NULL, "properties of the device", cudaGetDeviceProperties (&properties, d),
                          error)
         || !check_capability (d, &properties, run->arithmetic, error)

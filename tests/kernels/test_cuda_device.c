@@ -12,6 +12,7 @@ static const FakeDevice old[] = { { .name = "old", .capability = 61, .bytes = 8 
 static const int64_t small[] = { 1, 2, 3, 4 };
 static const int64_t large[] = { 40 * (int64_t)GIB, 1, 41 * (int64_t)GIB, 1 };
 static const int64_t one_large[] = { 1, 17 * (int64_t)GIB };
+static const int64_t medium[] = { 20 * (int64_t)GIB };
 
 static const struct {
   const FakeDevice *devices;
@@ -44,6 +45,19 @@ static const struct {
     .error = PW_KERNEL_ERROR_UNSUPPORTED,
     .message = "cuda: the plan has 4 ranks, this machine has 1 device; --share-devices lets "
                "several ranks compute on one" },
+  /* One of several processes: its devices are those of its places. */
+  { .devices = two, .n = 2, .run = { .ranks = 1, .first_place = 2, .rank_bytes = medium } },
+  { .devices = two,
+    .n = 2,
+    .run = { .ranks = 1, .first_place = 3, .processes = 4, .rank_bytes = medium },
+    .error = PW_KERNEL_ERROR_MEMORY,
+    .message = "cuda: the plan's 1 rank on device 1 (older) needs 20 GiB, it has 16 GiB" },
+  { .devices = two,
+    .n = 1,
+    .run = { .ranks = 2, .first_place = 2, .processes = 2 },
+    .error = PW_KERNEL_ERROR_UNSUPPORTED,
+    .message = "cuda: this process has 2 ranks, it sees 1 device; --share-devices lets several "
+               "ranks compute on one" },
   { .devices = two,
     .n = 2,
     .run = { .ranks = 2, .arithmetic = PW_ARITHMETIC_BF16 },
@@ -91,10 +105,10 @@ static void
 test_mapping (void) {
   static const int expected[] = { 0, 1, 0, 1, 0 };
   fake_cuda_set (two, 2, cudaSuccess);
-  for (int rank = 0; rank < 5; rank++) {
+  for (int place = 0; place < 5; place++) {
     int device = -1;
-    g_assert_true (pw__cuda_device_of_rank (rank, &device, NULL));
-    g_assert_cmpint (device, ==, expected[rank]);
+    g_assert_true (pw__cuda_device_of_place (place, &device, NULL));
+    g_assert_cmpint (device, ==, expected[place]);
   }
 }
 
