@@ -33,6 +33,8 @@ PwExit
 pw_exit_of_error (const GError *error) {
   if (error->domain == PW_KERNEL_ERROR)
     return PW_EXIT_FAILED;
+  if (error->domain == PW_BOOTSTRAP_ERROR)
+    return error->code == PW_BOOTSTRAP_ERROR_ENVIRONMENT ? PW_EXIT_USAGE : PW_EXIT_FAILED;
   if (error->domain != PW_EXEC_ERROR)
     return PW_EXIT_USAGE;
   switch ((PwExecError)error->code) {

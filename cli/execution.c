@@ -6,20 +6,34 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The ranks that are in this process. Ranks that cannot be shared out are refused later. */
+static void
+find_ranks_here (const PwExecOptions *options, int ranks, int *first, int *n) {
+  const PwBootstrap *bootstrap = options->bootstrap;
+  *n = bootstrap ? MAX (1, ranks / bootstrap->size) : ranks;
+  *first = bootstrap ? MIN (bootstrap->rank * *n, ranks - 1) : 0;
+  *n = MIN (*n, ranks - *first);
+}
+
 /* What is missing without RANK_BYTES is said before the plan's memory is known. */
 static gboolean
-check_backend (const PwPlan *plan, const PwBackend *backend, int ranks, const int64_t *rank_bytes,
-               GError **error) {
+check_backend (const PwPlan *plan, const PwExecOptions *options, int ranks,
+               const int64_t *rank_bytes, GError **error) {
   static const PwArithmetic arithmetic[] = { [PW_PRECISION_FP32] = PW_ARITHMETIC_FP32,
                                              [PW_PRECISION_BF16] = PW_ARITHMETIC_BF16,
                                              [PW_PRECISION_FP16] = PW_ARITHMETIC_FP16,
                                              [PW_PRECISION_TF32] = PW_ARITHMETIC_TF32 };
-  const PwBackendRun run = { .ranks = ranks,
+  const PwBootstrap *bootstrap = options->bootstrap;
+  int first, n;
+  find_ranks_here (options, ranks, &first, &n);
+  const PwBackendRun run = { .ranks = n,
+                             .first_place = bootstrap ? bootstrap->local_rank * n : 0,
+                             .processes = bootstrap ? bootstrap->local_size : 1,
                              .share_devices = plan->share_devices,
                              .graphs = plan->cuda_graphs,
                              .arithmetic = arithmetic[plan->precision],
-                             .rank_bytes = rank_bytes };
-  return !backend->check || backend->check (&run, error);
+                             .rank_bytes = rank_bytes ? rank_bytes + first : NULL };
+  return !options->backend->check || options->backend->check (&run, error);
 }
 
 gboolean
@@ -27,7 +41,7 @@ pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error
   if (!pw_plan_check_runnable (plan, error))
     return FALSE;
   options->backend = pw_backend_get (plan->backend, error);
-  if (!options->backend || !check_backend (plan, options->backend, plan->ranks, NULL, error))
+  if (!options->backend || !check_backend (plan, options, plan->ranks, NULL, error))
     return FALSE;
   options->transport = pw_transport_get (plan->transport, error);
   if (!options->transport)
@@ -81,8 +95,10 @@ pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
       memcpy (predicted[r], result->rank[r].peak_by_category, sizeof predicted[r]);
   }
   if (options->backend->check)
-    return check_backend (plan, options->backend, result->ranks, rank_bytes, error);
-  return check_host_memory (rank_bytes, result->ranks, error);
+    return check_backend (plan, options, result->ranks, rank_bytes, error);
+  int first, n;
+  find_ranks_here (options, result->ranks, &first, &n);
+  return check_host_memory (rank_bytes + first, n, error);
 }
 
 gboolean

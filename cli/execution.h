@@ -3,7 +3,8 @@
 #include "exec/exec.h"
 #include "plans/resolve.h"
 
-/* Refuses what this version, build or machine cannot run. */
+/* Refuses what this version, build or machine cannot run. OPTIONS->bootstrap says which ranks are
+ * here. */
 gboolean pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error);
 /* Refuses what this machine has no memory for: the kernel would end the program without a word.
  * OPTIONS are those that pw_execution_options filled in; PREDICTED[ranks] is what the simulator

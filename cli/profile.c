@@ -2,6 +2,7 @@
 #include "cli/execution.h"
 #include "cli/hardware.h"
 #include "cli/output.h"
+#include "cli/processes.h"
 #include "cli/table.h"
 #include "cli/workload.h"
 #include <stdio.h>
@@ -262,7 +263,8 @@ profile (const PwCall *call, const Options *options, GError **error) {
   if (options->seconds < 0 || options->seconds > 3600)
     return pw_input_fail (error, "--seconds: %g is not within 0 and 3600", options->seconds);
   if (!pw_output_check ("-o", options->output, error)
-      || !pw_output_check ("--hardware-out", options->hardware, error))
+      || !pw_output_check ("--hardware-out", options->hardware, error)
+      || !pw_process_group_refuse ("profile", "it measures in one, with a thread per rank", error))
     return FALSE;
   return call->n_arguments > 0 ? profile_plan (call, options, error)
                                : profile_machine (call, options, error);

@@ -1,5 +1,6 @@
 #include "cli/execution.h"
 #include "cli/output.h"
+#include "cli/processes.h"
 #include "cli/table.h"
 #include "cli/workload.h"
 #include "exec/train.h"
@@ -17,6 +18,7 @@ typedef struct {
 
 typedef struct {
   const PwResolvedPlan *resolved;
+  const char *processes; /* NULL: one */
   int64_t steps, interval;
   double items; /* of a mini-batch */
   const char *unit;
@@ -24,11 +26,12 @@ typedef struct {
 } Progress;
 
 static void
-print_heading (const PwResolvedPlan *resolved) {
+print_heading (const PwResolvedPlan *resolved, const char *processes) {
   const PwSchedule *schedule = resolved->compute;
-  printf ("%s on %s: %d ranks, %d stages, batch %" G_GINT64_FORMAT " in %d micro-batches\n\n",
+  printf ("%s on %s: %d ranks, %d stages, batch %" G_GINT64_FORMAT " in %d micro-batches\n",
           schedule->name, resolved->graph->name, schedule->ranks, schedule->stages, resolved->batch,
           resolved->microbatches);
+  printf ("%s%s\n", processes ? processes : "", processes ? "\n" : "");
 }
 
 static void
@@ -40,7 +43,7 @@ show_step (int64_t step, double loss, double iteration_s, gpointer data) {
       = g_strdup_printf ("step %6" G_GINT64_FORMAT "   loss %9.5f   %10s   %8.0f %s/s", step + 1,
                          loss, pw_format_time (iteration_s, FALSE, time), rate, progress->unit);
   if (step == 0 && !progress->json)
-    print_heading (progress->resolved);
+    print_heading (progress->resolved, progress->processes);
   gboolean is_due
       = step == 0 || (step + 1) % progress->interval == 0 || step + 1 == progress->steps;
   if (is_due && !progress->json) {
@@ -134,48 +137,86 @@ write_files (const PwTrainResult *result, const Options *options, GError **error
   return !options->log || write_log (result, options->log, error);
 }
 
+/* What a run needs, made before it. */
+typedef struct {
+  PwPlan *plan;
+  PwResolvedPlan *resolved;
+  int64_t (*predicted)[PW_MEMORY_N]; /* [ranks] */
+  PwExecOptions exec;
+} Job;
+
+static void
+job_clear (Job *job) {
+  pw_resolved_plan_free (job->resolved);
+  pw_plan_free (job->plan);
+  g_free (job->predicted);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Job, job_clear)
+
 static gboolean
-train (const PwCall *call, const PwPlan *plan, const PwResolvedPlan *resolved,
-       const Options *options, GError **error) {
+prepare (const PwCall *call, const Options *options, Job *job, GError **error) {
+  job->plan = pw_workload_plan (call->settings, call->argv[0], error);
+  if (!job->plan)
+    return FALSE;
+  pw_execution_set_data (job->plan, options->data);
+  job->resolved = pw_plan_resolve (job->plan, NULL, error);
+  if (!job->resolved)
+    return FALSE;
+  const PwSchedule *compute = job->resolved->compute;
+  if (job->resolved->mode != PW_MODE_TRAINING || compute->mode != PW_MODE_TRAINING)
+    return pw_input_fail (error, "%s: %s has forwards only, nothing is trained", call->argv[0],
+                          compute->name);
+  gsize ranks = (gsize)job->resolved->lowered->ranks;
+  job->predicted = g_malloc0 (ranks * sizeof *job->predicted);
+  job->exec.predicted_bytes = (const int64_t (*)[PW_MEMORY_N])job->predicted;
+  job->exec.timeout_s = options->timeout_s;
+  job->exec.no_pinning = options->no_pinning;
+  if (options->trace)
+    job->exec.trace_iterations = options->trace_iterations;
+  return pw_execution_options (job->plan, &job->exec, error)
+         && pw_execution_check_memory (job->plan, job->resolved, &job->exec, job->predicted, error);
+}
+
+static gboolean
+report (const PwCall *call, const PwTrainResult *result, const Options *options, GError **error) {
+  pw_progress_clear ();
+  if (call->json)
+    print_json (result);
+  else
+    print_text (result);
+  return write_files (result, options, error);
+}
+
+static gboolean
+train (const PwCall *call, const Job *job, const PwProcessGroup *processes, const Options *options,
+       GError **error) {
+  const PwResolvedPlan *resolved = job->resolved;
   gboolean tokens = resolved->graph->input.dtype == PW_DTYPE_I32;
   Progress progress
       = { .resolved = resolved,
-          .steps = plan->steps,
-          .interval = line_interval (plan->steps),
+          .processes = processes->summary,
+          .steps = job->plan->steps,
+          .interval = line_interval (job->plan->steps),
           .items = (double)resolved->batch
                    * (tokens ? (double)pw_shape_elements (&resolved->graph->input) : 1),
           .unit = tokens ? "tokens" : "samples",
           .json = call->json };
   PwTrainOptions train = { .resolved = resolved,
-                           .plan = plan,
-                           .steps = plan->steps,
+                           .plan = job->plan,
+                           .exec = job->exec,
+                           .steps = job->plan->steps,
                            .warmup_steps = -1,
-                           .progress = show_step,
+                           .progress = processes->is_first ? show_step : NULL,
                            .progress_data = &progress,
                            .interrupted = pw_execution_catch_interrupt () };
-  gsize ranks = (gsize)resolved->lowered->ranks;
-  g_autofree int64_t (*predicted)[PW_MEMORY_N] = g_malloc0 (ranks * sizeof *predicted);
-  if (!pw_execution_options (plan, &train.exec, error)
-      || !pw_execution_check_memory (plan, resolved, &train.exec, predicted, error))
-    return FALSE;
-  train.exec.predicted_bytes = (const int64_t (*)[PW_MEMORY_N])predicted;
-  train.exec.timeout_s = options->timeout_s;
-  train.exec.no_pinning = options->no_pinning;
-  if (options->trace)
-    train.exec.trace_iterations = options->trace_iterations;
   g_autoptr (PwTrainResult) result = NULL;
-  g_autoptr (GError) write_error = NULL;
+  GError *write_error = NULL;
   gboolean good = pw_train_run (&train, &result, error);
-  pw_progress_clear ();
-  if (!result)
-    return FALSE;
-  if (call->json)
-    print_json (result);
-  else
-    print_text (result);
-  if (write_files (result, options, &write_error) || !good)
-    return good;
-  g_propagate_error (error, g_steal_pointer (&write_error));
+  if (result && processes->is_first)
+    report (call, result, options, &write_error);
+  if (good)
+    return pw_bootstrap_settle (processes->bootstrap, write_error, error);
+  g_clear_error (&write_error);
   return FALSE;
 }
 
@@ -196,39 +237,36 @@ check_options (const Options *options, GError **error) {
 
 static gboolean
 run_plan (const PwCall *call, const Options *options, GError **error) {
-  if (!check_options (options, error))
+  g_auto (PwProcessGroup) processes = { 0 };
+  g_auto (Job) job = { 0 };
+  GError *own = NULL;
+  if (!check_options (options, error)
+      || !pw_process_group_open (&processes, options->timeout_s, error))
     return FALSE;
-  g_autoptr (PwPlan) plan = pw_workload_plan (call->settings, call->argv[0], error);
-  if (!plan)
-    return FALSE;
-  pw_execution_set_data (plan, options->data);
-  g_autoptr (PwResolvedPlan) resolved = pw_plan_resolve (plan, NULL, error);
-  if (!resolved)
-    return FALSE;
-  if (resolved->mode != PW_MODE_TRAINING || resolved->compute->mode != PW_MODE_TRAINING)
-    return pw_input_fail (error, "%s: %s has forwards only, nothing is trained", call->argv[0],
-                          resolved->compute->name);
-  return train (call, plan, resolved, options, error);
+  job.exec.bootstrap = processes.bootstrap;
+  prepare (call, options, &job, &own);
+  return pw_bootstrap_settle (processes.bootstrap, own, error)
+         && train (call, &job, &processes, options, error);
 }
 
 static int
 run (PwCall *call, GError **error) {
   Options options = { .trace_iterations = 10 };
-  GOptionEntry entries[]
-      = { { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
-            "write what happened, for Perfetto", "FILE.json" },
-          { "trace-iterations", 0, 0, G_OPTION_ARG_INT, &options.trace_iterations,
-            "iterations in the trace: the last K; default 10", "K" },
-          { "log", 0, 0, G_OPTION_ARG_FILENAME, &options.log, "write step, loss and time as CSV",
-            "FILE.csv" },
-          { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data,
-            "text to train on, instead of the plan's", "FILE" },
-          { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode, "default: training", "training" },
-          { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &options.timeout_s,
-            "end the run if a rank hears nothing for so long; default 0: never", "SECONDS" },
-          { "no-pinning", 0, 0, G_OPTION_ARG_NONE, &options.no_pinning, "leave threads unpinned",
-            NULL },
-          G_OPTION_ENTRY_NULL };
+  GOptionEntry entries[] = {
+    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace, "write what happened, for Perfetto",
+      "FILE.json" },
+    { "trace-iterations", 0, 0, G_OPTION_ARG_INT, &options.trace_iterations,
+      "iterations in the trace: the last K; default 10", "K" },
+    { "log", 0, 0, G_OPTION_ARG_FILENAME, &options.log, "write step, loss and time as CSV",
+      "FILE.csv" },
+    { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "text to train on, instead of the plan's",
+      "FILE" },
+    { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode, "default: training", "training" },
+    { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &options.timeout_s,
+      "end the run if a rank or process hears nothing for so long; default 0: never", "SECONDS" },
+    { "no-pinning", 0, 0, G_OPTION_ARG_NONE, &options.no_pinning, "leave threads unpinned", NULL },
+    G_OPTION_ENTRY_NULL
+  };
   if (pw_call_parse (call, entries, error))
     run_plan (call, &options, error);
   g_free (options.trace);
@@ -250,7 +288,11 @@ const PwCommand pw_command_run = {
   = "Trains for --steps mini-batches and prints losses, speed, and the SHA-256 of all\n"
     "parameters, which is the same for every synchronous schedule and rank count (chimera\n"
     "and dualpipe add the gradients of two replicas: the same for their two groups).\n"
-    "Ctrl-C stops the ranks, writes the trace so far, and exits with 130.",
+    "Ctrl-C stops the ranks, writes the trace so far, and exits with 130.\n"
+    "\n"
+    "With --transport nccl the ranks may be in several processes, which find each other by RANK,\n"
+    "WORLD_SIZE, MASTER_ADDR and MASTER_PORT (as torchrun sets them; srun and mpirun stand in for\n"
+    "the first two), or over MPI in a build with -DPW_MPI=ON. The first prints and writes.",
   .example
   = "  pipewright run examples/gpt-small.json --schedule 1f1b --steps 50 --trace run.json\n"
     "    the trace opens in https://ui.perfetto.dev",

@@ -1,6 +1,7 @@
 #include "pipewright/validate.h"
 #include "cli/execution.h"
 #include "cli/output.h"
+#include "cli/processes.h"
 #include "cli/table.h"
 #include "cli/workload.h"
 #include "traces/chrome.h"
@@ -10,6 +11,7 @@
 typedef struct {
   char *schedules, *trace_dir, *data;
   double tolerance, seconds;
+  PwProcessGroup processes;
 } Options;
 
 static void
@@ -121,30 +123,51 @@ load_plan (const PwCall *call, const Options *options, const char *schedule, GEr
   return plan;
 }
 
+static gboolean
+prepare (const PwCall *call, const Options *options, const char *schedule, PwPlan **plan,
+         PwExecOptions *exec, GError **error) {
+  *plan = load_plan (call, options, schedule, error);
+  if (!*plan)
+    return FALSE;
+  if (exec->bootstrap && !(*plan)->costs)
+    return pw_input_fail (error,
+                          "validate: there are %d processes, and layers are profiled in one: "
+                          "run profile -o there before, and give its file with --costs",
+                          exec->bootstrap->size);
+  return pw_execution_options (*plan, exec, error) && pw_execution_check_plan (*plan, exec, error);
+}
+
 /* COSTS: measured for an earlier schedule, NULL: none yet. */
 static PwValidation *
 validate (const PwCall *call, const Options *options, const char *schedule, PwLayerCosts *costs,
           char **name, GError **error) {
-  g_autoptr (PwPlan) plan = load_plan (call, options, schedule, error);
-  if (!plan)
+  const PwProcessGroup *processes = &options->processes;
+  PwExecOptions exec = { .bootstrap = processes->bootstrap };
+  g_autoptr (PwPlan) plan = NULL;
+  GError *own = NULL;
+  prepare (call, options, schedule, &plan, &exec, &own);
+  if (!pw_bootstrap_settle (processes->bootstrap, own, error))
     return NULL;
+  own = NULL;
   *name = g_strdup (plan->schedule_csv ? plan->schedule_csv : plan->schedule);
   PwValidateOptions validate_options = {
     .layer_costs = costs,
     .profile_seconds = options->seconds,
-    .progress = show_progress,
+    .exec = exec,
+    .progress = processes->is_first ? show_progress : NULL,
     .progress_data = *name,
     .interrupted = pw_execution_catch_interrupt (),
     .steps = pw_settings_get (call->settings, "steps") ? plan->steps : 0,
   };
-  if (!pw_execution_options (plan, &validate_options.exec, error)
-      || !pw_execution_check_plan (plan, &validate_options.exec, error))
-    return NULL;
   g_autoptr (PwValidation) validation = pw_validate_run (plan, &validate_options, error);
-  pw_progress_clear ();
-  if (!validation || !write_traces (validation, options->trace_dir, *name, error))
+  if (!validation)
     return NULL;
-  return g_steal_pointer (&validation);
+  if (processes->is_first) {
+    pw_progress_clear ();
+    write_traces (validation, options->trace_dir, *name, &own);
+  }
+  return pw_bootstrap_settle (processes->bootstrap, own, error) ? g_steal_pointer (&validation)
+                                                                : NULL;
 }
 
 static void
@@ -191,8 +214,9 @@ validate_all (const PwCall *call, const Options *options, GError **error) {
     g_ptr_array_add (validations, validation);
     missed = missed || !(fabs (validation->relative_error) <= options->tolerance);
   }
-  print (call, validations, names, options->schedules != NULL);
-  if (missed)
+  if (options->processes.is_first)
+    print (call, validations, names, options->schedules != NULL);
+  if (missed && options->processes.is_first)
     pw_output_complain ("the iteration time is further off than --tolerance %g",
                         options->tolerance);
   return missed ? PW_EXIT_NO : PW_EXIT_DONE;
@@ -219,9 +243,10 @@ run (PwCall *call, GError **error) {
       pw_input_fail (error, "--tolerance: %g is below the minimum 0", options.tolerance);
     else if (!(options.seconds >= 0 && options.seconds <= 3600))
       pw_input_fail (error, "--seconds: %g is not within 0 and 3600", options.seconds);
-    else
+    else if (pw_process_group_open (&options.processes, 0, error))
       status = validate_all (call, &options, error);
   }
+  pw_process_group_clear (&options.processes);
   g_free (options.schedules);
   g_free (options.trace_dir);
   g_free (options.data);

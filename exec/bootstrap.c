@@ -136,7 +136,7 @@ pw__bootstrap_find_neighbours (PwBootstrap *bootstrap, GError **error) {
 /* ---- The environment ---- */
 
 typedef struct {
-  const char *names[2]; /* the first that is set */
+  const char *names[4]; /* the first that is set */
   int least, most;
 } Number;
 
@@ -190,9 +190,14 @@ check (const PwBootstrapPlace *place, gboolean has_rank, gboolean has_port, GErr
 
 gboolean
 pw_bootstrap_read_environment (PwBootstrapPlace *place, gboolean *is_set, GError **error) {
-  static const Number ranks = { .names = { "RANK", "SLURM_PROCID" }, .least = 0, .most = 1 << 20 };
+  static const Number ranks
+      = { .names = { "RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK" },
+          .least = 0,
+          .most = 1 << 20 };
   static const Number sizes
-      = { .names = { "WORLD_SIZE", "SLURM_NTASKS" }, .least = 1, .most = 1 << 20 };
+      = { .names = { "WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE" },
+          .least = 1,
+          .most = 1 << 20 };
   static const Number ports = { .names = { "MASTER_PORT" }, .least = 1, .most = 65534 };
   gboolean has_rank, has_size, has_port;
   *place = (PwBootstrapPlace){ .size = 1 };

@@ -47,8 +47,8 @@ struct PwBootstrap {
   void (*free) (PwBootstrap *);
 };
 
-/* RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun sets them; SLURM_PROCID and
- * SLURM_NTASKS stand in for the first two, so that a batch script need only export the others.
+/* RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun sets them; what srun and mpirun say
+ * stands in for the first two, so that a batch script need only export the others.
  * FALSE with an error for contradictions; *IS_SET FALSE: there is one process only. */
 gboolean pw_bootstrap_read_environment (PwBootstrapPlace *place, gboolean *is_set, GError **error);
 void pw_bootstrap_place_clear (PwBootstrapPlace *place);
