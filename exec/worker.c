@@ -399,11 +399,15 @@ static void *
 worker_main (void *data) {
   PwWorker *worker = data;
   serve (worker);
+  PwStream *stream = worker->context.stream;
+  /* After a failure there may be work under way on what is freed. */
+  if (stream)
+    worker->context.backend->stream_synchronize (stream, NULL);
   pw__graph_drop (worker);
   pw__marks_free (worker->marks);
   pw__memory_free (worker->memory);
-  if (worker->context.stream)
-    worker->context.backend->stream_free (worker->context.stream);
+  if (stream)
+    worker->context.backend->stream_free (stream);
   return NULL;
 }
 

@@ -12,6 +12,41 @@ current_device () {
   return current;
 }
 
+/* As CUDA: a list of numbers, cut short at the first that is none. */
+static const std::vector<int> *
+visible_devices () {
+  static const std::vector<int> *all = [] () -> const std::vector<int> * {
+    const char *text = getenv ("CUDA_VISIBLE_DEVICES");
+    if (!text)
+      return nullptr;
+    auto *list = new std::vector<int>;
+    char *end;
+    for (long n = strtol (text, &end, 10); end != text; n = strtol (text, &end, 10)) {
+      list->push_back ((int)n);
+      text = *end == ',' ? end + 1 : end;
+    }
+    return list;
+  }();
+  return all;
+}
+
+static int
+count_devices () {
+  const std::vector<int> *visible = visible_devices ();
+  int n = settings ().devices, seen = 0;
+  if (!visible || n < 0)
+    return n;
+  while (seen < (int)visible->size () && (*visible)[(size_t)seen] < n)
+    seen++;
+  return seen;
+}
+
+int
+pw__fake_physical_device (int device) {
+  const std::vector<int> *visible = visible_devices ();
+  return visible && device < (int)visible->size () ? (*visible)[(size_t)device] : device;
+}
+
 static cudaError_t
 check_device (int device) {
   int count;
@@ -25,7 +60,7 @@ extern "C" {
 
 cudaError_t
 cudaGetDeviceCount (int *count) {
-  int devices = settings ().devices;
+  int devices = count_devices ();
   if (devices < 0)
     return set_last_error (cudaErrorInsufficientDriver);
   *count = devices;
@@ -57,8 +92,10 @@ cudaGetDeviceProperties (cudaDeviceProp *properties, int device) {
   if (code != cudaSuccess)
     return code;
   memset ((void *)properties, 0, sizeof *properties);
-  snprintf (properties->name, sizeof properties->name, "CUDA on the CPU %d", device);
-  memset (properties->uuid.bytes, device + 1, sizeof properties->uuid.bytes);
+  snprintf (properties->name, sizeof properties->name, "CUDA on the CPU %d",
+            pw__fake_physical_device (device));
+  memset (properties->uuid.bytes, pw__fake_physical_device (device) + 1,
+          sizeof properties->uuid.bytes);
   properties->totalGlobalMem = settings ().memory_bytes;
   properties->major = 9;
   properties->warpSize = 32;
@@ -73,7 +110,7 @@ cudaGetDeviceProperties (cudaDeviceProp *properties, int device) {
   properties->memoryPoolsSupported = 1;
   properties->asyncEngineCount = 3;
   properties->concurrentKernels = 1;
-  properties->pciBusID = device + 1;
+  properties->pciBusID = pw__fake_physical_device (device) + 1;
   return cudaSuccess;
 }
 

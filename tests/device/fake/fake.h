@@ -7,6 +7,9 @@
  *   CUDA_ON_CPU_MEMORY    bytes of one device, default 8 GiB
  *   CUDA_ON_CPU_HANG_S    how long the host waits for a stream before it says what each stream
  *                         does and ends the program with status 87; default 30
+ *   CUDA_ON_CPU_PROCESSES 1: communicators may have members in other processes of this machine, as
+ *                         long as they only send and receive; default 0
+ *   CUDA_VISIBLE_DEVICES  as CUDA's, numbers only
  *   CUDA_ON_CPU_BODIES    a module with the host's bodies of kernels that nvcc compiled
  *
  * A fault inside a kernel (a barrier that not all threads reach, a shuffle with absent lanes) ends

@@ -18,7 +18,7 @@ check_communicator (const Communicator *communicator) {
   SpinGuard guard (communicator->world->lock);
   if (communicator->error != ncclSuccess)
     return communicator->error;
-  if (communicator->world->n_joined < communicator->world->n || communicator->has_to_poll)
+  if (!world_is_complete (communicator->world.get ()) || communicator->has_to_poll)
     return nccl_refuse (
         ncclInvalidArgument,
         "a call before ncclCommGetAsyncError has said that the last one is through");
@@ -42,6 +42,8 @@ check_post (const Communicator *communicator, const Post *post) {
   if (!nccl_type_bytes (post->type) || (has_peer && (post->peer < 0 || post->peer >= world->n)))
     return nccl_refuse (ncclInvalidArgument, "%s in a communicator of %d ranks",
                         post_text (post).c_str (), world->n);
+  if (world->is_foreign && post->kind != TransferKind::send && post->kind != TransferKind::receive)
+    return nccl_refuse (ncclInvalidUsage, "collectives between processes are not covered");
   const size_t n = (size_t)world->n;
   const bool gives
       = post->kind != TransferKind::receive

@@ -5,7 +5,7 @@
 #include <map>
 #include <unistd.h>
 
-#include "tests/device/fake/nccl_private.h"
+#include "tests/device/fake/nccl_shared.h"
 #include "tests/device/fake/runtime_private.h"
 
 static SpinLock worlds_lock;
@@ -72,9 +72,17 @@ find_world (const ncclUniqueId *id, int n) {
     world->ranks.resize ((size_t)n);
     world->pairs.resize ((size_t)(n * n));
     world->n_collectives.resize ((size_t)n);
+    if (n > 1 && shared_is_wanted ())
+      world->shared = shared_open (id->internal, n);
     known = world;
   }
   return world;
+}
+
+static int
+physical_device (const World *world, int rank) {
+  return world->shared ? shared_device (world->shared.get (), rank)
+                       : world->ranks[(size_t)rank]->device;
 }
 
 /* As NCCL: a device twice in one communicator is found when all have come together. */
@@ -82,9 +90,20 @@ static void
 check_devices (World *world) {
   for (int i = 0; i < world->n; i++)
     for (int j = 0; j < i; j++)
-      if (world->ranks[(size_t)i]->device == world->ranks[(size_t)j]->device)
+      if (physical_device (world, i) == physical_device (world, j))
         world->init_error = nccl_refuse (ncclInvalidUsage, "ranks %d and %d are on device %d", j, i,
-                                         world->ranks[(size_t)i]->device);
+                                         physical_device (world, i));
+}
+
+bool
+world_is_complete (World *world) {
+  int n = world->shared ? shared_joined (world->shared.get ()) : world->n_joined;
+  if (n == world->n && !world->is_settled) {
+    world->is_settled = true;
+    world->is_foreign = world->shared && shared_is_foreign (world->shared.get ());
+    check_devices (world);
+  }
+  return n == world->n;
 }
 
 static ncclResult_t
@@ -106,8 +125,11 @@ join (ncclComm_t *out, int n, const ncclUniqueId *id, int rank, int device, bool
     if (world->n != n || world->ranks[(size_t)rank])
       return nccl_refuse (ncclInvalidArgument, "rank %d of %d has come already", rank, n);
     world->ranks[(size_t)rank] = communicator.get ();
-    if (++world->n_joined == n)
-      check_devices (world.get ());
+    world->n_joined++;
+    if (world->shared
+        && !shared_join (world->shared.get (), rank, pw__fake_physical_device (device)))
+      return nccl_refuse (ncclInvalidArgument, "rank %d of %d has come already", rank, n);
+    world_is_complete (world.get ());
   }
   world->bell.ring ();
   *out = new ncclComm{ communicator };
@@ -117,7 +139,7 @@ join (ncclComm_t *out, int n, const ncclUniqueId *id, int rank, int device, bool
 static bool
 everybody_is_here (World *world) {
   SpinGuard guard (world->lock);
-  return world->n_joined == world->n;
+  return world_is_complete (world);
 }
 
 static ncclResult_t
@@ -137,6 +159,8 @@ static void
 leave (Communicator *communicator) {
   SpinGuard guard (communicator->world->lock);
   communicator->world->ranks[(size_t)communicator->rank] = nullptr;
+  if (communicator->world->shared)
+    shared_leave (communicator->world->shared.get (), communicator->rank);
 }
 
 static bool
@@ -171,9 +195,12 @@ tell_others (int device) {
         = [device] (const Communicator *member) { return member && member->device == device; };
     if (std::none_of (world->ranks.begin (), world->ranks.end (), is_dead))
       continue;
-    for (Communicator *member : world->ranks)
+    for (Communicator *member : world->ranks) {
       if (member && !is_dead (member))
         member->error = ncclRemoteError;
+      if (member && is_dead (member) && world->shared)
+        shared_tell_others (world->shared.get (), member->rank, ncclRemoteError);
+    }
   }
 }
 
@@ -216,10 +243,21 @@ set_running (Launch *launch, bool is_running) {
   launch->tickets.pop_front ();
 }
 
+static bool
+is_aborted (const Launch *launch) {
+  bool aborted;
+  may_begin (launch, &aborted);
+  return aborted;
+}
+
 static void
 transfer (const Launch *launch) {
   Communicator *communicator = launch->communicator.get ();
   World *world = communicator->world.get ();
+  if (world->is_foreign) {
+    shared_transfer (world->shared.get (), launch, !is_faulty (communicator->device), is_aborted);
+    return;
+  }
   std::vector<std::shared_ptr<Meeting>> meetings;
   if (!is_faulty (communicator->device))
     for (const Post &post : launch->posts)
@@ -388,6 +426,8 @@ ncclCommAbort (ncclComm_t comm) {
     comm->communicator->is_aborted = true;
   }
   comm->communicator->world->bell.ring ();
+  if (comm->communicator->world->shared)
+    shared_ring (comm->communicator->world->shared.get ());
   leave (comm->communicator.get ());
   sanitizers::Hidden hidden;
   delete comm;
@@ -400,9 +440,11 @@ ncclCommGetAsyncError (ncclComm_t comm, ncclResult_t *error) {
   Communicator *communicator = comm->communicator.get ();
   World *world = communicator->world.get ();
   SpinGuard guard (world->lock);
+  if (communicator->error == ncclSuccess && world->shared)
+    communicator->error = shared_error (world->shared.get (), communicator->rank);
   if (communicator->error != ncclSuccess)
     *error = communicator->error;
-  else if (world->n_joined < world->n
+  else if (!world_is_complete (world)
            || (communicator->is_finalizing && communicator->n_finished < communicator->n_issued))
     *error = ncclInProgress;
   else {

@@ -1,4 +1,4 @@
-/* NCCL between the threads of one process.
+/* NCCL between the threads of one process; nccl_shared.h carries it between processes.
  *
  * A call, or a group's part on one communicator, is a launch: one operation of its stream, which
  * ends when all its transfers have. Launches of one communicator run in the order in which they
@@ -52,9 +52,12 @@ struct Meeting {
 };
 
 struct Communicator;
+struct Shared;
 
 struct World {
   int n;
+  std::shared_ptr<Shared> shared;              /* nullptr: all members are of this process */
+  bool is_settled = false, is_foreign = false; /* of a shared one: all have come, from elsewhere */
   SpinLock lock;
   Bell bell;
   std::vector<Communicator *> ranks; /* who has joined and not left */
@@ -91,6 +94,9 @@ struct Launch {
 struct ncclComm {
   std::shared_ptr<Communicator> communicator;
 };
+
+/* How many have come; with the world's lock held. The last one settles whether they can be. */
+bool world_is_complete (World *world);
 
 size_t nccl_type_bytes (ncclDataType_t type); /* 0: not covered */
 const char *transfer_name (TransferKind kind);

@@ -126,6 +126,8 @@ cudaError_t pw__fake_enqueue (cudaStream_t stream, const char *what, void (*run)
 /* The stream is being captured. */
 int pw__fake_is_capturing (cudaStream_t stream);
 int pw__fake_device_of (const void *data, size_t bytes);
+/* Its number on the machine, whatever CUDA_VISIBLE_DEVICES makes of it. */
+int pw__fake_physical_device (int device);
 double pw__fake_hang_s (void);
 /* DUMP adds to what is said about a hang. */
 void pw__fake_on_hang (void (*dump) (FILE *));
