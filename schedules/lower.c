@@ -110,7 +110,7 @@ typedef struct {
   int n_ending[TICKS];
   unsigned tick;
   /* Of each (direction, stage). */
-  int64_t *n_forward, *n_gradient;
+  int64_t *n_forward, *n_gradient, *n_update, *n_other;
   int *last_forward; /* micro-batch times pieces */
   /* Where it failed. */
   int stuck_rank;
@@ -154,30 +154,79 @@ is_on_rank (const Lowering *l, int rank, const PwAction *at) {
          && pw_placement_rank (placement, at->direction, at->stage) == rank;
 }
 
+/* What is counted of the actions of one key: [stages] of a direction. */
+typedef struct {
+  int64_t *of_stage;
+  const int *ranks; /* [stages] which may have it */
+} Count;
+
+/* The first action that is not as it should be; NULL: all are. */
+static const PwAction *
+count_rank (const Lowering *l, int rank, const Count counts[PW_ACTION_KEYS]) {
+  const PwProgram *program = &l->schedule->programs[rank];
+  const PwAction *stop = program->actions + program->n_prologue;
+  uint32_t stages = (uint32_t)l->schedule->stages, slots = (uint32_t)l->slots;
+  for (const PwAction *at = program->actions; at < stop; at++) {
+    const Count *count = &counts[pw_action_key (at)];
+    if (G_LIKELY (count->of_stage != NULL && at->stage < stages && at->microbatch < slots
+                  && count->ranks[at->stage] == rank))
+      count->of_stage[at->stage]++;
+    else if (!is_on_rank (l, rank, at))
+      return at;
+  }
+  return NULL;
+}
+
+/* Counters of each (kind, direction, stage), those of kinds alike together. */
+static void
+make_counts (Lowering *l, Count counts[PW_ACTION_KEYS]) {
+  const PwPlacement *placement = l->schedule->placement;
+  for (int kind = 0; kind <= PW_ACTION_UPDATE; kind++)
+    for (int direction = 0; direction < placement->directions; direction++)
+      for (int flags = 0; flags < 4; flags++) {
+        PwAction action = pw_action ((PwActionKind)kind, 0, 0);
+        action.direction = direction != 0;
+        action.paired = flags % 2 != 0;
+        action.grouped = flags / 2 != 0;
+        int64_t *of_kind = kind == PW_ACTION_FORWARD         ? l->n_forward
+                           : pw__action_is_backward (action) ? l->n_gradient
+                           : kind == PW_ACTION_UPDATE        ? l->n_update
+                                                             : l->n_other;
+        counts[pw_action_key (&action)]
+            = (Count){ .of_stage = of_kind + direction * placement->stages,
+                       .ranks = placement->rank_of_stage + direction * placement->stages };
+      }
+}
+
+/* Of each stage the micro-batch that it forwards last, which need not be recomputed. */
+static void
+find_last_forwards (Lowering *l) {
+  for (int rank = 0; rank < l->schedule->ranks; rank++) {
+    const PwProgram *program = &l->schedule->programs[rank];
+    for (int64_t i = 0; i < program->n_prologue; i++)
+      if (program->actions[i].kind == PW_ACTION_FORWARD)
+        l->last_forward[place_of (l, &program->actions[i])] = (int)program->actions[i].microbatch;
+  }
+}
+
 static gboolean
 count_actions (Lowering *l, GError **error) {
   const PwSchedule *schedule = l->schedule;
-  gboolean has_updates = FALSE;
-  int64_t forwards = 0;
+  int64_t forwards = 0, updates = 0;
+  g_autofree Count *counts = g_new0 (Count, PW_ACTION_KEYS);
+  make_counts (l, counts);
   for (int rank = 0; rank < schedule->ranks; rank++) {
-    const PwProgram *program = &schedule->programs[rank];
-    const PwAction *stop = program->actions + program->n_prologue;
-    for (const PwAction *at = program->actions; at < stop; at++) {
-      if (G_UNLIKELY (!is_on_rank (l, rank, at)))
-        return refuse_action (l, rank, at, error);
-      int place = place_of (l, at);
-      if (at->kind == PW_ACTION_FORWARD) {
-        l->n_forward[place]++;
-        l->last_forward[place] = (int)at->microbatch;
-      } else if (pw__action_is_backward (*at))
-        l->n_gradient[place]++;
-      else
-        has_updates |= at->kind == PW_ACTION_UPDATE;
-    }
+    const PwAction *bad = count_rank (l, rank, counts);
+    if (bad != NULL)
+      return refuse_action (l, rank, bad, error);
   }
-  for (int place = 0; place < schedule->placement->directions * schedule->stages; place++)
+  for (int place = 0; place < schedule->placement->directions * schedule->stages; place++) {
     forwards += l->n_forward[place];
-  l->adds_updates = l->options->updates && !has_updates && schedule->promise.synchronous
+    updates += l->n_update[place];
+  }
+  if (l->recomputes)
+    find_last_forwards (l);
+  l->adds_updates = l->options->updates && updates == 0 && schedule->promise.synchronous
                     && schedule->mode == PW_MODE_TRAINING;
   if (forwards == schedule->stages * l->slots)
     return TRUE;
@@ -621,6 +670,8 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
     .idle = g_new (Rank *, (gsize)(ranks + 1)),
     .n_forward = g_new0 (int64_t, (gsize)places),
     .n_gradient = g_new0 (int64_t, (gsize)places),
+    .n_update = g_new0 (int64_t, (gsize)places),
+    .n_other = g_new0 (int64_t, (gsize)places),
     .last_forward = g_new0 (int, (gsize)places),
     .stuck_rank = -1,
     .stuck_action = -1,
@@ -643,6 +694,8 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
     g_free (l.ending[i]);
   pw_schedule_free (l.lowered);
   g_free (l.last_forward);
+  g_free (l.n_other);
+  g_free (l.n_update);
   g_free (l.n_gradient);
   g_free (l.n_forward);
   g_free (l.idle);

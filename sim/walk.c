@@ -28,6 +28,8 @@ typedef struct {
   int32_t **inputs; /* slots of the channels it waits for */
   int n_inputs;
   gboolean has_outputs; /* hands over to a stage of its own rank */
+  uint64_t first_send;  /* the bits, but for the micro-batch, of what lowering writes behind it; */
+  Channel *channel;     /* and its channel, NULL: none */
 } Node;
 
 typedef enum { NOT_KNOWN, SEND, RECEIVE, COMPUTE, PAIR } What;
@@ -196,26 +198,35 @@ end_shared (Walk *walk, Channel *channel, int32_t send) {
   return TRUE;
 }
 
+/* The SEND at AT, whose producer had ended at READY. */
 static inline gboolean
-walk_send (Walk *walk, const PwAction *first, const PwAction *at, const Way *way, int64_t id) {
-  Channel *channel = channel_of (walk, at, way);
-  if (channel == NULL)
-    return FALSE;
-  int64_t back = find_producer (first, at);
-  if (G_UNLIKELY (back < 0))
-    return FALSE;
-  double start = walk->end[id - back];
+send_message (Walk *walk, Channel *channel, const PwAction *at, int64_t id, double ready) {
   walk->n_sent++;
   if (channel->is_shared) {
-    send_shared (walk, channel, (int32_t)id, start);
+    send_shared (walk, channel, (int32_t)id, ready);
     return TRUE;
   }
-  if (walk->has_queues)
-    start = MAX (start, channel->last_end);
+  double start = walk->has_queues ? MAX (ready, channel->last_end) : ready;
   double end = start + channel->transfer;
   walk->start[id] = start;
   walk->end[id] = end;
   return arrive (walk, channel, &channel->slot[at->microbatch], id, start, end);
+}
+
+static inline gboolean
+walk_send (Walk *walk, const PwAction *first, const PwAction *at, const Way *way, int64_t id) {
+  Channel *channel = channel_of (walk, at, way);
+  int64_t back = find_producer (first, at);
+  return channel != NULL && back > 0 && send_message (walk, channel, at, id, walk->end[id - back]);
+}
+
+/* What stands behind the compute AT is its own message, as lowering writes it. */
+static inline gboolean
+is_followed_by_send (const Node *node, const PwAction *at) {
+  static const PwAction microbatch = { .microbatch = 0xffffff };
+  return node->channel != NULL
+         && pw_action_bits (at + 1)
+                == (node->first_send | (pw_action_bits (at) & pw_action_bits (&microbatch)));
 }
 
 static inline gboolean
@@ -283,8 +294,7 @@ typedef enum { DONE, WAITING, STUCK } Outcome;
  */
 static G_ALWAYS_INLINE inline Outcome
 walk_compute (Walk *walk, PwSimAccount *account, Cursor *cursor, const PwAction *at, int64_t id,
-              int width) {
-  const Node *node[2];
+              int width, const Node *node[2]) {
   double clock = account->clock, start = clock;
   Last last = { .id = -1 };
   for (int i = 0; i < width; i++) {
@@ -334,21 +344,27 @@ walk_rank (Walk *walk, int rank) {
   PwSimAccount *account = &walk->summary->accounts[rank];
   const PwAction *first = walk->layout->list[rank], *at = cursor->next, *stop = cursor->stop;
   int64_t id = cursor->id;
+  const Node *node[2];
   Outcome outcome = DONE;
   cursor->awaits = NULL;
   for (; at < stop; at++, id++) {
     const Way *way = &walk->ways[pw_action_key (at)];
-    if (way->what == COMPUTE)
-      outcome = walk_compute (walk, account, cursor, at, id, 1);
+    if (way->what == COMPUTE) {
+      outcome = walk_compute (walk, account, cursor, at, id, 1, node);
+      if (outcome == DONE && at + 1 < stop && is_followed_by_send (node[0], at)) {
+        at++;
+        id++;
+        outcome = send_message (walk, node[0]->channel, at, id, walk->end[id - 1]) ? DONE : STUCK;
+      }
+    } else if (way->what == RECEIVE)
+      outcome = walk_receive (walk, at, way, id) ? DONE : STUCK;
     else if (way->what == SEND)
       outcome = walk_send (walk, first, at, way, id) ? DONE : STUCK;
-    else if (way->what == RECEIVE)
-      outcome = walk_receive (walk, at, way, id) ? DONE : STUCK;
     else if (way->what == NOT_KNOWN)
       outcome = STUCK;
     else if (!pw__sim_is_pair (walk->layout, rank, id))
-      outcome = walk_compute (walk, account, cursor, at, id, 1);
-    else if ((outcome = walk_compute (walk, account, cursor, at, id, 2)) == DONE) {
+      outcome = walk_compute (walk, account, cursor, at, id, 1, node);
+    else if ((outcome = walk_compute (walk, account, cursor, at, id, 2, node)) == DONE) {
       at++;
       id++;
     }
@@ -390,8 +406,20 @@ make_node (const Walk *walk, Node *node, PwAction action) {
   int port = pw__sim_port (layout, action);
   node->inputs = walk->consumed + layout->input_start[port];
   node->n_inputs = layout->input_start[port + 1] - layout->input_start[port];
-  for (int k = layout->output_start[port]; k < layout->output_start[port + 1]; k++)
-    node->has_outputs |= layout->sender[layout->outputs[k]] == layout->receiver[layout->outputs[k]];
+  for (int k = layout->output_start[port]; k < layout->output_start[port + 1]; k++) {
+    Channel *channel = &walk->channels[layout->outputs[k]];
+    gboolean crosses = channel->sender != channel->receiver;
+    node->has_outputs |= !crosses;
+    if (!crosses || node->channel != NULL)
+      continue;
+    gboolean forward = action.kind == PW_ACTION_FORWARD;
+    PwAction send = pw_action (forward ? PW_ACTION_SEND_FORWARD : PW_ACTION_SEND_BACKWARD,
+                               (int)action.stage, 0);
+    send.direction = action.direction;
+    send.edge = (uint16_t)(layout->outputs[k] % layout->n_edges);
+    node->channel = channel;
+    node->first_send = pw_action_bits (&send);
+  }
 }
 
 static void
