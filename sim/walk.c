@@ -11,6 +11,7 @@
 /* A SEND's producer stands a few places before it; farther back the walk does not look. */
 #define LOOK_BACK 16
 #define LINES_AHEAD 2
+#define RANKS_AHEAD 3
 
 /* One channel: all that its messages touch but their own times, in one cache line. */
 typedef struct {
@@ -337,6 +338,18 @@ look_ahead (const Walk *walk, const PwAction *at, int64_t id) {
   }
 }
 
+/* Brings what was fetched for a rank near: the visits go down the ranks. */
+static inline void
+look_down (const Walk *walk, int rank) {
+  const Cursor *cursor = &walk->cursors[MAX (rank - RANKS_AHEAD, 0)];
+  __builtin_prefetch (cursor->next);
+  __builtin_prefetch (walk->start + cursor->id, 1);
+  __builtin_prefetch (walk->end + cursor->id, 1);
+  const char *account = (const char *)&walk->summary->accounts[MAX (rank - RANKS_AHEAD, 0)];
+  __builtin_prefetch (account, 1);
+  __builtin_prefetch (account + 64, 1);
+}
+
 /* FALSE: stuck for good. */
 static gboolean
 walk_rank (Walk *walk, int rank) {
@@ -347,6 +360,7 @@ walk_rank (Walk *walk, int rank) {
   const Node *node[2];
   Outcome outcome = DONE;
   cursor->awaits = NULL;
+  look_down (walk, rank);
   for (; at < stop; at++, id++) {
     const Way *way = &walk->ways[pw_action_key (at)];
     if (way->what == COMPUTE) {
