@@ -1,13 +1,13 @@
 /* bench_sim [RANKS [MICROBATCHES [REPEATS]]]: 1f1b (default 256 ranks, 4,096 micro-batches, 5 runs;
  * medians). Prints compute actions per second of
  *
- *   first   generate + lower + simulate, the times of every action and the memory kept
  *   retime  the compiled schedule evaluated for other costs
  *   lanes   the same for many costs side by side (each counts), by instruction set
  *   jitter  random durations of every compute, on all cores
  *   limit   the same longest path by hand: loops that know 1f1b, two flat arrays
  *   events  the event queue, once
- */
+ *
+ * What a plan costs from nothing: bench_first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -47,33 +47,15 @@ make_costs (int stages, const PwStageEdges *edges, double forward, double backwa
   return costs;
 }
 
-typedef struct {
-  double generate, lower, simulate, total;
-} Times;
-
-/* All from nothing; keeps the lowered schedule for what follows. */
-static double
-run_first (int ranks, int microbatches, const PwStageEdges *edges, const PwStageCosts *costs,
-           PwSchedule **lowered, Times *times) {
+static PwSchedule *
+make_lowered (int ranks, int microbatches, const PwStageEdges *edges) {
   PwScheduleParams params;
   pw_schedule_params_init (&params);
   params.ranks = ranks;
   params.microbatches = microbatches;
-  double t0 = now_s ();
   g_autoptr (PwSchedule) schedule = pw_schedule_generate ("1f1b", &params, NULL);
-  double t1 = now_s ();
   PwLowerOptions options = { .policy = PW_POLICY_DEFAULT };
-  *lowered = pw_schedule_lower (schedule, edges, &options, NULL);
-  double t2 = now_s ();
-  PwSimInput input;
-  pw_sim_input_init (&input);
-  input.schedule = *lowered;
-  input.edges = edges;
-  input.costs = costs;
-  g_autoptr (PwSimResult) result = pw_sim_run (&input, NULL);
-  double t3 = now_s ();
-  *times = (Times){ .generate = t1 - t0, .lower = t2 - t1, .simulate = t3 - t2, .total = t3 - t0 };
-  return result->iteration_time;
+  return pw_schedule_lower (schedule, edges, &options, NULL);
 }
 
 static double
@@ -122,29 +104,6 @@ print_rate (const char *what, double actions, double seconds, double limit) {
   if (limit > 0)
     printf ("  %.2f of the limit", limit / seconds);
   printf ("\n");
-}
-
-static void
-bench_first (int ranks, int microbatches, int repeats, const PwStageEdges *edges, double actions) {
-  g_autofree double *part[4] = { NULL };
-  for (int i = 0; i < 4; i++)
-    part[i] = g_new (double, (gsize)repeats);
-  g_autoptr (PwStageCosts) costs = make_costs (ranks, edges, 1, 2, 0);
-  for (int i = 0; i < repeats; i++) {
-    g_autoptr (PwSchedule) lowered = NULL;
-    Times times;
-    run_first (ranks, microbatches, edges, costs, &lowered, &times);
-    part[0][i] = times.generate;
-    part[1][i] = times.lower;
-    part[2][i] = times.simulate;
-    part[3][i] = times.total;
-  }
-  static const char *const names[] = { "generate", "lower", "simulate", "first: all three" };
-  for (int i = 0; i < 4; i++) {
-    print_rate (names[i], actions, median (part[i], repeats), 0);
-    g_free (part[i]);
-  }
-  part[0] = NULL;
 }
 
 #define SCENARIOS 64
@@ -232,11 +191,8 @@ main (int argc, char **argv) {
   double actions = 2.0 * ranks * microbatches;
   printf ("1f1b, %d ranks, %d micro-batches: %.0f compute actions\n", ranks, microbatches, actions);
   g_autoptr (PwStageEdges) edges = pw_stage_edges_new_chain (ranks);
-  bench_first (ranks, microbatches, repeats, edges, actions);
   g_autoptr (PwStageCosts) costs = make_costs (ranks, edges, 1, 2, 0);
-  g_autoptr (PwSchedule) lowered = NULL;
-  Times times;
-  run_first (ranks, microbatches, edges, costs, &lowered, &times);
+  g_autoptr (PwSchedule) lowered = make_lowered (ranks, microbatches, edges);
   PwSimInput input;
   pw_sim_input_init (&input);
   input.schedule = lowered;
