@@ -12,12 +12,9 @@
 #include "schedules/check.h"
 #include "tests/device/fake/fake.h"
 #include "tests/exec/exec_case.h"
+#include "tests/support/repeats.h"
 
-#ifdef __SANITIZE_THREAD__
-#  define STEPS 2
-#else
-#  define STEPS 5
-#endif
+#define STEPS TEST_REPEATS (5, 2)
 
 extern const PwBackend pw_backend_cuda;
 extern const PwTransport pw_transport_nccl;
@@ -126,6 +123,39 @@ train_sequentially (ExecCase *c, const PwBackend *backend, double *losses) {
   return sha;
 }
 
+/* The backend's own sequential run: the same under every schedule that cuts model and mini-batch
+ * alike, so it is made once. */
+typedef struct {
+  int model, stages, microbatches, directions;
+  char *sha;
+  double losses[STEPS];
+} Reference;
+
+static const Reference *
+reference_of (ExecCase *c, int model) {
+  static Reference references[32];
+  static int n_references;
+  const PwSchedule *schedule = c->resolved->compute;
+  Reference wanted = { .model = model,
+                       .stages = schedule->stages,
+                       .microbatches = schedule->microbatches,
+                       .directions = schedule->placement->directions };
+  for (int i = 0; i < n_references; i++) {
+    const Reference *r = &references[i];
+    if (r->model == wanted.model && r->stages == wanted.stages
+        && r->microbatches == wanted.microbatches && r->directions == wanted.directions)
+      return r;
+  }
+  g_assert_cmpint (n_references, <, (int)G_N_ELEMENTS (references));
+  double on_cpu[STEPS];
+  wanted.sha = train_sequentially (c, &pw_backend_cuda, wanted.losses);
+  g_autofree char *sha = train_sequentially (c, &pw_backend_cpu, on_cpu);
+  for (int i = 0; i < STEPS; i++)
+    g_assert_cmpfloat (fabs (wanted.losses[i] - on_cpu[i]), <=, 1e-5 * fmax (1, fabs (on_cpu[i])));
+  references[n_references] = wanted;
+  return &references[n_references++];
+}
+
 static void
 compare (ExecCase *c, const Run *run, const char *reference, const double *expected) {
   g_autoptr (GError) error = NULL;
@@ -146,11 +176,11 @@ compare_on_devices (ExecCase *c, int devices, const char *reference, const doubl
 }
 
 /* The thread sanitizer takes ten times as long, and minutes for attention's tiles; what gpt adds to
- * mlp is its kernels. */
+ * mlp is its kernels, which device/ops runs under it one by one, half types too. */
 static gboolean
 is_left_out (int model, int schedule, int ranks) {
 #ifdef __SANITIZE_THREAD__
-  return model == 1 ? ranks > 2 || schedule % 2 == 1 : schedule % 4 != 1; /* 1f1b, dualpipe-v */
+  return model == 1 ? ranks > 2 || schedule != 3 : schedule % 4 != 1; /* zb-h1; 1f1b, dualpipe-v */
 #else
   (void)model;
   (void)schedule;
@@ -168,16 +198,12 @@ schedules_equal_sequential (gconstpointer argument) {
         continue;
       g_test_message ("%s, %s", models[model].name, schedules[s].name);
       g_autoptr (ExecCase) c = make_case (model, s, ranks, "per-edge", FALSE);
-      double expected[STEPS], on_cpu[STEPS];
-      g_autofree char *reference = train_sequentially (c, &pw_backend_cuda, expected);
-      g_autofree char *sha = train_sequentially (c, &pw_backend_cpu, on_cpu);
-      for (int i = 0; i < STEPS; i++)
-        g_assert_cmpfloat (fabs (expected[i] - on_cpu[i]), <=, 1e-5 * fmax (1, fabs (on_cpu[i])));
+      const Reference *reference = reference_of (c, model);
       gboolean is_alone = ranks == 2 || s % 2;
       if (is_alone || model == 0)
-        compare_on_devices (c, ranks, reference, expected);
+        compare_on_devices (c, ranks, reference->sha, reference->losses);
       if (!is_alone || model == 0)
-        compare_on_devices (c, 1, reference, expected);
+        compare_on_devices (c, 1, reference->sha, reference->losses);
     }
 }
 
@@ -185,16 +211,16 @@ static void
 policy_on_schedule (int model, int schedule, int ranks, PwPolicy policy, gboolean batched) {
   g_autoptr (ExecCase) c = make_case (model, schedule, ranks, pw_policies[policy].name, batched);
   g_autoptr (GError) error = NULL;
-  double expected[STEPS], losses[STEPS];
+  double losses[STEPS];
   g_test_message ("%s, %s, %d ranks, %s%s", models[model].name, schedules[schedule].name, ranks,
                   pw_policies[policy].name, batched ? ", batched" : "");
   if (is_valid (c, policy, batched)) {
-    g_autofree char *reference = train_sequentially (c, &pw_backend_cuda, expected);
+    const Reference *reference = reference_of (c, model);
     gboolean is_nccl = ((int)policy + schedule + batched) % 2;
     Run run = { .backend = &pw_backend_cuda,
                 .transport = is_nccl ? &pw_transport_nccl : NULL,
                 .trace = is_nccl };
-    compare (c, &run, reference, expected);
+    compare (c, &run, reference->sha, reference->losses);
     return;
   }
   Run run = { .backend = &pw_backend_cuda, .timeout_s = 0.5 };
@@ -237,6 +263,10 @@ bf16_equals_its_sequential (void) {
   } rows[] = { { "1f1b", &mlp }, { "zb-h1", &mlp }, { "chimera", &mlp }, { "1f1b", &gpt } };
   pw_fake_set_devices (2);
   for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+#ifdef __SANITIZE_THREAD__
+    if (rows[i].model == &gpt)
+      continue;
+#endif
     g_test_message ("%s, %s", rows[i].schedule, *rows[i].model);
     g_autoptr (ExecCase) fp32 = precise_case (*rows[i].model, rows[i].schedule, "fp32");
     g_autoptr (ExecCase) bf16 = precise_case (*rows[i].model, rows[i].schedule, "bf16");

@@ -5,7 +5,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#define STEPS 20
+#include "tests/support/repeats.h"
+
+#define STEPS TEST_REPEATS (20, 4)
 
 static const char *const models[] = { PW_TEST_MLP, PW_TEST_GPT, PW_TEST_LIST };
 

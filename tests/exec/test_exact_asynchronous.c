@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "tests/support/repeats.h"
+
 static const char *const models[] = {
   "{'name': 'mlp', 'input': 9, 'width': 12, 'depth': 5, 'output': 7}",
   "{'name': 'gpt', 'blocks': 4, 'width': 16, 'heads': 2, 'tokens': 8, 'vocabulary': 32}",
@@ -88,7 +90,7 @@ static void
 pipedream (void) {
   static const int microbatches[2][2] = { { 1, 4 }, { 3, 4 } };
   for (int model = 0; model < 2; model++)
-    for (int optimizer = 0; optimizer < 2; optimizer++)
+    for (int optimizer = TEST_REPEATS (0, 1); optimizer < 2; optimizer++)
       for (int ranks = 1; ranks <= 4; ranks++)
         for (gsize i = 0; i < 2; i++) {
           g_autoptr (ExecCase) c
@@ -102,7 +104,7 @@ two_buffered (void) {
   static const int sizes[][3] = { { 1, 3, 1 }, { 2, 4, 2 }, { 2, 3, 3 }, { 3, 6, 3 },
                                   { 3, 4, 4 }, { 4, 8, 4 }, { 4, 6, 6 } };
   for (int model = 0; model < 2; model++)
-    for (int optimizer = 0; optimizer < 2; optimizer++)
+    for (int optimizer = TEST_REPEATS (0, 1); optimizer < 2; optimizer++)
       for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++) {
         g_autoptr (ExecCase) c
             = make_case (model, sizes[i][2], optimizer, "", sizes[i][0], sizes[i][1]);

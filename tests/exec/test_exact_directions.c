@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "exec/checkpoint.h"
+#include "tests/support/repeats.h"
 
-#define STEPS 4
+#define STEPS TEST_REPEATS (4, 2)
 
 static const char *const models[] = {
   "{'name': 'mlp', 'input': 9, 'width': 12, 'depth': 5, 'output': 7}",
@@ -72,7 +73,7 @@ static void
 every_rank_count (void) {
   for (int model = 0; model < 2; model++)
     for (int schedule = 0; schedule < 2; schedule++)
-      for (int optimizer = 0; optimizer < 2; optimizer++)
+      for (int optimizer = TEST_REPEATS (0, 1); optimizer < 2; optimizer++)
         for (int ranks = 2; ranks <= 4; ranks += 2)
           for (int times = 2; times <= 3; times++) {
             g_autoptr (ExecCase) c

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-#define STEPS 6
+#include "tests/support/repeats.h"
+
+#define STEPS TEST_REPEATS (6, 2)
 
 /* Deep enough for eight stages. */
 static const char *const models[] = {

@@ -58,6 +58,8 @@ typedef struct {
   /* Of activations and parameters. What the ops keep in fp32 whatever the precision (statistics,
    * gradients of parameters) stays so, and within the case's own tolerance. */
   PwElement element;
+  /* Of the same kernels: saves most of the time. */
+  gboolean bits_are_checked_elsewhere;
 } OpTarget;
 
 /* Ends with NULL. */

@@ -3,6 +3,7 @@
 #include "models/registry.h"
 #include "schedules/check.h"
 #include "schedules/csv.h"
+#include "tests/support/repeats.h"
 #include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
@@ -134,7 +135,7 @@ note (const Problem *problem, int chunks) {
 
 static void
 test_random (void) {
-  int rounds = g_test_slow () ? 2000 : 150;
+  int rounds = g_test_slow () ? 2000 : TEST_REPEATS (150, 15);
   for (int round = 0; round < rounds; round++) {
     Problem problem;
     int chunks = g_test_rand_int_range (1, 3);
@@ -273,7 +274,7 @@ test_plan (void) {
     g_autoptr (GError) error = NULL;
     g_autoptr (PwSimulation) roomy = pw_simulate_plan (plan, 1, &error);
     g_assert_no_error (error);
-    for (int percent = 100; percent >= 80; percent -= 4) {
+    for (int percent = 100; percent >= 80; percent -= TEST_REPEATS (4, 20)) {
       plan->memory_limit = roomy->result->peak_memory_bytes * percent / 100;
       check_plan (plan, percent % 8 == 0 ? PW_OBJECTIVE_ITERATION : PW_OBJECTIVE_SPAN);
     }

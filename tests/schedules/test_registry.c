@@ -3,6 +3,7 @@
 #include "schedules/csv.h"
 #include "schedules/lower.h"
 #include "tests/schedules/reference_schedule.h"
+#include "tests/support/repeats.h"
 
 #include <math.h>
 #include <string.h>
@@ -223,27 +224,27 @@ queues_add_no_bubble (const PwScheduleType *type, const PwScheduleParams *params
 
 static void
 test_bubble (void) {
-  walk (8, 5, bubble_equals_form);
+  walk (TEST_REPEATS (8, 5), 5, bubble_equals_form);
 }
 static void
 test_peak (void) {
-  walk (8, 5, peak_equals_form);
+  walk (TEST_REPEATS (8, 5), 5, peak_equals_form);
 }
 static void
 test_policies (void) {
-  walk (8, 5, passes_every_policy);
+  walk (TEST_REPEATS (8, 5), 5, passes_every_policy);
 }
 static void
 test_accumulation (void) {
-  walk (8, 5, accumulates_ascending);
+  walk (TEST_REPEATS (8, 5), 5, accumulates_ascending);
 }
 static void
 test_csv (void) {
-  walk (8, 3, round_trips_through_csv);
+  walk (TEST_REPEATS (8, 5), 3, round_trips_through_csv);
 }
 static void
 test_raise (void) {
-  walk (8, 3, raising_undoes_lowering);
+  walk (TEST_REPEATS (8, 5), 3, raising_undoes_lowering);
 }
 static void
 test_no_bubble (void) {

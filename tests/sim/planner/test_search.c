@@ -6,6 +6,7 @@
 #include "exhaustive.h"
 #include "problems.h"
 #include "schedules/check.h"
+#include "tests/support/repeats.h"
 
 #define TOLERANCE 1e-9
 
@@ -120,8 +121,9 @@ static void
 test_finds_the_optimum (gconstpointer data) {
   const Size *size = data;
   int misses = 0, claims = 0;
+  int times = g_test_slow () ? 10 * size->times : TEST_REPEATS (size->times, (size->times + 4) / 5);
   double worst = 0;
-  for (int n = 0; n < size->times * (g_test_slow () ? 10 : 1); n++) {
+  for (int n = 0; n < times; n++) {
     g_autoptr (Problem) problem
         = problem_new_random (size->ranks, size->chunks, size->microbatches, n % 4 == 3);
     g_autoptr (PwSearchResult) result = search (problem);
@@ -138,8 +140,7 @@ test_finds_the_optimum (gconstpointer data) {
           result->lower_bound, optimum);
   }
   g_test_message ("P=%d chunks=%d M=%d: %d of %d missed by at most %.2f%%, %d proven", size->ranks,
-                  size->chunks, size->microbatches, misses, size->times * (g_test_slow () ? 10 : 1),
-                  100 * worst, claims);
+                  size->chunks, size->microbatches, misses, times, 100 * worst, claims);
 }
 
 /* The search and the reference mean the same by an order: what the one calls attainable the other
@@ -182,7 +183,7 @@ static void
 test_no_worse_than_built_in (gconstpointer data) {
   int chunks = GPOINTER_TO_INT (data), rivals_met = 0;
   double gain = 0;
-  for (int n = 0; n < (g_test_slow () ? 200 : 20); n++) {
+  for (int n = 0; n < (g_test_slow () ? 200 : TEST_REPEATS (20, 4)); n++) {
     g_autoptr (Problem) problem = large_problem (chunks);
     g_autoptr (PwSearchResult) result = search (problem);
     for (int i = 0; i < 5 && rivals[chunks - 1][i] != NULL; i++) {
@@ -201,7 +202,7 @@ test_no_worse_than_built_in (gconstpointer data) {
 
 static void
 test_repeats_itself (void) {
-  for (int n = 0; n < 20; n++) {
+  for (int n = 0; n < TEST_REPEATS (20, 4); n++) {
     g_autoptr (Problem) problem = n % 2 ? large_problem (1 + n / 2 % 2)
                                         : problem_new_random (1 + n % 3, 1 + n / 2 % 2, 3, FALSE);
     g_autoptr (PwSearchResult) a = search (problem), b = search (problem);
@@ -239,7 +240,7 @@ scale_memory (Problem *problem, double factor) {
 /* Seconds or microseconds, bytes or gibibytes. */
 static void
 test_units_do_not_matter (void) {
-  for (int n = 0; n < 20; n++) {
+  for (int n = 0; n < TEST_REPEATS (20, 4); n++) {
     g_autoptr (Problem) problem = n % 2 ? large_problem (1 + n / 2 % 2)
                                         : problem_new_random (1 + n % 3, 1 + n / 2 % 2, 3, FALSE);
     double factor = ldexp (1, g_test_rand_int_range (-40, 20));
@@ -264,7 +265,7 @@ test_more_memory_is_never_worse (gconstpointer data) {
   gboolean is_large = GPOINTER_TO_INT (data);
   double worst = 0;
   int longer = 0, steps = 0;
-  for (int n = 0; n < 8; n++) {
+  for (int n = 0; n < TEST_REPEATS (8, 2); n++) {
     int chunks = 1 + n % 2;
     g_autoptr (Problem) problem
         = is_large ? large_problem (chunks)
@@ -302,7 +303,7 @@ rank_work (const Problem *problem, int rank) {
 
 static void
 test_bound_covers_the_work (void) {
-  for (int n = 0; n < 20; n++) {
+  for (int n = 0; n < TEST_REPEATS (20, 4); n++) {
     g_autoptr (Problem) problem = large_problem (1 + n % 2);
     g_autoptr (PwSearchResult) result = search (problem);
     for (int rank = 0; rank < problem->input.ranks; rank++)
@@ -365,7 +366,7 @@ test_room_for_one (void) {
 /* Limits as a user computes them: a number of micro-batches times an awkward size. */
 static void
 test_exact_limits_are_not_lost_to_rounding (void) {
-  for (int n = 1; n <= 6; n++) {
+  for (int n = 1; n <= TEST_REPEATS (6, 2); n++) {
     g_autoptr (Problem) even = problem_new (6, 1, 12), odd = problem_new (6, 1, 12);
     problem_set_memory (even, 0.5, n);
     problem_set_memory (odd, 0.5, n);
@@ -379,7 +380,7 @@ test_exact_limits_are_not_lost_to_rounding (void) {
 
 static void
 test_no_memory_at_all_is_no_limit (void) {
-  for (int n = 0; n < 20; n++) {
+  for (int n = 0; n < TEST_REPEATS (20, 4); n++) {
     g_autoptr (Problem) problem = n % 2 ? large_problem (1 + n / 2 % 2)
                                         : problem_new_random (1 + n % 3, 1 + n / 2 % 2, 3, FALSE);
     for (int s = 0; s < problem->costs->stages; s++)
