@@ -24,7 +24,7 @@ for preset in "$@"; do
   rm -f "build-$preset.log"
   cmake --build --preset "$preset" -- --quiet
   case $preset in
-  tsan) ctest --preset tsan -L threads ;;
+  tsan) ctest --preset tsan -j2 -L threads ;;
   asan) ctest --preset asan -j2 -LE slow-under-asan ;;
   *) ctest --preset "$preset" -j2 ;;
   esac

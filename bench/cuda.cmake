@@ -37,5 +37,5 @@ if(PW_CUDA_MODULE)
   endif()
   add_test(NAME bench_gpu_script
     COMMAND ${CMAKE_CURRENT_LIST_DIR}/gpu_test.sh ${PROJECT_BINARY_DIR} ${fakes})
-  set_tests_properties(bench_gpu_script PROPERTIES TIMEOUT 300)
+  set_tests_properties(bench_gpu_script PROPERTIES TIMEOUT 300 COST 15)
 endif()

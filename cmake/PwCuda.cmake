@@ -2,7 +2,11 @@
 # Whatever is missing is named in one line. Sets PW_CUDA_MODULE and PW_NCCL; the target
 # pw_cuda_headers is there wherever CUDA's headers are.
 set(PW_CUDA AUTO CACHE STRING "Build the CUDA module: ON, OFF, or AUTO (where CUDA is found)")
-set(PW_CUDA_ARCHITECTURES "80-real;90" CACHE STRING
+set(architectures "80-real;90")
+if(DEFINED ENV{CUDAARCHS}) # as CMake's own default
+  set(architectures "$ENV{CUDAARCHS}")
+endif()
+set(PW_CUDA_ARCHITECTURES "${architectures}" CACHE STRING
   "What kernels are compiled for, as CMAKE_CUDA_ARCHITECTURES; all: whatever nvcc knows from sm_80")
 set(PW_CUDA_MODULE OFF)
 set(PW_NCCL OFF)
