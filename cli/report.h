@@ -1,7 +1,8 @@
 /* A simulation's result, as `simulate` and `compare` print it. */
 #pragma once
 #include "cli/table.h"
-#include "pipewright/simulate.h"
+#include "pipewright/what_if.h"
+#include "sim/what_if.h"
 #include <jansson.h>
 
 /* The keys of `simulate --json`, in their order. */
@@ -24,6 +25,14 @@ char *pw_report_slack_csv (const PwSimResult *result, PwSimProgram *program);
 json_t *pw_report_jitter_json (const PwSimJitter *jitter, const PwSimJitterResult *result);
 void pw_report_jitter_print (const PwSimulation *simulation, const PwSimJitter *jitter,
                              const PwSimJitterResult *result);
+
+/* Changes, NULL-terminated, and an answer to each. */
+json_t *pw_report_what_if_json (char **changes, const PwWhatIfAnswer *answers);
+void pw_report_what_if_print (const PwSimulation *simulation, char **changes,
+                              const PwWhatIfAnswer *answers);
+/* ROWS: PwSimSensitivity; printed are those that save something. */
+json_t *pw_report_sensitivity_json (const GArray *rows);
+void pw_report_sensitivity_print (const PwSimulation *simulation, const GArray *rows);
 
 /* Messages between each two ranks: number, bytes, time on the link. */
 json_t *pw_report_links_json (const PwSimulation *simulation);

@@ -1,78 +1,43 @@
 #include "cli/output.h"
 #include "cli/report.h"
-#include "cli/workload.h"
+#include "cli/why.h"
 #include "plots/plot.h"
 #include "traces/chrome.h"
 
 typedef struct {
   char *trace, *plot;
   gboolean critical_path, links;
-  char *jitter, *link_jitter, *samples, *jitter_seed, *slack;
+  PwWhy why;
 } Options;
 
-/* What is asked beyond one simulation. */
+/* What is simulated: a plan, or synthetic costs. */
 typedef struct {
-  PwSimJitter jitter;
-  PwSimJitterResult *scattered; /* NULL: not asked */
-} Answers;
+  PwPlan *plan; /* NULL: synthetic */
+  PwWorkloadSynthetic synthetic;
+  double memory_limit;
+} Workload;
 
-static gboolean
-read_jitter (const Options *options, PwSimJitter *jitter, GError **error) {
-  *jitter = (PwSimJitter){ .samples = 1000 };
-  int64_t seed = 0;
-  if (!options->jitter && !options->link_jitter && (options->samples || options->jitter_seed))
-    return pw_usage_fail (error, "--%s is for --jitter or --link-jitter",
-                          options->samples ? "samples" : "jitter-seed");
-  if ((options->jitter
-       && !pw_fraction_parse ("jitter", options->jitter, 10, &jitter->compute, error))
-      || (options->link_jitter
-          && !pw_fraction_parse ("link-jitter", options->link_jitter, 10, &jitter->link, error))
-      || (options->samples
-          && !pw_integer_parse ("samples", options->samples, 1, 100000000, &jitter->samples, error))
-      || (options->jitter_seed
-          && !pw_integer_parse ("jitter-seed", options->jitter_seed, 0, G_MAXINT64, &seed, error)))
-    return FALSE;
-  jitter->seed = (uint64_t)seed;
-  return TRUE;
+static void
+workload_clear (Workload *workload) {
+  pw_plan_free (workload->plan);
+  pw_workload_synthetic_clear (&workload->synthetic);
 }
-
-/* Everything that needs the compiled program. */
-static gboolean
-ask (const PwSimulation *simulation, const Options *options, Answers *answers, GError **error) {
-  gboolean scatters = options->jitter || options->link_jitter;
-  if (!scatters && !options->slack)
-    return TRUE;
-  if (pw_sim_needs_events (&simulation->input))
-    return pw_input_fail (error,
-                          "--%s: links are shared, so who is first on them changes with every "
-                          "delay; such plans have no answer yet",
-                          scatters ? "jitter" : "slack");
-  g_autoptr (PwSimProgram) program = pw_sim_compile (&simulation->input, error);
-  if (!program)
-    return FALSE;
-  if (scatters)
-    answers->scattered = pw_sim_jitter (program, simulation->costs, &answers->jitter);
-  if (!options->slack)
-    return TRUE;
-  g_autofree char *csv = pw_report_slack_csv (simulation->result, program);
-  return pw_output_text (options->slack, csv, error);
-}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Workload, workload_clear)
 
 static PwSimulation *
-simulate (const PwCall *call, double *memory_limit, GError **error) {
+simulate (const PwCall *call, Workload *workload, GError **error) {
   if (call->n_arguments == 0) {
-    g_auto (PwWorkloadSynthetic) workload = { 0 };
-    if (!pw_workload_synthetic (call->settings, TRUE, &workload, error))
+    if (!pw_workload_synthetic (call->settings, TRUE, &workload->synthetic, error))
       return NULL;
-    *memory_limit = workload.synthetic.params.memory_limit;
-    return pw_simulate_synthetic (&workload.synthetic, error);
+    workload->memory_limit = workload->synthetic.synthetic.params.memory_limit;
+    return pw_simulate_synthetic (&workload->synthetic.synthetic, error);
   }
   int iterations;
-  g_autoptr (PwPlan) plan = pw_workload_plan (call->settings, call->argv[0], error);
-  if (!plan || !pw_workload_iterations (call->settings, &iterations, error))
+  workload->plan = pw_workload_plan (call->settings, call->argv[0], error);
+  if (!workload->plan || !pw_workload_iterations (call->settings, &iterations, error))
     return NULL;
-  *memory_limit = (double)plan->memory_limit;
-  return pw_simulate_plan (plan, iterations, error);
+  workload->memory_limit = (double)workload->plan->memory_limit;
+  return pw_simulate_plan (workload->plan, iterations, error);
 }
 
 static gboolean
@@ -92,16 +57,14 @@ write_files (const PwSimulation *simulation, const Options *options, GError **er
 }
 
 static void
-print (const PwCall *call, const PwSimulation *simulation, const Options *options,
-       const Answers *answers) {
+print (const PwCall *call, const PwSimulation *simulation, const Options *options) {
   if (!call->json) {
     pw_report_print (simulation);
     if (options->links)
       pw_report_links_print (simulation);
     if (options->critical_path)
       pw_report_critical_print (simulation);
-    if (answers->scattered)
-      pw_report_jitter_print (simulation, &answers->jitter, answers->scattered);
+    pw_why_print (&options->why, simulation);
     return;
   }
   json_t *object = pw_report_json (simulation, call->no_timing);
@@ -109,25 +72,22 @@ print (const PwCall *call, const PwSimulation *simulation, const Options *option
     json_object_set_new (object, "links", pw_report_links_json (simulation));
   if (options->critical_path)
     json_object_set_new (object, "critical_path", pw_report_critical_json (simulation));
-  if (answers->scattered)
-    json_object_set_new (object, "jitter",
-                         pw_report_jitter_json (&answers->jitter, answers->scattered));
+  pw_why_add_json (&options->why, object);
   pw_output_json (object);
 }
 
 static int
-answer (PwCall *call, const Options *options, GError **error) {
-  double limit = 0;
-  Answers answers = { 0 };
-  if (!read_jitter (options, &answers.jitter, error))
+answer (PwCall *call, Options *options, GError **error) {
+  g_auto (Workload) workload = { 0 };
+  if (!pw_why_check (&options->why, call, error))
     return PW_EXIT_USAGE;
-  g_autoptr (PwSimulation) simulation = simulate (call, &limit, error);
+  g_autoptr (PwSimulation) simulation = simulate (call, &workload, error);
   if (!simulation || !write_files (simulation, options, error)
-      || !ask (simulation, options, &answers, error))
+      || !pw_why_ask (&options->why, simulation, workload.plan,
+                      workload.plan ? NULL : &workload.synthetic.synthetic, error))
     return PW_EXIT_USAGE;
-  print (call, simulation, options, &answers);
-  pw_sim_jitter_result_free (answers.scattered);
-  g_autofree char *excess = pw_report_excess (simulation, limit);
+  print (call, simulation, options);
+  g_autofree char *excess = pw_report_excess (simulation, workload.memory_limit);
   if (!excess)
     return PW_EXIT_DONE;
   pw_output_complain ("%s", excess);
@@ -146,33 +106,34 @@ run (PwCall *call, GError **error) {
             "also show the chain of actions that decides the time", NULL },
           { "links", 0, 0, G_OPTION_ARG_NONE, &options.links,
             "also show what travels between ranks", NULL },
-          { "slack", 0, 0, G_OPTION_ARG_FILENAME, &options.slack,
+          { "slack", 0, 0, G_OPTION_ARG_FILENAME, &options.why.slack,
             "write how much later each action may end without the end moving", "FILE.csv" },
-          { "jitter", 0, 0, G_OPTION_ARG_STRING, &options.jitter,
+          { "what-if", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.why.changes,
+            "what a change saves: \"link: 2x\", \"rank 3: 1.2x\", \"stage 0: -1 layer\", "
+            "\"microbatches: =16\"; several by commas; repeatable",
+            "CHANGE" },
+          { "sensitivity", 0, 0, G_OPTION_ARG_NONE, &options.why.sensitivity,
+            "what is saved where one rank, stage or link is 1% faster", NULL },
+          { "jitter", 0, 0, G_OPTION_ARG_STRING, &options.why.jitter,
             "random times of computes: standard deviation of the factor, log-normal with mean 1; "
             "shows how the iteration scatters",
             "5%" },
-          { "link-jitter", 0, 0, G_OPTION_ARG_STRING, &options.link_jitter,
+          { "link-jitter", 0, 0, G_OPTION_ARG_STRING, &options.why.link_jitter,
             "the same for the times of messages", "5%" },
-          { "samples", 0, 0, G_OPTION_ARG_STRING, &options.samples,
+          { "samples", 0, 0, G_OPTION_ARG_STRING, &options.why.samples,
             "iterations drawn with jitter; default 1000", "N" },
-          { "jitter-seed", 0, 0, G_OPTION_ARG_STRING, &options.jitter_seed,
+          { "jitter-seed", 0, 0, G_OPTION_ARG_STRING, &options.why.jitter_seed,
             "of the random times; default 0", "N" },
           G_OPTION_ENTRY_NULL };
   int status = PW_EXIT_USAGE;
   if (!pw_call_parse (call, entries, error))
     status = PW_EXIT_DONE;
   else if (pw_output_check ("--trace", options.trace, error)
-           && pw_output_check ("--plot", options.plot, error)
-           && pw_output_check ("--slack", options.slack, error))
+           && pw_output_check ("--plot", options.plot, error))
     status = answer (call, &options, error);
   g_free (options.trace);
   g_free (options.plot);
-  g_free (options.slack);
-  g_free (options.jitter);
-  g_free (options.link_jitter);
-  g_free (options.samples);
-  g_free (options.jitter_seed);
+  pw_why_clear (&options.why);
   return status;
 }
 

@@ -26,9 +26,11 @@ static const struct {
   { "simulate examples/gpt-small.json --links --critical-path --no-timing", "Critical path",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
     "longest_rank_span,peak_activations,actions,events,per_rank,links,critical_path" },
-  { "simulate --schedule 1f1b --ranks 2 --microbatches 4 --jitter 5% --samples 50 --no-timing", "p99",
+  { "simulate --schedule 1f1b --ranks 2 --microbatches 4 --jitter 5% --samples 50 --sensitivity "
+    "--what-if 'link: 2x' --what-if 'rank 1: 2x' --slack slack.csv --no-timing",
+    "p99",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,per_rank,jitter" },
+    "longest_rank_span,peak_activations,actions,events,per_rank,what_if,sensitivity,jitter" },
   { "compare examples/gpt-small.json --schedules gpipe,1f1b", "best", "best,rows" },
   { "plan --ranks 3 --microbatches 6 --memory-limit 2", "best built-in",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"

@@ -1,5 +1,6 @@
 /* pipewright/simulate.h: synthetic costs on schedules. */
-#include "pipewright/simulate.h"
+#include "pipewright/what_if.h"
+#include "sim/what_if.h"
 
 static const double one[] = { 1 }, two[] = { 2 };
 
@@ -68,6 +69,59 @@ test_own (void) {
   g_assert_cmpint (trace->info.ranks, ==, 4);
 }
 
+static double
+plan_time (const char *option, const char *value) {
+  g_autoptr (PwPlan) plan = pw_plan_load (PW_SOURCE_DIR "/examples/gpt-24x1024.json", NULL);
+  if (option)
+    g_assert_true (pw_plan_override (plan, option, value, NULL));
+  g_autoptr (PwSimulation) simulation = pw_simulate_plan (plan, 1, NULL);
+  return simulation->result->iteration_time;
+}
+
+static const struct {
+  const char *change, *option, *value; /* the same as an override */
+} rows[] = {
+  { "stage 3: -1 layer", "balance", "6,6,7,5" },
+  { "stage 0: +2 layers", "balance", "8,4,6,6" },
+  { "stage 3: -1 layer, stage 2: -2 layers", NULL, NULL },
+  { "microbatches: =4", "microbatches", "4" },
+  { "microbatches: 0.5x", "microbatches", "4" },
+  { "rank: 1x", "seed", "1" },
+};
+
+/* What moves layers or cuts the batch otherwise is what an override gives. */
+static void
+test_what_if_equals_overrides (void) {
+  g_autoptr (PwPlan) plan = pw_plan_load (PW_SOURCE_DIR "/examples/gpt-24x1024.json", NULL);
+  g_autoptr (PwSimulation) base = pw_simulate_plan (plan, 1, NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autoptr (GError) error = NULL;
+    PwWhatIfAnswer answer;
+    pw_simulate_what_if (base, plan, NULL, rows[i].change, &answer, &error);
+    g_assert_no_error (error);
+    g_assert_false (answer.is_other_work);
+    if (rows[i].option)
+      g_assert_cmpfloat (answer.iteration_time, ==, plan_time (rows[i].option, rows[i].value));
+    double before = base->result->iteration_time;
+    g_assert_cmpfloat_with_epsilon (answer.gain, 1 - answer.iteration_time / before, 1e-12);
+  }
+}
+
+/* Synthetic micro-batches keep their time, so more of them are more work. */
+static void
+test_what_if_of_synthetic_costs (void) {
+  PwSynthetic synthetic = make ("1f1b", 4, 8);
+  g_autoptr (PwSimulation) base = pw_simulate_synthetic (&synthetic, NULL);
+  PwWhatIfAnswer answer;
+  g_assert_true (pw_simulate_what_if (base, NULL, &synthetic, "microbatches: =16", &answer, NULL));
+  g_assert_cmpfloat (answer.iteration_time, ==, 3 * (16 + 3));
+  g_assert_cmpfloat_with_epsilon (answer.gain, 1 - (57.0 / 16) / (33.0 / 8), 1e-12);
+  g_assert_true (answer.is_other_work);
+  g_assert_true (
+      pw_simulate_what_if (base, NULL, &synthetic, "microbatches: 2x, rank: 2x", &answer, NULL));
+  g_assert_cmpfloat (answer.iteration_time, ==, 57.0 / 2);
+}
+
 static void
 test_refuses (void) {
   PwSynthetic synthetic = make ("1f1b", 4, 8);
@@ -112,5 +166,9 @@ main (int argc, char **argv) {
   g_test_add_func ("/cli/simulate/synthetic-costs-have-no-unit", test_own);
   g_test_add_func ("/cli/simulate/refuses-costs-that-do-not-fit", test_refuses);
   g_test_add_func ("/cli/simulate/a-resolved-plan-is-the-plan", test_plan);
+  g_test_add_func ("/cli/simulate/a-change-is-what-an-override-gives",
+                   test_what_if_equals_overrides);
+  g_test_add_func ("/cli/simulate/more-micro-batches-are-more-work",
+                   test_what_if_of_synthetic_costs);
   return g_test_run ();
 }
