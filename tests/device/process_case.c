@@ -1,6 +1,7 @@
 #include "tests/device/process_case.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -103,4 +104,81 @@ process_train (Process *process) {
   if (process->exec.trace_iterations > 0)
     process->trace = pw_exec_trace (exec);
   process->sha = pw_exec_parameters_sha256 (exec, &process->error);
+}
+
+/* ---- Real processes ---- */
+
+int
+child_main (const char *plan, int steps, void (*run) (Process *process)) {
+  Process process;
+  PwBootstrapPlace place;
+  gboolean is_set;
+  processes_init (&process, 1, plan, run);
+  if (pw_bootstrap_read_environment (&place, &is_set, &process.error))
+    process.bootstrap = pw_bootstrap_new_tcp (&place, 20, &process.error);
+  pw_bootstrap_place_clear (&place);
+  g_assert_no_error (process.error);
+  process.number = process.bootstrap->rank;
+  process.count = process.bootstrap->size;
+  process.exec.bootstrap = process.bootstrap;
+  process.data = GINT_TO_POINTER (steps);
+  run (&process);
+  int status = process.error ? 3 : 0;
+  if (process.error)
+    fprintf (stderr, "%s\n", process.error->message);
+  else
+    printf ("%s\n", process.sha);
+  fflush (stdout);
+  g_clear_pointer (&process.bootstrap, pw_bootstrap_free);
+  processes_clear (&process, 1);
+  return status;
+}
+
+typedef struct {
+  Child *child;
+  const char *kind, *plan;
+  int rank, size, port;
+} Start;
+
+static void *
+start_child (void *data) {
+  Start *start = data;
+  const char *argv[] = { "/proc/self/exe", "--child", start->kind, start->plan, NULL };
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) environment = g_get_environ ();
+  g_autofree char *rank = g_strdup_printf ("%d", start->rank);
+  g_autofree char *size = g_strdup_printf ("%d", start->size);
+  g_autofree char *port = g_strdup_printf ("%d", start->port);
+  const char *const values[][2] = {
+    { "RANK", rank },        { "WORLD_SIZE", size },           { "MASTER_ADDR", "127.0.0.1" },
+    { "MASTER_PORT", port }, { "CUDA_ON_CPU_PROCESSES", "1" }, { "CUDA_ON_CPU_DEVICES", "4" }
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (values); i++)
+    environment = g_environ_setenv (environment, values[i][0], values[i][1], TRUE);
+  g_spawn_sync (NULL, (char **)argv, environment, G_SPAWN_DEFAULT, NULL, NULL, &start->child->out,
+                &start->child->err, &start->child->status, &error);
+  g_assert_no_error (error);
+  return NULL;
+}
+
+void
+children_run (Child *children, int n, const char *kind, const char *plan) {
+  pthread_t threads[PROCESSES_MAX];
+  Start starts[PROCESSES_MAX];
+  int port = process_free_port ();
+  for (int p = 0; p < n; p++) {
+    children[p] = (Child){ 0 };
+    starts[p] = (Start){ &children[p], kind, plan, p, n, port };
+    pthread_create (&threads[p], NULL, start_child, &starts[p]);
+  }
+  for (int p = 0; p < n; p++)
+    pthread_join (threads[p], NULL);
+}
+
+void
+children_clear (Child *children, int n) {
+  for (int p = 0; p < n; p++) {
+    g_free (children[p].out);
+    g_free (children[p].err);
+  }
 }

@@ -1,5 +1,6 @@
 /* Several processes as one run, as threads of this one: each has an executor and a bootstrap of its
- * own, and knows nothing of the others but what the bootstrap and NCCL tell it. */
+ * own, and knows nothing of the others but what the bootstrap and NCCL tell it. Or as processes:
+ * this program again, for what only they can do. */
 #pragma once
 #include "exec/bootstrap.h"
 #include "tests/device/fake/fake.h"
@@ -36,6 +37,17 @@ void processes_run (Process *processes, int n);
 /* All have failed with what is expected, the same words behind "process N: ". */
 void processes_check_failure (const Process *processes, int n, PwExecError code, const char *words);
 void processes_clear (Process *processes, int n);
+/* This program again, N times with --child KIND and the plan, over a fake NCCL between processes.
+ */
+typedef struct {
+  int status; /* of waitpid */
+  char *out, *err;
+} Child;
+void children_run (Child *children, int n, const char *kind, const char *plan);
+void children_clear (Child *children, int n);
+/* In such a child: RUN as the environment says; the SHA-256 goes to standard output, or the error
+ * to standard error and the exit status is 3. */
+int child_main (const char *plan, int steps, void (*run) (Process *process));
 /* A RUN: STEPS mini-batches, then everything that can be asked for. DATA: how many, as a pointer.
  */
 void process_train (Process *process);

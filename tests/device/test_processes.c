@@ -3,8 +3,10 @@
 #include <cuda_runtime_api.h>
 #include <glib/gstdio.h>
 #include <math.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "exec/checkpoint.h"
 #include "exec/processes_private.h"
@@ -464,8 +466,72 @@ clocks_are_aligned_within_their_bound (void) {
   processes_clear (processes, 3);
 }
 
+/* ---- Real processes ---- */
+
+#define CHILD_STEPS 2
+
+static void
+dying_main (Process *process) {
+  const PwResolvedPlan *resolved = process->c->resolved;
+  process->exec.timeout_s = 0;
+  g_autoptr (PwExec) exec = pw_exec_new (resolved, &process->exec, &process->error);
+  int program = pw_exec_add (exec, resolved->lowered, &process->error);
+  for (int s = 0; s < 1000; s++) {
+    PwExecBatch batch = exec_case_batch (process->c, s);
+    if (s == 1 && process->number == 1)
+      raise (SIGKILL);
+    if (!pw_exec_run (exec, program, &batch, NULL, &process->error))
+      return;
+  }
+}
+
+static void
+real_processes_equal_one (void) {
+  static const int counts[] = { 2, 4, 2 };
+  for (gsize layout = 0; layout < G_N_ELEMENTS (counts); layout++) {
+    Child children[PROCESSES_MAX];
+    int n = counts[layout];
+    g_autofree char *plan = plan_text (0, layout == 2 ? 4 : 1, layout == 0 ? 2 : 4); /* zb-v */
+    g_autoptr (ExecCase) c = exec_case_new (plan, NULL);
+    g_autoptr (GError) error = NULL;
+    PwExecOptions options = { .backend = &pw_backend_cuda, .share_devices = TRUE };
+    g_autoptr (PwExec) exec = pw_exec_new_sequential (c->resolved, &options, &error);
+    g_autofree char *sha = exec_case_train (c, exec, CHILD_STEPS, NULL);
+    children_run (children, n, "train", plan);
+    for (int p = 0; p < n; p++) {
+      g_test_message ("process %d: %s", p, children[p].err);
+      g_assert_cmpint (children[p].status, ==, 0);
+      g_assert_cmpstr (g_strchomp (children[p].out), ==, sha);
+    }
+    children_clear (children, n);
+  }
+}
+
+/* Without any timeout. */
+static void
+a_killed_process_is_named (void) {
+  Child children[3];
+  g_autofree char *plan
+      = g_strdup (MLP (4) "'ranks': 3, 'schedule': {'name': '1f1b', 'microbatches': 4}, " REST);
+  children_run (children, 3, "die", plan);
+  for (int p = 0; p < 3; p++) {
+    g_test_message ("process %d: %s", p, children[p].err);
+    if (p == 1) {
+      g_assert_true (WIFSIGNALED (children[p].status));
+      continue;
+    }
+    g_assert_true (WIFEXITED (children[p].status));
+    g_assert_cmpint (WEXITSTATUS (children[p].status), ==, 3);
+    g_assert_nonnull (strstr (children[p].err, "the connection to process 1 is lost"));
+  }
+  children_clear (children, 3);
+}
+
 int
 main (int argc, char **argv) {
+  if (argc == 4 && strcmp (argv[1], "--child") == 0)
+    return child_main (argv[3], CHILD_STEPS,
+                       strcmp (argv[2], "die") == 0 ? dying_main : process_train);
   g_test_init (&argc, &argv, NULL);
   /* GLib makes a lock at the first error, in a way that ThreadSanitizer cannot see. */
   g_error_free (g_error_new_literal (PW_BOOTSTRAP_ERROR, PW_BOOTSTRAP_ERROR_TIMEOUT, ""));
@@ -485,5 +551,8 @@ main (int argc, char **argv) {
   g_test_add_func ("/device/processes/an-interrupt-ends-all", an_interrupt_ends_all);
   g_test_add_func ("/device/processes/clocks-are-aligned-within-their-bound",
                    clocks_are_aligned_within_their_bound);
+  g_test_add_func ("/device/processes/real-ones-equal-sequential", real_processes_equal_one);
+  g_test_add_func ("/device/processes/a-killed-one-ends-all-and-is-named",
+                   a_killed_process_is_named);
   return g_test_run ();
 }
