@@ -106,6 +106,14 @@ CALL (gelu_forward) {
   return table_of (o)->gelu_forward (context_of (o), &x, &y, error);
 }
 
+CALL (linear_gelu_forward) {
+  Ops *o = data;
+  (void)i;
+  PwTensor x = whole (o, &o->a, 1), h = whole (o, &o->c, 4), y = whole (o, &o->b, 4);
+  return table_of (o)->linear_gelu_forward (context_of (o), &x, &o->w, &o->wide_gain, &h, &y,
+                                            o->workspace, error);
+}
+
 CALL (gelu_gradient) {
   Ops *o = data;
   (void)i;
@@ -207,6 +215,7 @@ typedef struct {
   int wide, four_wide, logits;
   int parameter_bytes, parameter_bytes_half;
   double attention; /* products of [tokens, tokens] by features, causal ones half */
+  int product;      /* of rows by [4 width, width] */
 } Case;
 
 static const Case cases[] = {
@@ -214,6 +223,7 @@ static const Case cases[] = {
   { .name = "LayerNorm gradient", .call = layernorm_gradient, .wide = 3 },
   { .name = "RMSNorm forward", .call = rmsnorm_forward, .wide = 2 },
   { .name = "RMSNorm gradient", .call = rmsnorm_gradient, .wide = 3 },
+  { .name = "linear + GELU forward", .call = linear_gelu_forward, .product = 1 },
   { .name = "GELU forward", .call = gelu_forward, .four_wide = 2 },
   { .name = "GELU gradient", .call = gelu_gradient, .four_wide = 3 },
   { .name = "add", .call = add, .wide = 3 },
@@ -241,7 +251,8 @@ case_bytes (const Ops *o, const Case *c) {
 
 static double
 case_flops (const Ops *o, const Case *c) {
-  return c->attention * 2 * (double)(o->rows * o->size.tokens * o->size.width) / 2;
+  const double width = (double)o->size.width;
+  return (double)o->rows * width * (c->attention * (double)o->size.tokens + c->product * 8 * width);
 }
 
 /* ---- What the device can do ---- */
@@ -386,14 +397,14 @@ linear_gradients (Ops *o, int64_t in, int64_t out, GError **error) {
                                                   error);
 }
 
-#define OPS_IN_BLOCK (10 + 14) /* calls; a gradient of a linear layer is two */
+#define OPS_IN_BLOCK (9 + 14) /* calls; a gradient of a linear layer is two */
 
 static gboolean
 forward_block (Ops *o, GError **error) {
   return layernorm_forward (o, 0, error) && linear_forward (o, 1, 3, error)
          && attention_forward (o, 0, error) && linear_forward (o, 1, 1, error) && add (o, 0, error)
-         && layernorm_forward (o, 1, error) && linear_forward (o, 1, 4, error)
-         && gelu_forward (o, 0, error) && linear_forward (o, 4, 1, error) && add (o, 1, error);
+         && layernorm_forward (o, 1, error) && linear_gelu_forward (o, 0, error)
+         && linear_forward (o, 4, 1, error) && add (o, 1, error);
 }
 
 static gboolean

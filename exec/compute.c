@@ -106,18 +106,35 @@ add_temporaries (PwWorker *worker, PwLayerCall *call, const PwLayerBinding *bind
   return TRUE;
 }
 
+static PwLayerCall *
+bind_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVersion *version,
+            const PwSlot *slots, int i) {
+  const PwExecStage *stage = step->stage;
+  PwLayerCall *call = &step->microbatch->calls[i];
+  bind (call, &walk->bindings[i], slots, stage->parameters[i], version ? version->values[i] : NULL);
+  call->workspace = worker->workspace;
+  call->first_sample = worker->exec->run.first_sample[step->microbatch->index];
+  call->is_training = worker->exec->run.program->is_training;
+  return call;
+}
+
+static gboolean
+run_two_layers (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVersion *version,
+                const PwSlot *slots, int i, GError **error) {
+  worker->context.layer = step->stage->first_layer + i;
+  return pw_layer_linear_gelu_forward (bind_layer (worker, step, walk, version, slots, i),
+                                       bind_layer (worker, step, walk, version, slots, i + 1),
+                                       error);
+}
+
 static gboolean
 run_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVersion *version,
            const PwSlot *slots, int i, PwPhase phase, GError **error) {
   PwExecStage *stage = step->stage;
   const PwLayerRunner *runner = stage->runners[i];
   const PwLayerBinding *binding = &walk->bindings[i];
-  PwLayerCall *call = &step->microbatch->calls[i];
   worker->context.layer = stage->first_layer + i;
-  bind (call, binding, slots, stage->parameters[i], version ? version->values[i] : NULL);
-  call->workspace = worker->workspace;
-  call->first_sample = worker->exec->run.first_sample[step->microbatch->index];
-  call->is_training = worker->exec->run.program->is_training;
+  PwLayerCall *call = bind_layer (worker, step, walk, version, slots, i);
   if (call->layer->info.is_loss && !bind_loss (worker, step, call, error))
     return FALSE;
   if (phase == PW_PHASE_FORWARD)
@@ -223,10 +240,13 @@ run_script (PwWorker *worker, const PwStep *step, PwWalkKind kind, PwScriptKind 
     case PW_CODE_RESULT:
       good = is_recompute || hand_result_out (worker, step, slot, error);
       break;
+    case PW_CODE_RUN_TWO:
     case PW_CODE_RUN:
       if (timer && worker->marks && !pw__mark_begin (worker, PW_MARK_LAYER, &mark, error))
         return FALSE;
-      if (!run_layer (worker, step, walk, version, slots, code->index, code->phase, &op))
+      if (code->code == PW_CODE_RUN_TWO
+              ? !run_two_layers (worker, step, walk, version, slots, code->index, &op)
+              : !run_layer (worker, step, walk, version, slots, code->index, code->phase, &op))
         return wrap_error (worker, step->microbatch->calls[code->index].layer, code->phase, op,
                            error);
       if (timer && worker->marks)

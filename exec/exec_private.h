@@ -99,10 +99,11 @@ typedef struct {
 /* ---- Stages ---- */
 
 typedef enum {
-  PW_CODE_ALLOC, /* index: a buffer */
-  PW_CODE_FREE,  /* index: a buffer */
-  PW_CODE_RUN,   /* index: a layer of the stage; phase */
-  PW_CODE_RESULT /* index: the buffer the caller wants to see */
+  PW_CODE_ALLOC,   /* index: a buffer */
+  PW_CODE_FREE,    /* index: a buffer */
+  PW_CODE_RUN,     /* index: a layer of the stage; phase */
+  PW_CODE_RUN_TWO, /* index: the first of two layers whose forwards are one op */
+  PW_CODE_RESULT   /* index: the buffer the caller wants to see */
 } PwCode;
 typedef struct {
   PwCode code;

@@ -25,6 +25,15 @@ emit_frees (GArray *script, const PwWalk *walk, PwPhase phase, int layer, gboole
   }
 }
 
+/* What is seen of the first one is not yet there when its own place is over. */
+static gboolean
+runs_with_next (const PwExecStage *stage, const PwExec *exec, int i) {
+  const PwGraph *graph = exec->resolved->graph;
+  int layer = stage->first_layer + i;
+  return i >= 0 && i + 1 < stage->n_layers && layer != pw__result_layer (graph)
+         && pw_graph_runs_with_next (graph, layer);
+}
+
 static void
 write_forward (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gboolean keeps_received,
                GArray *script) {
@@ -38,7 +47,9 @@ write_forward (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gbool
     for (int s = 0; s < info->n_stashes; s++)
       if (binding->stashes[s] >= 0)
         emit (script, PW_CODE_ALLOC, PW_PHASE_FORWARD, binding->stashes[s]);
-    if (!info->is_loss || lifetimes->training)
+    if (runs_with_next (stage, exec, i - 1))
+      emit (script, PW_CODE_RUN_TWO, PW_PHASE_FORWARD, i - 1);
+    else if (!runs_with_next (stage, exec, i) && (!info->is_loss || lifetimes->training))
       emit (script, PW_CODE_RUN, PW_PHASE_FORWARD, i);
     if (layer == pw__result_layer (exec->resolved->graph))
       emit (script, PW_CODE_RESULT, PW_PHASE_FORWARD, binding->output);

@@ -64,6 +64,13 @@ attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int64_t hea
 }
 
 static gboolean
+linear_gelu_forward (PwOpContext *context, const PwTensor *x, const PwTensor *w,
+                     const PwTensor *bias, PwTensor *h, PwTensor *y, PwWorkspace workspace,
+                     GError **error) {
+  return TRUE;
+}
+
+static gboolean
 cross_entropy_forward (PwOpContext *context, const PwTensor *x, const PwTensor *targets,
                        double scale, PwTensor *lse, double *loss, GError **error) {
   return TRUE;
@@ -158,6 +165,7 @@ const PwBackend pw_backend_empty = {
     .relu_forward = op_io,
     .relu_input_gradient = op_iio,
     .gelu_forward = op_io,
+    .linear_gelu_forward = linear_gelu_forward,
     .gelu_input_gradient = op_iio,
     .layernorm_forward = layernorm_forward,
     .layernorm_input_gradient = layernorm_input_gradient,

@@ -81,6 +81,11 @@ typedef struct {
   gboolean (*gelu_forward) (PwOpContext *, const PwTensor *x, PwTensor *y, GError **);
   gboolean (*gelu_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *dy,
                                    PwTensor *dx, GError **);
+  /* h = x w^T + bias, which the gradients read, and y = gelu (h), in one go; bias may be NULL. y may
+   * be of an h that was not yet rounded to its type. */
+  gboolean (*linear_gelu_forward) (PwOpContext *, const PwTensor *x, const PwTensor *w,
+                                   const PwTensor *bias, PwTensor *h, PwTensor *y, PwWorkspace,
+                                   GError **);
   /* Over the last dimension (1607.06450). mean, rstd [N] are for the gradient. */
   gboolean (*layernorm_forward) (PwOpContext *, const PwTensor *x, const PwTensor *gain,
                                  const PwTensor *bias, double epsilon, PwTensor *y, PwTensor *mean,

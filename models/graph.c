@@ -284,6 +284,13 @@ pw_graph_parameters (const PwGraph *graph, int first_layer, int n_layers) {
   return elements;
 }
 
+gboolean
+pw_graph_runs_with_next (const PwGraph *graph, int layer) {
+  const PwLayer *first = &graph->layers[layer], *next = first + 1;
+  return layer + 1 < graph->n_layers && next->unit == first->unit && next->inputs[0] == layer
+         && g_str_equal (first->type->name, "linear") && g_str_equal (next->type->name, "gelu");
+}
+
 int64_t
 pw_graph_flops (const PwGraph *graph, int first_layer, int n_layers) {
   int64_t flops = 0;

@@ -112,7 +112,8 @@ add_output (Maker *maker, int tensor) {
     for (int i = 0; i < layer->n_inputs; i++) {
       if (layer->inputs[i] != tensor)
         continue;
-      extend (maker, &buffer, PW_PHASE_FORWARD, l);
+      gboolean is_first_of_two = l + 1 < maker->end && pw_graph_runs_with_next (graph, l);
+      extend (maker, &buffer, PW_PHASE_FORWARD, is_first_of_two ? l + 1 : l);
       if (maker->training && (layer->info.input_reads_inputs >> i & 1))
         extend (maker, &buffer, PW_PHASE_INPUT, l);
       if (maker->training && (layer->info.weight_reads_inputs >> i & 1))

@@ -12,7 +12,8 @@
  *
  * The rule of a step, which the footprint below follows to the byte:
  *
- *   F(l)  allocates output l and l's stashes; runs; frees what dies here.
+ *   F(l)  allocates output l and l's stashes; runs; frees what dies here. The first of two layers
+ *         that may run at once (pw_graph_runs_with_next) may run with the second.
  *   I(l)  for each input of l whose gradient is made (needs_gradient of its layer and
  *         has_input_gradient of l), in order: the first contribution to a gradient allocates the
  *         buffer and ASSIGNS; each later one (what was received counts as first) gets a temporary

@@ -26,6 +26,9 @@ typedef struct {
   PwWorkspace workspace;
 } PwLayerCall;
 
+/* The forwards of a linear layer and the gelu that reads it. */
+gboolean pw_layer_linear_gelu_forward (PwLayerCall *linear, PwLayerCall *gelu, GError **error);
+
 typedef gboolean (*PwLayerFunc) (PwLayerCall *call, GError **error);
 
 typedef struct {

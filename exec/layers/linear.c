@@ -13,6 +13,14 @@ forward (PwLayerCall *call, GError **error) {
                                               &call->output, call->workspace, error);
 }
 
+gboolean
+pw_layer_linear_gelu_forward (PwLayerCall *call, PwLayerCall *gelu, GError **error) {
+  return pw_layer_ops (call)->linear_gelu_forward (
+      call->context, &call->inputs[0], &call->parameters[0],
+      has_bias (call) ? &call->parameters[1] : NULL, &call->output, &gelu->output, call->workspace,
+      error);
+}
+
 static gboolean
 input_gradient (PwLayerCall *call, GError **error) {
   PwTensor *dx = call->input_gradients[0].data ? &call->input_gradients[0] : NULL;

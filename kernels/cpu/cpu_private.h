@@ -72,6 +72,7 @@ gboolean pw__cpu_timestamp_read (PwEvent *, double *seconds, GError **);
 PW_CPU_OP (linear_forward);
 PW_CPU_OP (linear_input_gradient);
 PW_CPU_OP (linear_weight_gradient);
+PW_CPU_OP (linear_gelu_forward);
 PW_CPU_WORKSPACE (linear);
 PW_CPU_OP (relu_forward);
 PW_CPU_OP (relu_input_gradient);

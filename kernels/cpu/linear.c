@@ -48,6 +48,14 @@ pw__cpu_linear_forward (PwOpContext *context, const PwTensor *x, const PwTensor 
 }
 
 gboolean
+pw__cpu_linear_gelu_forward (PwOpContext *context, const PwTensor *x, const PwTensor *w,
+                             const PwTensor *bias, PwTensor *h, PwTensor *y, PwWorkspace workspace,
+                             GError **error) {
+  return pw__cpu_linear_forward (context, x, w, bias, h, workspace, error)
+         && pw__cpu_gelu_forward (context, h, y, error);
+}
+
+gboolean
 pw__cpu_linear_input_gradient (PwOpContext *context, const PwTensor *dy, const PwTensor *w,
                                PwTensor *dx, PwTensor *dbias, PwWorkspace workspace,
                                GError **error) {

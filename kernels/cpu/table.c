@@ -6,6 +6,7 @@ const PwBackend pw_backend_cpu = {
     .linear_forward = pw__cpu_linear_forward,
     .linear_input_gradient = pw__cpu_linear_input_gradient,
     .linear_weight_gradient = pw__cpu_linear_weight_gradient,
+    .linear_gelu_forward = pw__cpu_linear_gelu_forward,
     .relu_forward = pw__cpu_relu_forward,
     .relu_input_gradient = pw__cpu_relu_input_gradient,
     .gelu_forward = pw__cpu_gelu_forward,

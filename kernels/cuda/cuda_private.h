@@ -56,20 +56,24 @@ pw__cuda_stream (const PwOpContext *context) {
   return context->stream->stream;
 }
 
-/* product.c. C[rows,columns] = A[rows,depth] B[depth,columns] + bias, or += A B, all row-major and
- * without gaps. A transposed operand lies in memory as [depth,rows] or [columns,depth]. Sums are
- * fp32. All members are ints or enums: keys are compared as bytes. */
+/* product.c. C[rows,columns] = A[rows,depth] B[depth,columns] + bias, gelu of that, or += A B, all
+ * row-major and without gaps. A transposed operand lies in memory as [depth,rows] or
+ * [columns,depth]. Sums are fp32. All members are ints or enums: keys are compared as bytes. */
 typedef struct {
   int64_t rows, columns, depth;
   PwCudaType type, result; /* of A, B and bias; of C */
   int transpose_a, transpose_b;
   int accumulate; /* not with bias */
   int bias;
-  int tf32;   /* fp32 operands may be rounded to 10 bits of mantissa */
-  int unused; /* no padding */
+  int tf32; /* fp32 operands may be rounded to 10 bits of mantissa */
+  int gelu; /* BEFORE_GELU gets what gelu (tanh approximation) is of. Not for every shape and type
+             */
 } PwCudaProduct;
 gboolean pw__cuda_product (PwOpContext *, const char *what, const PwCudaProduct *, const void *a,
-                           const void *b, const void *bias, void *c, PwWorkspace, GError **);
+                           const void *b, const void *bias, void *before_gelu, void *c, PwWorkspace,
+                           GError **);
+/* Whether cuBLASLt knows a way. */
+gboolean pw__cuda_product_is_known (PwOpContext *, const PwCudaProduct *);
 /* Bytes that pw__cuda_product needs of its workspace; 0 too where cuBLASLt knows no way. */
 gsize pw__cuda_product_workspace (PwOpContext *, const PwCudaProduct *);
 void pw__cuda_product_free (PwStream *); /* what the stream has compiled */

@@ -60,7 +60,29 @@ pw__cuda_linear_forward (PwOpContext *context, const PwTensor *x, const PwTensor
   g_assert (bias == NULL || (pw_tensor_elements (bias) == out && bias->element == x->element));
   PwCudaProduct product = forward_product (context, type, rows, in, out, bias != NULL);
   return pw__cuda_product (context, what, &product, x->data, w->data, bias ? bias->data : NULL,
-                           y->data, workspace, error);
+                           NULL, y->data, workspace, error);
+}
+
+gboolean
+pw__cuda_linear_gelu_forward (PwOpContext *context, const PwTensor *x, const PwTensor *w,
+                              const PwTensor *bias, PwTensor *h, PwTensor *y, PwWorkspace workspace,
+                              GError **error) {
+  static const char what[] = "linear_gelu_forward";
+  PwCudaType type;
+  if (!check_types (context, what, x, w, h, NULL, &type, error))
+    return FALSE;
+  int64_t rows = pw_tensor_rows (x), in = pw_tensor_last_dim (x), out = pw_tensor_last_dim (y);
+  g_assert (y->element == h->element && pw_tensor_elements (y) == pw_tensor_elements (h));
+  PwCudaProduct product = forward_product (context, type, rows, in, out, bias != NULL);
+  product.gelu = TRUE;
+  if (!pw__cuda_product_is_known (context, &product))
+    return pw__cuda_linear_forward (context, x, w, bias, h, workspace, error)
+           && pw__cuda_gelu_forward (context, h, y, error);
+  g_assert (pw_tensor_rows (y) == rows && pw_tensor_rows (w) == out);
+  g_assert (pw_tensor_last_dim (w) == in);
+  g_assert (bias == NULL || (pw_tensor_elements (bias) == out && bias->element == x->element));
+  return pw__cuda_product (context, what, &product, x->data, w->data, bias ? bias->data : NULL,
+                           h->data, y->data, workspace, error);
 }
 
 gboolean
@@ -78,7 +100,7 @@ pw__cuda_linear_input_gradient (PwOpContext *context, const PwTensor *dy, const 
     g_assert ((gsize)pw__cuda_column_sums_workspace (rows, out) <= workspace.bytes);
     if (!pw__cuda_check (context, what,
                          pw__launch_column_sums (type, dy->data, rows, out, dbias->data,
-                                               workspace.data, pw__cuda_stream (context)),
+                                                 workspace.data, pw__cuda_stream (context)),
                          error))
       return FALSE;
   }
@@ -86,8 +108,8 @@ pw__cuda_linear_input_gradient (PwOpContext *context, const PwTensor *dy, const 
     return TRUE;
   g_assert (pw_tensor_rows (dx) == rows && pw_tensor_last_dim (dx) == in);
   PwCudaProduct product = input_gradient_product (context, type, rows, in, out);
-  return pw__cuda_product (context, what, &product, dy->data, w->data, NULL, dx->data, workspace,
-                           error);
+  return pw__cuda_product (context, what, &product, dy->data, w->data, NULL, NULL, dx->data,
+                           workspace, error);
 }
 
 gboolean
@@ -103,8 +125,8 @@ pw__cuda_linear_weight_gradient (PwOpContext *context, const PwTensor *x, const 
   if (rows == 0)
     return TRUE;
   PwCudaProduct product = weight_gradient_product (context, type, rows, in, out);
-  return pw__cuda_product (context, what, &product, dy->data, x->data, NULL, dw->data, workspace,
-                           error);
+  return pw__cuda_product (context, what, &product, dy->data, x->data, NULL, NULL, dw->data,
+                           workspace, error);
 }
 
 /* The shapes say nothing of the type, so it does for all of them. */
@@ -113,12 +135,15 @@ pw__cuda_linear_workspace (PwOpContext *context, int64_t rows, int64_t in, int64
   static const PwCudaType types[] = { PW_CUDA_F32, PW_CUDA_BF16, PW_CUDA_F16 };
   gsize bytes = (gsize)pw__cuda_column_sums_workspace (rows, out);
   for (gsize t = 0; t < G_N_ELEMENTS (types); t++) {
-    const PwCudaProduct products[] = {
+    PwCudaProduct products[] = {
+      forward_product (context, types[t], rows, in, out, FALSE),
+      forward_product (context, types[t], rows, in, out, TRUE),
       forward_product (context, types[t], rows, in, out, FALSE),
       forward_product (context, types[t], rows, in, out, TRUE),
       input_gradient_product (context, types[t], rows, in, out),
       weight_gradient_product (context, types[t], rows, in, out),
     };
+    products[0].gelu = products[1].gelu = TRUE;
     for (gsize i = 0; i < G_N_ELEMENTS (products); i++)
       bytes = MAX (bytes, pw__cuda_product_workspace (context, &products[i]));
   }

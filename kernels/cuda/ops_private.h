@@ -11,6 +11,7 @@
 PW_CUDA_OP (linear_forward);
 PW_CUDA_OP (linear_input_gradient);
 PW_CUDA_OP (linear_weight_gradient);
+PW_CUDA_OP (linear_gelu_forward);
 PW_CUDA_WORKSPACE (linear);
 
 /* activations.c */

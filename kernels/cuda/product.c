@@ -10,6 +10,7 @@
 
 #define WORKSPACE_MAX ((size_t)32 << 20) /* what the library advises for sm_90 */
 #define ALIGNMENT_MAX 16u                /* wider loads do not exist */
+#define GELU_COLUMNS 8                   /* what is kept of a gelu has to come in multiples of it */
 
 typedef struct {
   cublasLtMatmulDesc_t product;
@@ -69,9 +70,13 @@ describe (Compiled *compiled, const PwCudaProduct *p) {
       = p->type == PW_CUDA_F32 && p->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   const cublasOperation_t op_a = p->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t op_b = p->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const cublasLtEpilogue_t epilogue = p->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  const cublasLtEpilogue_t epilogue
+      = p->gelu   ? p->bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX
+        : p->bias ? CUBLASLT_EPILOGUE_BIAS
+                  : CUBLASLT_EPILOGUE_DEFAULT;
   const cudaDataType_t bias_type = data_type (p->type);
-  /* The heuristic finds nothing for a bias that is nowhere; the address is not looked at. */
+  /* The heuristic finds nothing for a bias that is nowhere; of the address it looks at the
+   * alignment alone. */
   const void *const somewhere = (const void *)(uintptr_t)256;
   cublasStatus_t status = cublasLtMatmulDescCreate (&compiled->product, compute, CUDA_R_32F);
   const struct {
@@ -85,6 +90,8 @@ describe (Compiled *compiled, const PwCudaProduct *p) {
     { CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue, TRUE },
     { CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type, p->bias != 0 },
     { CUBLASLT_MATMUL_DESC_BIAS_POINTER, &somewhere, sizeof somewhere, p->bias != 0 },
+    { CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &p->columns, sizeof p->columns, p->gelu != 0 },
+    { CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &somewhere, sizeof somewhere, p->gelu != 0 },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (rows) && status == CUBLAS_STATUS_SUCCESS; i++)
     if (rows[i].is_needed)
@@ -171,7 +178,8 @@ compile (PwStream *stream, const PwCudaProduct *p) {
   if (known)
     return known;
   Compiled *compiled = g_new0 (Compiled, 1);
-  compiled->status = describe (compiled, p);
+  compiled->status = p->gelu && p->columns % GELU_COLUMNS != 0 ? CUBLAS_STATUS_NOT_SUPPORTED
+                                                               : describe (compiled, p);
   if (compiled->status == CUBLAS_STATUS_SUCCESS)
     compiled->status = lay_out (compiled, p);
   if (compiled->status == CUBLAS_STATUS_SUCCESS)
@@ -187,20 +195,36 @@ pw__cuda_product_workspace (PwOpContext *context, const PwCudaProduct *p) {
 }
 
 gboolean
+pw__cuda_product_is_known (PwOpContext *context, const PwCudaProduct *p) {
+  return compile (context->stream, p)->status == CUBLAS_STATUS_SUCCESS;
+}
+
+static cublasStatus_t
+set_addresses (const Compiled *compiled, const PwCudaProduct *p, const void *bias,
+               void *before_gelu) {
+  cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+  if (p->bias)
+    status = cublasLtMatmulDescSetAttribute (compiled->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                             &bias, sizeof bias);
+  if (p->gelu && status == CUBLAS_STATUS_SUCCESS)
+    status = cublasLtMatmulDescSetAttribute (compiled->product,
+                                             CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
+                                             &before_gelu, sizeof before_gelu);
+  return status;
+}
+
+gboolean
 pw__cuda_product (PwOpContext *context, const char *what, const PwCudaProduct *p, const void *a,
-                  const void *b, const void *bias, void *c, PwWorkspace workspace, GError **error) {
+                  const void *b, const void *bias, void *before_gelu, void *c,
+                  PwWorkspace workspace, GError **error) {
   if (p->rows == 0 || p->columns == 0)
     return TRUE;
   const Compiled *compiled = compile (context->stream, p);
   if (!pw__cuda_check_product (context, what, compiled->status, error))
     return FALSE;
   g_assert (workspace.bytes >= compiled->choice.workspaceSize);
-  if (p->bias
-      && !pw__cuda_check_product (context, what,
-                                  cublasLtMatmulDescSetAttribute (compiled->product,
-                                                                  CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                                                                  &bias, sizeof bias),
-                                  error))
+  if (!pw__cuda_check_product (context, what, set_addresses (compiled, p, bias, before_gelu),
+                               error))
     return FALSE;
   const float one = 1, beta = p->accumulate ? 1 : 0;
   return pw__cuda_check_product (

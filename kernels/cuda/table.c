@@ -8,6 +8,7 @@ const PwBackend pw_backend_cuda = {
     .linear_forward = pw__cuda_linear_forward,
     .linear_input_gradient = pw__cuda_linear_input_gradient,
     .linear_weight_gradient = pw__cuda_linear_weight_gradient,
+    .linear_gelu_forward = pw__cuda_linear_gelu_forward,
     .relu_forward = pw__cuda_relu_forward,
     .relu_input_gradient = pw__cuda_relu_input_gradient,
     .gelu_forward = pw__cuda_gelu_forward,

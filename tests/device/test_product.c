@@ -60,16 +60,22 @@ random_sixteenth (void) {
 }
 
 static void
-matrix_init (Matrix *matrix, cudaDataType_t type, int64_t rows, int64_t columns, int batch) {
+matrix_init_led (Matrix *matrix, cudaDataType_t type, int64_t rows, int64_t columns, int batch,
+                 int64_t leading) {
   matrix->type = type;
   matrix->rows = rows;
   matrix->columns = columns;
-  matrix->leading = rows + g_test_rand_int_range (0, 3);
+  matrix->leading = leading;
   matrix->stride = matrix->leading * columns + g_test_rand_int_range (0, 5);
   const int64_t n = matrix->stride * batch;
   SUCCEEDS (cudaMalloc (&matrix->data, (size_t)n * bytes_of (type)));
   for (int64_t i = 0; i < n; i++)
     write_element (matrix, i, random_sixteenth ());
+}
+
+static void
+matrix_init (Matrix *matrix, cudaDataType_t type, int64_t rows, int64_t columns, int batch) {
+  matrix_init_led (matrix, type, rows, columns, batch, rows + g_test_rand_int_range (0, 3));
 }
 
 static cublasLtMatrixLayout_t
@@ -110,7 +116,7 @@ case_init (Case *c, gboolean may_batch) {
                c->op_b == CUBLAS_OP_N ? c->n : c->k, c->batch);
   matrix_init (&c->c, CUDA_R_32F, c->m, c->n, c->batch);
   matrix_init (&c->d, CUDA_R_32F, c->m, c->n, c->batch);
-  matrix_init (&c->auxiliary, CUDA_R_32F, c->m, c->n, 1);
+  matrix_init_led (&c->auxiliary, CUDA_R_32F, c->m, c->n, 1, (c->m + 7) / 8 * 8);
   SUCCEEDS (cudaMalloc ((void **)&c->bias, 20 * sizeof (float)));
   for (int i = 0; i < 20; i++)
     c->bias[i] = random_sixteenth ();

@@ -19,8 +19,10 @@ fails (GError **error) {
 }
 
 static gboolean
-failing_gelu (PwOpContext *context, const PwTensor *x, PwTensor *y, GError **error) {
-  return !fails (error) && pw_backend_cpu.ops.gelu_forward (context, x, y, error);
+failing_gelu (PwOpContext *context, const PwTensor *x, const PwTensor *w, const PwTensor *bias,
+              PwTensor *h, PwTensor *y, PwWorkspace workspace, GError **error) {
+  return !fails (error)
+         && pw_backend_cpu.ops.linear_gelu_forward (context, x, w, bias, h, y, workspace, error);
 }
 
 static gboolean
@@ -41,7 +43,7 @@ failing_backend (gboolean ops, gboolean alloc) {
   PwBackend *backend = &backends[2 * ops + alloc];
   *backend = pw_backend_cpu;
   if (ops) {
-    backend->ops.gelu_forward = failing_gelu;
+    backend->ops.linear_gelu_forward = failing_gelu;
     backend->ops.gelu_input_gradient = failing_gelu_gradient;
   }
   if (alloc)
@@ -181,7 +183,8 @@ static PwExec *interrupted_exec;
 static volatile int interrupt_flag;
 
 static gboolean
-interrupting_gelu (PwOpContext *context, const PwTensor *x, PwTensor *y, GError **error) {
+interrupting_gelu (PwOpContext *context, const PwTensor *x, const PwTensor *w, const PwTensor *bias,
+                   PwTensor *h, PwTensor *y, PwWorkspace workspace, GError **error) {
   if (atomic_fetch_add (&gelus, 1) == 5) {
     if (interrupted_exec)
       pw_exec_interrupt (interrupted_exec);
@@ -189,7 +192,7 @@ interrupting_gelu (PwOpContext *context, const PwTensor *x, PwTensor *y, GError 
       interrupt_flag = 1;
     g_usleep (300000);
   }
-  return pw_backend_cpu.ops.gelu_forward (context, x, y, error);
+  return pw_backend_cpu.ops.linear_gelu_forward (context, x, w, bias, h, y, workspace, error);
 }
 
 static void
@@ -197,7 +200,7 @@ interrupts_stop_all_ranks (void) {
   g_autoptr (ExecCase) c = exec_case_new (MEMBERS, NULL);
   g_autoptr (GError) error = NULL;
   PwBackend backend = pw_backend_cpu;
-  backend.ops.gelu_forward = interrupting_gelu;
+  backend.ops.linear_gelu_forward = interrupting_gelu;
   PwExecOptions options = { .backend = &backend, .trace_iterations = 3 };
   atomic_store (&gelus, -24);
   g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);

@@ -104,6 +104,8 @@ check_epilogue (const Product *p) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   const bool has_bias = p->epilogue & 4 || p->epilogue >= CUBLASLT_EPILOGUE_BGRADA;
   const bool has_auxiliary = p->epilogue & 128;
+  if (has_auxiliary && p->epilogue & 32 && p->auxiliary_leading % 8 != 0)
+    return CUBLAS_STATUS_INVALID_VALUE;
   if ((p->epilogue != CUBLASLT_EPILOGUE_DEFAULT && has_bias && !p->bias)
       || (has_auxiliary && p->epilogue < CUBLASLT_EPILOGUE_BGRADA && !p->auxiliary)
       || (p->batch > 1 && p->epilogue >= CUBLASLT_EPILOGUE_BGRADA))
