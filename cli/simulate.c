@@ -44,7 +44,8 @@ static gboolean
 write_files (const PwSimulation *simulation, const Options *options, GError **error) {
   if (!options->trace && !options->plot)
     return TRUE;
-  g_autoptr (PwTrace) trace = pw_simulation_trace (simulation);
+  g_autoptr (PwTrace) trace = options->critical_path ? pw_simulation_trace_critical (simulation)
+                                                     : pw_simulation_trace (simulation);
   if (options->trace && !pw_trace_write (trace, options->trace, error))
     return FALSE;
   if (!options->plot)
@@ -97,34 +98,36 @@ answer (PwCall *call, Options *options, GError **error) {
 static int
 run (PwCall *call, GError **error) {
   Options options = { 0 };
-  GOptionEntry entries[]
-      = { { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
-            "write the simulated trace, for Perfetto and `trace diff`", "FILE.json" },
-          { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot,
-            "draw the timeline (.svg, .png, .pdf)", "FILE" },
-          { "critical-path", 0, 0, G_OPTION_ARG_NONE, &options.critical_path,
-            "also show the chain of actions that decides the time", NULL },
-          { "links", 0, 0, G_OPTION_ARG_NONE, &options.links,
-            "also show what travels between ranks", NULL },
-          { "slack", 0, 0, G_OPTION_ARG_FILENAME, &options.why.slack,
-            "write how much later each action may end without the end moving", "FILE.csv" },
-          { "what-if", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.why.changes,
-            "what a change saves: \"link: 2x\", \"rank 3: 1.2x\", \"stage 0: -1 layer\", "
-            "\"microbatches: =16\"; several by commas; repeatable",
-            "CHANGE" },
-          { "sensitivity", 0, 0, G_OPTION_ARG_NONE, &options.why.sensitivity,
-            "what is saved where one rank, stage or link is 1% faster", NULL },
-          { "jitter", 0, 0, G_OPTION_ARG_STRING, &options.why.jitter,
-            "random times of computes: standard deviation of the factor, log-normal with mean 1; "
-            "shows how the iteration scatters",
-            "5%" },
-          { "link-jitter", 0, 0, G_OPTION_ARG_STRING, &options.why.link_jitter,
-            "the same for the times of messages", "5%" },
-          { "samples", 0, 0, G_OPTION_ARG_STRING, &options.why.samples,
-            "iterations drawn with jitter; default 1000", "N" },
-          { "jitter-seed", 0, 0, G_OPTION_ARG_STRING, &options.why.jitter_seed,
-            "of the random times; default 0", "N" },
-          G_OPTION_ENTRY_NULL };
+  GOptionEntry entries[] = {
+    { "trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace,
+      "write the simulated trace, for Perfetto and `trace diff`", "FILE.json" },
+    { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot, "draw the timeline (.svg, .png, .pdf)",
+      "FILE" },
+    { "critical-path", 0, 0, G_OPTION_ARG_NONE, &options.critical_path,
+      "also show the chain of actions that decides the time, and mark it in --plot and --trace",
+      NULL },
+    { "links", 0, 0, G_OPTION_ARG_NONE, &options.links, "also show what travels between ranks",
+      NULL },
+    { "slack", 0, 0, G_OPTION_ARG_FILENAME, &options.why.slack,
+      "write how much later each action may end without the end moving", "FILE.csv" },
+    { "what-if", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.why.changes,
+      "what a change saves: \"link: 2x\", \"rank 3: 1.2x\", \"stage 0: -1 layer\", "
+      "\"microbatches: =16\"; several by commas; repeatable",
+      "CHANGE" },
+    { "sensitivity", 0, 0, G_OPTION_ARG_NONE, &options.why.sensitivity,
+      "what is saved where one rank, stage or link is 1% faster", NULL },
+    { "jitter", 0, 0, G_OPTION_ARG_STRING, &options.why.jitter,
+      "random times of computes: standard deviation of the factor, log-normal with mean 1; "
+      "shows how the iteration scatters",
+      "5%" },
+    { "link-jitter", 0, 0, G_OPTION_ARG_STRING, &options.why.link_jitter,
+      "the same for the times of messages", "5%" },
+    { "samples", 0, 0, G_OPTION_ARG_STRING, &options.why.samples,
+      "iterations drawn with jitter; default 1000", "N" },
+    { "jitter-seed", 0, 0, G_OPTION_ARG_STRING, &options.why.jitter_seed,
+      "of the random times; default 0", "N" },
+    G_OPTION_ENTRY_NULL
+  };
   int status = PW_EXIT_USAGE;
   if (!pw_call_parse (call, entries, error))
     status = PW_EXIT_DONE;

@@ -279,6 +279,13 @@ pw_simulation_trace (const PwSimulation *simulation) {
                        resolved ? resolved->graph->name : NULL);
 }
 
+PwTrace *
+pw_simulation_trace_critical (const PwSimulation *simulation) {
+  const PwResolvedPlan *resolved = simulation->resolved;
+  return pw_sim_trace_critical (&simulation->input, simulation->result,
+                                resolved ? resolved->graph->name : NULL);
+}
+
 void
 pw_simulation_free (PwSimulation *simulation) {
   if (!simulation)

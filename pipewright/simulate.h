@@ -50,5 +50,7 @@ gboolean pw_simulate_stream (const PwPlan *plan, PwResolvedPlan *resolved, int i
 /* RESOLVED is taken over. */
 PwSimulation *pw_simulate_resolved (PwResolvedPlan *resolved, int iterations, GError **error);
 PwTrace *pw_simulation_trace (const PwSimulation *simulation);
+/* The same, its critical path marked. */
+PwTrace *pw_simulation_trace_critical (const PwSimulation *simulation);
 void pw_simulation_free (PwSimulation *simulation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimulation, pw_simulation_free)

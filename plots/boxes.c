@@ -33,7 +33,9 @@ add_box (PwPlotPanel *panel, const PwTraceRecord *record, int shade, uint32_t lo
                     .class = class,
                     .shade = kind->is_compute ? shade : 0,
                     .microbatch = record->action.microbatch - lowest,
-                    .has_number = kind->has_microbatch && kind->is_compute };
+                    .has_number = kind->has_microbatch && kind->is_compute,
+                    .is_critical = record->is_critical };
+  panel->has_critical |= record->is_critical;
   panel->has_class[class] = TRUE;
   if (box.has_number)
     panel->largest_number = MAX (panel->largest_number, box.microbatch);
@@ -180,4 +182,9 @@ pw__box_band (const PwPlotBox *box, gboolean messages) {
   else if (box->half == PW__LOWER_HALF)
     band.high = middle;
   return band;
+}
+
+PwPlotBand
+pw__critical_band (PwPlotBand band) {
+  return (PwPlotBand){ .low = band.low, .high = band.low + 0.2 * (band.high - band.low) };
 }

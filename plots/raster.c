@@ -42,6 +42,7 @@ lay_over (guint8 *line, const Sum *sums, int width) {
 typedef struct {
   guint8 *pixels;
   int width, pixels_per_row;
+  double span;
 } Raster;
 
 static void
@@ -53,13 +54,31 @@ paint_band (const Raster *raster, int rank, PwPlotBand band, const Sum *sums) {
               raster->width);
 }
 
+/* Marks those of the boxes [FIRST, NEXT) that are in BAND. */
+static void
+paint_critical (const Raster *raster, const PwPlotPanel *panel, guint first, guint next,
+                PwPlotClass band, gboolean messages, Sum *sums) {
+  memset (sums, 0, sizeof (Sum) * (gsize)raster->width);
+  for (guint i = first; i < next; i++) {
+    const PwPlotBox *box = &g_array_index (panel->boxes, PwPlotBox, i);
+    PwPlotClass own = box->class < PW__CLASS_COLLECTIVE ? PW__CLASS_FORWARD : box->class;
+    if (box->is_critical && own == band)
+      add_box (sums, raster->width, box, PW__COLOUR_CRITICAL, raster->width / raster->span);
+  }
+  if (first < next)
+    paint_band (raster, g_array_index (panel->boxes, PwPlotBox, first).rank,
+                pw__critical_band (pw__class_band (band, messages)), sums);
+}
+
 guint8 *
 pw__raster_new (const PwPlotPanel *panel, double span, int width, int pixels_per_row,
                 gboolean messages) {
   static const PwPlotClass bands[]
       = { PW__CLASS_FORWARD, PW__CLASS_COLLECTIVE, PW__CLASS_SEND, PW__CLASS_RECEIVE };
   gsize bytes = 3 * (gsize)width * (gsize)(panel->ranks * pixels_per_row);
-  Raster raster = { .pixels = g_malloc (bytes), .width = width, .pixels_per_row = pixels_per_row };
+  Raster raster = {
+    .pixels = g_malloc (bytes), .width = width, .pixels_per_row = pixels_per_row, .span = span
+  };
   memset (raster.pixels, 0xff, bytes);
   g_autofree Sum *sums = g_new (Sum, (gsize)width);
   double scale = width / span;
@@ -82,6 +101,8 @@ pw__raster_new (const PwPlotPanel *panel, double span, int width, int pixels_per
                    scale);
       }
       paint_band (&raster, rank, pw__class_band (bands[b], messages), sums);
+      if (panel->has_critical)
+        paint_critical (&raster, panel, first, next, bands[b], messages, sums);
     }
   }
   return raster.pixels;

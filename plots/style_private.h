@@ -30,6 +30,7 @@ typedef struct {
 extern const PwPlotClassInfo pw__plot_classes[PW__CLASS_N];
 
 #define PW__COLOUR_IDLE ((PwColour){ 0xee, 0xf0, 0xf3 })
+#define PW__COLOUR_CRITICAL ((PwColour){ 0xc8, 0x10, 0x2e })
 #define PW__COLOUR_TEXT "#1f2937"
 #define PW__COLOUR_FAINT "#6b7280"
 #define PW__COLOUR_LINE "#9ca3af"

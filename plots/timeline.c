@@ -18,7 +18,7 @@
 #define MEMORY_HEIGHT 130
 #define AXIS_HEIGHT 54
 #define LEGEND_MARGIN 16
-#define LEGEND_MAX (PW__CLASS_N + 2)
+#define LEGEND_MAX (PW__CLASS_N + 3)
 
 typedef struct {
   PwPlotPanel panels[PANELS_MAX];
@@ -48,6 +48,11 @@ list_legend (const Page *page, PwPlotLegendEntry entries[LEGEND_MAX]) {
       .label = "paler: a later stage of the rank",
       .colour = pw__plot_shade (PW__CLASS_FORWARD, n_shades - 1, n_shades),
     };
+  for (int i = 0; i < page->n_panels; i++)
+    if (page->panels[i].has_critical) {
+      entries[n++] = (PwPlotLegendEntry){ .label = "critical path", .colour = PW__COLOUR_CRITICAL };
+      break;
+    }
   entries[n++] = (PwPlotLegendEntry){ .label = "idle", .colour = PW__COLOUR_IDLE };
   return n;
 }
@@ -120,6 +125,7 @@ add_style (PwGnuplot *plot) {
 /* Boxes of one colour, and the numbers of one colour and size, as a block of data each. */
 typedef struct {
   GString *boxes[PW__CLASS_N][256];
+  GString *critical;                        /* strips over all boxes */
   GString *numbers[2][NUMBER_SIZE_MAX + 1]; /* light on dark or not; size */
 } Blocks;
 
@@ -165,6 +171,14 @@ sort_box (Blocks *blocks, const Page *page, const PwPlotPanel *panel, const PwPl
   };
   add_fields (*block, fields, G_N_ELEMENTS (fields));
   g_string_append_c (*block, '\n');
+  if (box->is_critical) {
+    PwPlotBand strip = pw__critical_band (band);
+    const double mark[] = { fields[0],       row + (strip.low + strip.high) / 2,
+                            fields[2],       fields[3],
+                            row + strip.low, row + strip.high };
+    add_fields (blocks->critical, mark, G_N_ELEMENTS (mark));
+    g_string_append_c (blocks->critical, '\n');
+  }
   int size = number_size (page, panel, band, pixels);
   if (!box->has_number || size == 0)
     return;
@@ -200,6 +214,7 @@ add_idle (PwGnuplot *plot, const Page *page, const PwPlotPanel *panel) {
 static void
 add_boxes (PwGnuplot *plot, GString *curves, const Page *page, const PwPlotPanel *panel) {
   g_autofree Blocks *blocks = g_new0 (Blocks, 1);
+  g_autoptr (GString) critical = blocks->critical = g_string_new (NULL);
   for (guint i = 0; i < panel->boxes->len; i++)
     sort_box (blocks, page, panel, &g_array_index (panel->boxes, PwPlotBox, i));
   for (int c = 0; c < PW__CLASS_N; c++)
@@ -215,6 +230,14 @@ add_boxes (PwGnuplot *plot, GString *curves, const Page *page, const PwPlotPanel
           curves, ", %s using 1:2:3:4:5:6 with boxxyerror fs solid noborder lc rgb %s notitle",
           name, colour);
     }
+  if (critical->len > 0) {
+    g_autofree char *colour = pw__gnuplot_colour (PW__COLOUR_CRITICAL);
+    add_block (plot, "$critical", critical);
+    g_string_append_printf (curves,
+                            ", $critical using 1:2:3:4:5:6 with boxxyerror fs solid noborder lc "
+                            "rgb %s notitle",
+                            colour);
+  }
   static const char *const colours[] = { [FALSE] = PW__COLOUR_TEXT, [TRUE] = "#ffffff" };
   for (int is_dark = 0; is_dark < 2; is_dark++)
     for (int size = 0; size <= NUMBER_SIZE_MAX; size++) {

@@ -11,7 +11,7 @@ typedef struct {
   int rank;
   PwPlotClass class;
   int shade;
-  gboolean has_number;
+  gboolean has_number, is_critical;
   PwPlotHalf half;
 } PwPlotBox;
 
@@ -25,7 +25,7 @@ typedef struct {
   GArray *boxes; /* PwPlotBox, ordered by rank; messages only if asked for */
   int n_shades;
   uint32_t largest_number; /* of a micro-batch */
-  gboolean has_class[PW__CLASS_N];
+  gboolean has_class[PW__CLASS_N], has_critical;
 } PwPlotPanel;
 
 /* EMPTY if nothing is to be drawn. ITERATION as in PwPlotOptions. */
@@ -43,6 +43,8 @@ typedef struct {
 } PwPlotBand;
 PwPlotBand pw__class_band (PwPlotClass class, gboolean messages);
 PwPlotBand pw__box_band (const PwPlotBox *box, gboolean messages);
+/* The strip at the foot of BAND that marks the critical path. */
+PwPlotBand pw__critical_band (PwPlotBand band);
 
 /* The panel as RGB pixels, top row first: PIXELS_PER_ROW rows for each rank, and WIDTH columns for
  * a time of SPAN. A pixel has the mean of the colours that share its time. */

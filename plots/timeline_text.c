@@ -123,6 +123,25 @@ busy_share (const PwPlotPanel *panel, guint first, guint next) {
   return busy / panel->span;
 }
 
+/* A line of marks below the row. */
+static void
+add_critical (GString *text, const PwPlotPanel *panel, const Row *row, int margin, guint first,
+              guint next) {
+  gsize start = text->len;
+  for (guint i = first; i < next; i++) {
+    const PwPlotBox *box = &g_array_index (panel->boxes, PwPlotBox, i);
+    if (!box->is_critical || box->class >= PW__CLASS_COLLECTIVE)
+      continue;
+    gsize from = (gsize)margin + (gsize)lrint (box->start * row->columns_per_time);
+    gsize to = (gsize)margin + (gsize)lrint (box->end * row->columns_per_time);
+    while (text->len - start < from)
+      g_string_append_c (text, ' ');
+    while (text->len - start < to)
+      g_string_append_c (text, '^');
+  }
+  g_string_append_c (text, '\n');
+}
+
 static void
 add_rows (GString *text, const PwPlotPanel *panel, Row *row, int margin, gboolean memory) {
   guint next = 0;
@@ -141,6 +160,8 @@ add_rows (GString *text, const PwPlotPanel *panel, Row *row, int margin, gboolea
     g_autofree char *name = g_strdup_printf ("rank %d", rank);
     g_string_append_printf (text, "%-*s|%.*s| %3.0f %%%s\n", margin - 1, name, row->columns,
                             row->cells, 100 * busy_share (panel, first, next), note);
+    if (panel->has_critical)
+      add_critical (text, panel, row, margin, first, next);
   }
 }
 
@@ -168,6 +189,11 @@ add_legend (GString *text, const PwPlotPanel *panels, int n_panels, int width, g
     if (is_present)
       add_legend_entry (text, &used, width, entry);
   }
+  for (int i = 0; i < n_panels; i++)
+    if (panels[i].has_critical) {
+      add_legend_entry (text, &used, width, "^ critical path");
+      break;
+    }
   add_legend_entry (text, &used, width, ". idle");
   add_legend_entry (text, &used, width, memory ? "% busy, peak memory" : "% busy");
   g_string_append_c (text, '\n');

@@ -85,6 +85,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimResult, pw_sim_result_free)
 
 /* The result as a trace; MODEL may be NULL. */
 PwTrace *pw_sim_trace (const PwSimInput *input, const PwSimResult *result, const char *model);
+/* The same, its critical path marked. */
+PwTrace *pw_sim_trace_critical (const PwSimInput *input, const PwSimResult *result,
+                                const char *model);
 
 /* Compiled once, evaluated often. Schedule, edges and the costs of the last evaluation must outlive
  * the program; links are taken as unshared. */

@@ -145,7 +145,7 @@ read_other (const PwStreamField *field, gsize line, gpointer data, GError **erro
 typedef struct {
   const char *phase, *name, *action;
   double pid, ts, duration, time;
-  double iteration, edge, bytes, direction, paired, grouped, start, end;
+  double iteration, edge, bytes, direction, paired, grouped, critical, start, end;
   double memory[PW_MEMORY_N];
   gboolean has_memory;
 } Event;
@@ -173,6 +173,7 @@ static const EventKey argument_keys[] = {
   { .key = "direction", .offset = offsetof (Event, direction) },
   { .key = "paired", .offset = offsetof (Event, paired) },
   { .key = "grouped", .offset = offsetof (Event, grouped) },
+  { .key = "critical", .offset = offsetof (Event, critical) },
   { .key = "start", .offset = offsetof (Event, start) },
   { .key = "end", .offset = offsetof (Event, end) },
 };
@@ -306,12 +307,14 @@ take_times (Reader *reader, const Event *event, PwTraceRecord *record) {
 static gboolean
 read_record (Reader *reader, const Event *event) {
   PwTraceRecord record = { 0 };
-  double iteration, bytes;
+  double iteration, bytes, critical;
   if (!take_action (reader, event, &record.action) || !take_rank (reader, event, &record.rank)
       || !take_times (reader, event, &record)
       || !take_whole (reader, event->iteration, NAN, ITERATIONS_MAX, "args.iteration", &iteration)
-      || !take_whole (reader, event->bytes, 0, WHOLE_MAX, "args.bytes", &bytes))
+      || !take_whole (reader, event->bytes, 0, WHOLE_MAX, "args.bytes", &bytes)
+      || !take_whole (reader, event->critical, 0, 1, "args.critical", &critical))
     return FALSE;
+  record.is_critical = critical > 0;
   record.iteration = (int32_t)iteration;
   record.bytes = (int64_t)bytes;
   g_array_append_val (reader->trace->records, record);
@@ -354,6 +357,7 @@ read_event (const PwStreamField *fields, gsize n_fields, gsize line, gpointer da
     .direction = NAN,
     .paired = NAN,
     .grouped = NAN,
+    .critical = NAN,
     .start = NAN,
     .end = NAN,
   };

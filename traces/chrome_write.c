@@ -213,9 +213,10 @@ put_record (Output *out, const PwTraceRecord *record, int thread) {
   put (out, "\",\"ph\":\"X\",");
   put_place (out, record->rank, thread);
   gboolean is_exact = put_times (out, record->start, record->end);
-  if (colours[action.kind] != NULL) {
+  const char *colour = record->is_critical ? "terrible" : colours[action.kind];
+  if (colour != NULL) {
     put (out, ",\"cname\":\"");
-    put (out, colours[action.kind]);
+    put (out, colour);
     put (out, "\"");
   }
   put (out, ",\"args\":{\"action\":\"");
@@ -231,6 +232,7 @@ put_record (Output *out, const PwTraceRecord *record, int thread) {
     { .key = ",\"direction\":", .value = action.direction },
     { .key = ",\"paired\":", .value = action.paired },
     { .key = ",\"grouped\":", .value = action.grouped },
+    { .key = ",\"critical\":", .value = record->is_critical },
   };
   gboolean is_message = kind->is_send || kind->is_recv;
   for (gsize i = 0; i < G_N_ELEMENTS (rest); i++)

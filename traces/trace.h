@@ -10,6 +10,7 @@ typedef struct {
   int32_t iteration;  /* from 0 */
   int64_t bytes;      /* of a message, else 0 */
   double start, end;  /* a message: its transfer (simulated), call to completion (measured) */
+  gboolean is_critical; /* on the critical path, where a simulation was asked for it */
 } PwTraceRecord;
 
 /* Bytes in use on a rank from TIME on. */

@@ -31,6 +31,26 @@ test_exact (void) {
                    "F= forward   B# backward   . idle   % busy\n");
 }
 
+/* A line of marks below each row, and an entry in the legend. */
+static void
+test_critical_path (void) {
+  g_autoptr (PwTrace) trace = example_trace_1f1b (&(ExampleOneFOneB){
+      .ranks = 2, .microbatches = 3, .forward = 1, .backward = 2, .unitless = TRUE });
+  for (guint i = 0; i < trace->records->len; i++) {
+    PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, i);
+    record->is_critical = record->rank == 1 || record->start < 1 || record->end > 11;
+  }
+  g_autofree char *text
+      = draw (trace, NULL, &(PwPlotOptions){ .iteration = -1, .width = 12 * 4 + 8 + 7 });
+  g_assert_cmpstr (strstr (text, "rank 0"), ==,
+                   "rank 0 |F0==F1==........B0######F2==B1######....B2######|  75 %\n"
+                   "        ^^^^                                    ^^^^^^^^\n"
+                   "rank 1 |....F0==B0######F1==B1######F2==B2######........|  75 %\n"
+                   "            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+                   "        0                   5                   10 time units\n"
+                   "F= forward   B# backward   ^ critical path   . idle   % busy\n");
+}
+
 static glong
 longest_line (const char *text) {
   glong longest = 0;
@@ -164,6 +184,7 @@ test_missing_gnuplot (void) {
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/plots/text/the-critical-path-is-marked-below-the-rows", test_critical_path);
   g_test_add_func ("/plots/text/is-exact-where-columns-divide-time", test_exact);
   g_test_add_func ("/plots/text/keeps-to-its-width", test_width);
   g_test_add_func ("/plots/text/letters-keep-the-proportion-of-times", test_proportion);

@@ -49,6 +49,31 @@ test_trace_numbers_each_iteration_from_zero (void) {
   g_assert_cmpint (per_iteration[0], ==, per_iteration[1]);
 }
 
+/* Those records that the path has, pairs and messages with both their actions. */
+static void
+test_trace_marks_the_critical_path (void) {
+  for (int i = 0; i < 50; i++) {
+    g_autoptr (Case) c = case_random ();
+    c->input.iterations = g_test_rand_int_range (1, 3);
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    g_autoptr (PwTrace) plain = pw_sim_trace (&c->input, result, NULL);
+    g_autoptr (PwTrace) marked = pw_sim_trace_critical (&c->input, result, NULL);
+    g_autoptr (GArray) path = pw_sim_critical_path (&c->input, result);
+    guint n_marked = 0;
+    double longest = 0;
+    for (guint k = 0; k < marked->records->len; k++) {
+      const PwTraceRecord *record = &g_array_index (marked->records, PwTraceRecord, k);
+      g_assert_false (g_array_index (plain->records, PwTraceRecord, k).is_critical);
+      n_marked += record->is_critical ? 1 : 0;
+      if (record->is_critical)
+        longest = MAX (longest, record->end);
+    }
+    g_assert_cmpfloat (longest, ==, result->total_time);
+    g_assert_cmpint (n_marked, >=, path->len);
+    g_assert_cmpint (n_marked, <=, 2 * path->len);
+  }
+}
+
 /* Unbroken from the beginning to the end, so as long as the whole. */
 static void
 assert_unbroken (const Case *c, const PwSimResult *result) {
@@ -109,6 +134,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/trace/agrees-with-the-result", test_trace);
   g_test_add_func ("/sim/trace/numbers-micro-batches-from-zero-in-each-iteration",
                    test_trace_numbers_each_iteration_from_zero);
+  g_test_add_func ("/sim/trace/marks-the-critical-path", test_trace_marks_the_critical_path);
   g_test_add_func ("/sim/critical-path/is-unbroken-from-start-to-end", test_path_is_unbroken);
   g_test_add_func ("/sim/critical-path/nothing-off-it-shortens-the-total", test_path_decides);
   return g_test_run ();

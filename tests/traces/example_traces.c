@@ -177,6 +177,7 @@ add_random_record (PwTrace *trace, int rank, int style, double *time) {
   if (!is_compute)
     record.action.edge = (uint16_t)g_test_rand_int_range (0, PW_EDGES_MAX);
   record.action.direction = g_test_rand_bit () & 1u;
+  record.is_critical = g_test_rand_bit ();
   record.action.grouped = !is_compute && (g_test_rand_bit () & 1u);
   if (is_compute)
     *time = record.end;

@@ -44,6 +44,7 @@ assert_equal (const PwTrace *a, const PwTrace *b) {
     g_assert_cmpint (x->rank, ==, y->rank);
     g_assert_cmpint (x->iteration, ==, y->iteration);
     g_assert_cmpint (x->bytes, ==, y->bytes);
+    g_assert_cmpint (x->is_critical, ==, y->is_critical);
     g_assert_cmpfloat (x->start, ==, y->start);
     g_assert_cmpfloat (x->end, ==, y->end);
   }
