@@ -2,9 +2,10 @@
  * causes of idleness, by the definitions of the project (docs/definitions.md).
  *
  * Two engines, one meaning. What the schedule orders itself (ranks, queues, groups) is a system of
- * max and +: compile.c makes flat arrays in topological order, retime.c evaluates them. What time
- * decides (transfers that share a link) needs the event queue of engine.c. Where both apply they
- * agree to the last bit.
+ * max and +: walk.c evaluates it once; compile.c makes flat arrays in topological order, retime.c
+ * evaluates them again and again. What time decides (transfers that share a link; of several that
+ * could start at one time the SEND with the lowest id is first) walk.c and, for queues over several
+ * edges, the event queue of engine.c know. Where several apply they agree to the last bit.
  *
  * When things start:
  *   compute    after the compute before it in its rank's list and all it takes from other stages
