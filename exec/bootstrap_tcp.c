@@ -55,9 +55,27 @@ deadline_after (double timeout_s) {
   return timeout_s > 0 ? pw__now_s () + timeout_s : G_MAXDOUBLE;
 }
 
+/* A socket that is closed with something unread in it takes back what was sent last: a refusal that
+ * its peer is about to read. So whatever still comes is read before. */
+static void
+drain (const Tcp *tcp) {
+  double deadline_s = pw__now_s () + STRANGER_S;
+  char ignored[4096];
+  for (int i = 0; i < tcp->n_peers; i++)
+    if (tcp->peers[i] >= 0)
+      shutdown (tcp->peers[i], SHUT_WR);
+  for (int i = 0; i < tcp->n_peers; i++)
+    while (tcp->peers[i] >= 0
+           && pw__socket_wait (tcp->peers[i], POLLIN, deadline_s) == PW_SOCKET_DONE
+           && recv (tcp->peers[i], ignored, sizeof ignored, MSG_DONTWAIT) > 0)
+      continue;
+}
+
 static void
 tcp_free (PwBootstrap *bootstrap) {
   Tcp *tcp = (Tcp *)bootstrap;
+  if (tcp->broken && bootstrap->rank == 0)
+    drain (tcp);
   for (int i = 0; i < tcp->n_peers; i++)
     if (tcp->peers[i] >= 0)
       close (tcp->peers[i]);

@@ -203,6 +203,7 @@ static void *
 barrier_main (void *data) {
   Process *p = data;
   pw_bootstrap_barrier (p->bootstrap, &p->error);
+  g_clear_pointer (&p->bootstrap, pw_bootstrap_free);
   return NULL;
 }
 
@@ -215,12 +216,30 @@ a_lost_process_is_named (void) {
   g_clear_pointer (&processes[2].bootstrap, pw_bootstrap_free);
   pthread_create (&thread, NULL, barrier_main, &processes[1]);
   barrier_main (&processes[0]);
-  g_clear_pointer (&processes[0].bootstrap, pw_bootstrap_free);
   pthread_join (thread, NULL);
   for (int i = 0; i < 2; i++) {
     g_assert_error (processes[i].error, PW_BOOTSTRAP_ERROR, PW_BOOTSTRAP_ERROR_CONNECTION);
     g_assert_cmpstr (processes[i].error->message, ==, "the connection to process 2 is lost");
   }
+  close_all (processes, 3);
+}
+
+/* The hub ends with what process 1 has sent unread: its reason still arrives. */
+static void
+a_reason_outlives_the_hub (void) {
+  int port = free_port ();
+  Process processes[3] = { process (0, 3, port), process (1, 3, port), process (2, 3, port) };
+  pthread_t thread;
+  char data = 0;
+  run_all (open_one, processes, 3);
+  g_clear_pointer (&processes[2].bootstrap, pw_bootstrap_free);
+  pthread_create (&thread, NULL, barrier_main, &processes[1]);
+  g_usleep (50000);
+  g_assert_false (processes[0].bootstrap->transfer (processes[0].bootstrap, 2, FALSE, &data, 1,
+                                                    &processes[0].error));
+  g_clear_pointer (&processes[0].bootstrap, pw_bootstrap_free);
+  pthread_join (thread, NULL);
+  g_assert_cmpstr (processes[1].error->message, ==, "the connection to process 2 is lost");
   close_all (processes, 3);
 }
 
@@ -426,6 +445,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/exec/bootstrap/a-rank-comes-once", two_of_one_rank);
   g_test_add_func ("/exec/bootstrap/strangers-are-ignored", strangers_are_ignored);
   g_test_add_func ("/exec/bootstrap/a-lost-process-ends-the-exchange", a_lost_process_is_named);
+  g_test_add_func ("/exec/bootstrap/a-reason-outlives-the-hub", a_reason_outlives_the_hub);
   g_test_add_func ("/exec/bootstrap/transfers-reach-one-or-all", transfers_reach_one_or_all);
   g_test_add_func ("/exec/bootstrap/an-alarm-ends-the-others-waiting", an_alarm_ends_waiting);
   g_test_add_func ("/exec/bootstrap/the-first-failure-counts-everywhere", the_first_failure_counts);
