@@ -26,6 +26,9 @@ json_t *pw_report_jitter_json (const PwSimJitter *jitter, const PwSimJitterResul
 void pw_report_jitter_print (const PwSimulation *simulation, const PwSimJitter *jitter,
                              const PwSimJitterResult *result);
 
+/* How often an iteration takes how long, drawn as FILE. */
+gboolean pw_report_jitter_plot (const PwSimulation *simulation, const PwSimJitterResult *result,
+                                const char *file, GError **error);
 /* Changes, NULL-terminated, and an answer to each. */
 json_t *pw_report_what_if_json (char **changes, const PwWhatIfAnswer *answers);
 void pw_report_what_if_print (const PwSimulation *simulation, char **changes,

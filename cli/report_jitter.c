@@ -1,6 +1,8 @@
 /* What scatters when every duration does. */
 #include "cli/output.h"
 #include "cli/report.h"
+#include "plots/plot.h"
+#include <math.h>
 #include <stdio.h>
 
 json_t *
@@ -53,4 +55,30 @@ pw_report_jitter_print (const PwSimulation *simulation, const PwSimJitter *jitte
   if (result->mean > 0)
     printf (", %.2f%% of the mean", 100 * result->standard_deviation / result->mean);
   printf ("\n");
+}
+
+#define BINS_MAX 100
+
+/* Rice's rule: few enough bins that their heights tell something. */
+gboolean
+pw_report_jitter_plot (const PwSimulation *simulation, const PwSimJitterResult *result,
+                       const char *file, GError **error) {
+  gboolean unitless = simulation->costs->unitless;
+  int bins = (int)CLAMP (2 * cbrt ((double)result->samples), 1, BINS_MAX);
+  double low = result->minimum, width = (result->maximum - low) / bins;
+  double x[BINS_MAX], y[BINS_MAX] = { 0 };
+  for (int64_t i = 0; i < result->samples; i++) {
+    int bin = width > 0 ? (int)((result->time[i] - low) / width) : 0;
+    y[MIN (bin, bins - 1)] += 100.0 / (double)result->samples;
+  }
+  double scale = unitless ? 1 : 1e3;
+  for (int bin = 0; bin < bins; bin++)
+    x[bin] = (low + (bin + 0.5) * width) * scale;
+  g_autofree char *title
+      = g_strdup_printf ("%s · iteration with jitter", simulation->compute->name);
+  g_autofree char *label = g_strdup_printf ("%" G_GINT64_FORMAT " samples", result->samples);
+  PwPlotSeries series = { .label = label, .n = bins, .x = x, .y = y };
+  PwPlotOptions options = { .output = file, .title = title };
+  return pw_plot_series (&series, 1, unitless ? "iteration (time units)" : "iteration (ms)",
+                         "share of the samples (%)", FALSE, &options, NULL, error);
 }

@@ -126,6 +126,8 @@ run (PwCall *call, GError **error) {
       "iterations drawn with jitter; default 1000", "N" },
     { "jitter-seed", 0, 0, G_OPTION_ARG_STRING, &options.why.jitter_seed,
       "of the random times; default 0", "N" },
+    { "jitter-plot", 0, 0, G_OPTION_ARG_FILENAME, &options.why.jitter_plot,
+      "draw how often an iteration takes how long (.svg, .png, .pdf)", "FILE" },
     G_OPTION_ENTRY_NULL
   };
   int status = PW_EXIT_USAGE;

@@ -12,9 +12,11 @@ check_jitter (PwWhy *why, GError **error) {
   PwSimJitter *jitter = &why->scatter;
   *jitter = (PwSimJitter){ .samples = 1000 };
   int64_t seed = 0;
-  if (!scatters (why) && (why->samples || why->jitter_seed))
+  if (!scatters (why) && (why->samples || why->jitter_seed || why->jitter_plot))
     return pw_usage_fail (error, "--%s is for --jitter or --link-jitter",
-                          why->samples ? "samples" : "jitter-seed");
+                          why->samples       ? "samples"
+                          : why->jitter_seed ? "jitter-seed"
+                                             : "jitter-plot");
   if ((why->jitter && !pw_fraction_parse ("jitter", why->jitter, 10, &jitter->compute, error))
       || (why->link_jitter
           && !pw_fraction_parse ("link-jitter", why->link_jitter, 10, &jitter->link, error))
@@ -38,7 +40,18 @@ pw_why_check (PwWhy *why, const PwCall *call, GError **error) {
       return FALSE;
     }
   }
-  return check_jitter (why, error) && pw_output_check ("--slack", why->slack, error);
+  return check_jitter (why, error) && pw_output_check ("--slack", why->slack, error)
+         && pw_output_check ("--jitter-plot", why->jitter_plot, error);
+}
+
+static void
+show_progress (int64_t done, int64_t samples) {
+  static gint64 shown_us;
+  gint64 now_us = g_get_monotonic_time ();
+  if (now_us - shown_us < 200000 || !pw_progress_wanted ())
+    return;
+  shown_us = now_us;
+  pw_progress_show ("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " samples", done, samples);
 }
 
 /* What needs the compiled program. */
@@ -46,14 +59,20 @@ static gboolean
 ask_program (PwWhy *why, const PwSimulation *simulation, GError **error) {
   if (pw_sim_needs_events (&simulation->input))
     return pw_input_fail (error,
-                          "--%s: links are shared, so who is first on them changes with every "
-                          "delay; such plans have no answer yet",
+                          "--%s: links are shared, and every delay changes who is first on them; "
+                          "it is for links that are not",
                           scatters (why) ? "jitter" : "slack");
   g_autoptr (PwSimProgram) program = pw_sim_compile (&simulation->input, error);
   if (!program)
     return FALSE;
-  if (scatters (why))
+  if (scatters (why)) {
+    why->scatter.progress = show_progress;
     why->scattered = pw_sim_jitter (program, simulation->costs, &why->scatter);
+    pw_progress_clear ();
+  }
+  if (why->jitter_plot
+      && !pw_report_jitter_plot (simulation, why->scattered, why->jitter_plot, error))
+    return FALSE;
   if (!why->slack)
     return TRUE;
   g_autofree char *csv = pw_report_slack_csv (simulation->result, program);
@@ -113,6 +132,7 @@ pw_why_clear (PwWhy *why) {
   g_free (why->link_jitter);
   g_free (why->samples);
   g_free (why->jitter_seed);
+  g_free (why->jitter_plot);
   g_free (why->slack);
   g_strfreev (why->changes);
   pw_sim_jitter_result_free (why->scattered);

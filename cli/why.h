@@ -7,7 +7,7 @@
 
 typedef struct {
   /* Options. */
-  char *jitter, *link_jitter, *samples, *jitter_seed, *slack;
+  char *jitter, *link_jitter, *samples, *jitter_seed, *jitter_plot, *slack;
   char **changes; /* --what-if */
   gboolean sensitivity;
   /* Answers. */

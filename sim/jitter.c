@@ -19,6 +19,7 @@ typedef struct {
   int64_t samples;
   double *time; /* [samples], in whole groups */
   gint next_group;
+  void (*progress) (int64_t done, int64_t samples);
 } Run;
 
 /* The standard deviation of a normal number whose exponential has DEVIATION times its mean. */
@@ -68,9 +69,9 @@ run_group (const Run *run, int64_t group, double *durations, double *places) {
   pw__sim_lanes_read (lanes, places, PW_SIM_SAMPLES, NULL, run->time + group * PW_SIM_SAMPLES);
 }
 
-static gpointer
-work (gpointer data) {
-  Run *run = data;
+/* Takes groups until none is left. */
+static void
+sample (Run *run, gboolean shows_progress) {
   double *durations = pw__sim_lanes_rows_new (BLOCK, PW_SIM_SAMPLES);
   double *places = pw__sim_lanes_rows_new (run->lanes->n_places, PW_SIM_SAMPLES);
   for (;;) {
@@ -78,9 +79,16 @@ work (gpointer data) {
     if (group * PW_SIM_SAMPLES >= run->samples)
       break;
     run_group (run, group, durations, places);
+    if (shows_progress && run->progress != NULL)
+      run->progress (MIN ((group + 1) * PW_SIM_SAMPLES, run->samples), run->samples);
   }
   g_aligned_free (durations);
   g_aligned_free (places);
+}
+
+static gpointer
+work (gpointer data) {
+  sample (data, FALSE);
   return NULL;
 }
 
@@ -93,7 +101,7 @@ run_threads (Run *run, int threads) {
   g_autofree GThread **others = g_new (GThread *, (gsize)threads);
   for (int i = 1; i < threads; i++)
     others[i] = g_thread_new ("jitter", work, run);
-  work (run);
+  sample (run, TRUE);
   for (int i = 1; i < threads; i++)
     g_thread_join (others[i]);
 }
@@ -154,7 +162,8 @@ pw__sim_jitter (PwSimProgram *program, const PwSimLanesLoops *loops, const PwSta
   Run run = { .lanes = pw__sim_program_lanes (program, timed),
               .loops = loops,
               .seed = jitter->seed,
-              .samples = jitter->samples };
+              .samples = jitter->samples,
+              .progress = jitter->progress };
   gsize steps = (gsize)run.lanes->n_steps;
   run.n_blocks = (int32_t)((steps + BLOCK - 1) / BLOCK);
   run.draws = g_new (PwSimDraw, steps + 1);

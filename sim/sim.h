@@ -124,6 +124,8 @@ typedef struct {
   int64_t samples;
   uint64_t seed;
   int threads; /* 0: one per processor */
+  /* Called by the caller's own thread every few milliseconds or so; NULL: never. */
+  void (*progress) (int64_t done, int64_t samples);
 } PwSimJitter;
 #define PW_SIM_PERCENTILE_N 6
 extern const int pw_sim_percentiles[PW_SIM_PERCENTILE_N]; /* 5 25 50 75 95 99 */

@@ -47,6 +47,8 @@ static const struct {
   { "simulate" SIZES " --jitter -5%", NULL, 2, "--jitter: -5 is below the minimum 0" },
   { "simulate" SIZES " --link-jitter 2000%", NULL, 2, "--link-jitter: 2000 is above" },
   { "simulate" SIZES " --jitter 5% --samples 0", NULL, 2, "--samples: 0 is not within" },
+  { "simulate" SIZES " --jitter-plot x.svg", NULL, 2, "--jitter-plot is for --jitter" },
+  { "simulate" SIZES " --jitter 5% --jitter-plot t.bmp", NULL, 2, "t\\.bmp" },
   { "simulate" SIZES " --samples 10", NULL, 2, "--samples is for --jitter" },
   { "simulate" SIZES " --what-if 'rnk 3: 2x'", NULL, 2,
     "--what-if: \"rnk 3: 2x\", character 1: \"rnk\" is none of .*did you mean \"rank\"" },
