@@ -77,8 +77,8 @@ typedef struct {
   double *start, *end;
   GArray *memory; /* PwTraceMemory; empty for synthetic costs */
 } PwSimResult;
-/* Whether time decides something, so that AUTO takes the event queue: costs cannot be evaluated many
- * at once then. */
+/* Whether links are shared, so that time decides who is first: costs cannot be evaluated many at once
+ * then. */
 gboolean pw_sim_needs_events (const PwSimInput *input);
 PwSimResult *pw_sim_run (const PwSimInput *input, GError **error);
 void pw_sim_result_free (PwSimResult *result);
