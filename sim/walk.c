@@ -214,11 +214,23 @@ send_message (Walk *walk, Channel *channel, const PwAction *at, int64_t id, doub
   return arrive (walk, channel, &channel->slot[at->microbatch], id, start, end);
 }
 
+/* Nothing but messages stands between the SEND at AT and its producer, or the pair's second: were
+ * it another compute, the walk could come to the SEND later than to what is behind it in time. */
+static gboolean
+stands_behind (const PwAction *at, int64_t back) {
+  for (int64_t i = 1; i < back; i++)
+    if (!pw__sim_is_message (at[-i]) && !(i == back - 1 && at[-back].paired))
+      return FALSE;
+  return TRUE;
+}
+
 static inline gboolean
 walk_send (Walk *walk, const PwAction *first, const PwAction *at, const Way *way, int64_t id) {
   Channel *channel = channel_of (walk, at, way);
   int64_t back = find_producer (first, at);
-  return channel != NULL && back > 0 && send_message (walk, channel, at, id, walk->end[id - back]);
+  if (channel == NULL || back < 0 || (channel->is_shared && !stands_behind (at, back)))
+    return FALSE;
+  return send_message (walk, channel, at, id, walk->end[id - back]);
 }
 
 /* What stands behind the compute AT is its own message, as lowering writes it. */
