@@ -175,6 +175,54 @@ test_engines_agree (void) {
   }
 }
 
+/* Rank 0: F0 SEND_A F2 SEND_C, rank 1: F1 SEND_B F3; A goes from stage 0 to 1, B from 1 to 2, C
+ * from 0 to 3. A and C are ready at once and share the link, though C's SEND stands behind F2,
+ * which waits for B and so for A. */
+static void
+test_late_in_list (void) {
+  static const PwStageEdge list[] = { { .producer = 0, .consumer = 1 },
+                                      { .producer = 1, .consumer = 2 },
+                                      { .producer = 0, .consumer = 3 } };
+  g_autoptr (PwStageEdges) edges = pw_stage_edges_new (4, list, 3);
+  PwPlacement *placement = pw_placement_new_custom (2, 4, 1);
+  for (int s = 0; s < 4; s++)
+    placement->rank_of_stage[s] = s % 2;
+  g_autoptr (PwSchedule) compute = pw_schedule_new ("late", placement, 1);
+  compute->mode = PW_MODE_INFERENCE;
+  for (int rank = 0; rank < 2; rank++) {
+    PwAction *actions = g_new (PwAction, 2);
+    for (int i = 0; i < 2; i++)
+      actions[i] = pw_action (PW_ACTION_FORWARD, 2 * i + rank, 0);
+    pw_schedule_take_list (compute, rank, actions, 2);
+  }
+  PwLowerOptions options = { .policy = PW_POLICY_PER_EDGE };
+  g_autoptr (PwSchedule) lowered = pw_schedule_lower (compute, edges, &options, NULL);
+  PwProgram *program = &lowered->programs[0];
+  PwAction late = program->actions[2];
+  g_assert_cmpint (late.kind, ==, PW_ACTION_SEND_FORWARD);
+  for (int64_t i = 2; i + 1 < program->n_prologue; i++)
+    program->actions[i] = program->actions[i + 1];
+  program->actions[program->n_prologue - 1] = late;
+  g_autoptr (PwStageCosts) costs = pw_stage_costs_new (4, edges);
+  for (int s = 0; s < 4; s++)
+    costs->stage[s].forward = 1;
+  for (int e = 0; e < 3; e++) {
+    costs->link[e] = (PwLink){ .bandwidth = 10, .sharing = PW_LINK_FAIR };
+    costs->message_bytes[e] = 20;
+  }
+  PwSimInput input;
+  pw_sim_input_init (&input);
+  input.schedule = lowered;
+  input.edges = edges;
+  input.costs = costs;
+  g_autoptr (PwSimResult) result = pw_sim_run (&input, NULL);
+  input.engine = PW_SIM_ENGINE_EVENTS;
+  g_autoptr (PwSimResult) events = pw_sim_run (&input, NULL);
+  assert_same_results (result, events);
+  g_assert_cmpfloat_with_epsilon (result->end[1], 1 + 4, 1e-9);
+  g_assert_cmpfloat_with_epsilon (result->end[program->n_prologue - 1], 1 + 4, 1e-9);
+}
+
 /* What one transfer waits for, by the definitions. */
 typedef struct {
   int64_t link, id;
@@ -263,6 +311,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/links/sharing-is-never-faster", test_sharing_is_never_faster);
   g_test_add_func ("/sim/links/fair-alone-equals-own", test_fair_alone_on_random_chains);
   g_test_add_func ("/sim/links/engines-agree-where-links-are-shared", test_engines_agree);
+  g_test_add_func ("/sim/links/shared-from-when-it-is-made-wherever-it-stands", test_late_in_list);
   g_test_add_func ("/sim/links/in-turn-is-in-the-order-in-which-they-could-start", test_in_turn);
   return g_test_run ();
 }
