@@ -9,6 +9,7 @@
 
 typedef struct PwCudaPool PwCudaPool;       /* the rank's caching, stream-ordered allocator */
 typedef struct PwCudaStaging PwCudaStaging; /* page-locked host memory that copies go through */
+typedef struct PwCudaCudnn PwCudaCudnn;     /* cuDNN's handle and plans; attention_cudnn.c */
 typedef struct PwCudaClock PwCudaClock;     /* a point in time that host and device both know */
 typedef struct PwCudaSteps PwCudaSteps;     /* numbers of the step in device memory */
 
@@ -21,6 +22,7 @@ struct PwStream {
                       looked at when the stream is synchronised */
   int error_seen;  /* the flag as it was then */
   GHashTable *compiled; /* PwCudaProduct -> descriptors and algorithm; product.c */
+  PwCudaCudnn *cudnn; /* NULL: the own kernels do all attention */
   PwCudaStaging *staging;
   PwCudaClock *clock;
   PwCudaSteps *steps;
