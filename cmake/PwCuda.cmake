@@ -77,6 +77,13 @@ set(PW_CUDA_MODULE ON)
 list(JOIN CMAKE_CUDA_ARCHITECTURES ", " text)
 message(STATUS "CUDA: ${CUDAToolkit_VERSION}, kernels for ${text}")
 
+find_package(CUDNN 9.10.2 QUIET)
+if(CUDNN_FOUND)
+  message(STATUS "cuDNN: ${CUDNN_VERSION}")
+else()
+  message(STATUS "cuDNN: not found in version 9.10.2 or newer, attention is the project's own kernels")
+endif()
+
 find_package(NCCL QUIET)
 if(NCCL_FOUND)
   set(PW_NCCL ON)

@@ -2,16 +2,9 @@
  * number of samples alone, and a mini-batch has one or two sizes. */
 #include "exec/exec_private.h"
 
-static const PwElement elements[PW_DTYPE_N] = {
-  [PW_DTYPE_F32] = PW_ELEMENT_F32,
-  [PW_DTYPE_BF16] = PW_ELEMENT_BF16,
-  [PW_DTYPE_F16] = PW_ELEMENT_F16,
-  [PW_DTYPE_I32] = PW_ELEMENT_I32,
-};
-
 PwTensor
 pw__tensor (const PwShape *shape, int64_t samples, void *data) {
-  PwTensor tensor = { .data = data, .element = elements[shape->dtype] };
+  PwTensor tensor = { .data = data, .element = pw_layer_element (shape->dtype) };
   if (samples > 0)
     tensor.dims[tensor.n_dims++] = samples;
   for (int d = 0; d < shape->n_dims; d++)

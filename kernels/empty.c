@@ -152,7 +152,8 @@ no_workspace_3 (PwOpContext *context, int64_t a, int64_t b, int64_t c) {
 }
 
 static gsize
-no_workspace_4 (PwOpContext *context, int64_t a, int64_t b, int64_t c, int64_t d) {
+no_workspace_attention (PwOpContext *context, PwElement element, gboolean causal, int64_t a,
+                        int64_t b, int64_t c, int64_t d) {
   return 0;
 }
 
@@ -194,7 +195,7 @@ const PwBackend pw_backend_empty = {
     .linear = no_workspace_3,
     .layernorm = no_workspace_2,
     .embedding = no_workspace_3,
-    .attention = no_workspace_4,
+    .attention = no_workspace_attention,
     .sum = no_workspace_1,
   },
   .stream_new = pw__cpu_stream_new,

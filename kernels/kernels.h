@@ -173,8 +173,8 @@ typedef struct {
   gsize (*linear) (PwOpContext *, int64_t rows, int64_t in, int64_t out);
   gsize (*layernorm) (PwOpContext *, int64_t rows, int64_t features); /* and rmsnorm's */
   gsize (*embedding) (PwOpContext *, int64_t rows, int64_t vocabulary, int64_t features);
-  gsize (*attention) (PwOpContext *, int64_t batch, int64_t heads, int64_t tokens,
-                      int64_t features);
+  gsize (*attention) (PwOpContext *, PwElement, gboolean causal, int64_t batch, int64_t heads,
+                      int64_t tokens, int64_t features);
   gsize (*sum) (PwOpContext *, int64_t elements); /* mse_forward, square_sum */
 } PwWorkspaces;
 

@@ -23,8 +23,10 @@ input_gradient (PwLayerCall *call, GError **error) {
 static gsize
 workspace (const PwLayer *layer, PwOpContext *context, int64_t samples) {
   const PwShape *output = &layer->info.output;
-  return context->backend->workspace.attention (context, samples, layer->attributes.heads,
-                                                output->dims[0], output->dims[1]);
+  const PwLayerAttributes *a = &layer->attributes;
+  return context->backend->workspace.attention (context, pw_layer_element (output->dtype),
+                                                a->causal, samples, a->heads, output->dims[0],
+                                                output->dims[1]);
 }
 
 const PwLayerRunner pw__layer_attention = {

@@ -35,6 +35,17 @@ pw_layer_runner_register (const PwLayerRunner *runner) {
   return TRUE;
 }
 
+PwElement
+pw_layer_element (PwDtype dtype) {
+  static const PwElement elements[PW_DTYPE_N] = {
+    [PW_DTYPE_F32] = PW_ELEMENT_F32,
+    [PW_DTYPE_BF16] = PW_ELEMENT_BF16,
+    [PW_DTYPE_F16] = PW_ELEMENT_F16,
+    [PW_DTYPE_I32] = PW_ELEMENT_I32,
+  };
+  return elements[dtype];
+}
+
 gsize
 pw_layer_runner_workspace (const PwLayerRunner *runner, const PwLayer *layer, PwOpContext *context,
                            int64_t samples) {

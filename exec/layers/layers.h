@@ -45,6 +45,8 @@ const PwLayerRunner *pw_layer_runner_get (const char *type);
  * FALSE if the name is taken. */
 gboolean pw_layer_runner_register (const PwLayerRunner *runner);
 
+PwElement pw_layer_element (PwDtype dtype);
+
 static inline const PwOps *
 pw_layer_ops (const PwLayerCall *call) {
   return &call->context->backend->ops;

@@ -245,7 +245,8 @@ pw__cpu_attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int
 
 /* The probabilities of a block, and the gradient at its scores. */
 gsize
-pw__cpu_attention_workspace (PwOpContext *context G_GNUC_UNUSED, int64_t batch G_GNUC_UNUSED,
+pw__cpu_attention_workspace (PwOpContext *context G_GNUC_UNUSED, PwElement element G_GNUC_UNUSED,
+                             gboolean causal G_GNUC_UNUSED, int64_t batch G_GNUC_UNUSED,
                              int64_t heads G_GNUC_UNUSED, int64_t tokens,
                              int64_t features G_GNUC_UNUSED) {
   return 2 * block_bytes (tokens);

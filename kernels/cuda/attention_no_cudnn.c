@@ -1,4 +1,5 @@
-/* In the place of attention_cudnn.c where cuDNN's headers were not found: the own kernels do all. */
+/* In the place of attention_cudnn.c where cuDNN's headers were not found: the own kernels do all.
+ */
 #include "kernels/cuda/attention_private.h"
 
 void

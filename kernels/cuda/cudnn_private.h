@@ -66,9 +66,9 @@ typedef struct {
 
 typedef struct PwCudnnPlan PwCudnnPlan;
 
-/* cudnn_plan.c. The heuristic's first engine that gives equal bits for equal inputs, takes the graph
- * on this device and needs no more workspace than WORKSPACE_MAX; NULL: there is none. No engine is
- * timed, so ranks with the same library and device choose the same. */
+/* cudnn_plan.c. The heuristic's first engine that gives equal bits for equal inputs, takes the
+ * graph on this device and needs no more workspace than WORKSPACE_MAX; NULL: there is none. No
+ * engine is timed, so ranks with the same library and device choose the same. */
 PwCudnnPlan *pw__cudnn_plan_new (const PwCudnnCalls *, cudnnHandle_t, const PwCudnnGraph *,
                                  gsize workspace_max);
 void pw__cudnn_plan_free (PwCudnnPlan *);

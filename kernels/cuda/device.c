@@ -1,5 +1,6 @@
 /* A rank's stream and what hangs on it. Streams never wait for the legacy stream, and only
  * stream_synchronize and stream_free make the host wait. */
+#include "kernels/cuda/attention_private.h"
 #include "kernels/cuda/cuda_private.h"
 
 static gboolean
@@ -28,6 +29,7 @@ pw__cuda_stream_new (int place, GError **error) {
   stream->device = device;
   stream->pool = pw__cuda_pool_new (stream);
   stream->staging = pw__cuda_staging_new ();
+  pw__cudnn_attention_open (stream);
   if (set_up (stream, error))
     return stream;
   pw__cuda_stream_free (stream);
@@ -42,6 +44,7 @@ pw__cuda_stream_free (PwStream *stream) {
   cudaSetDevice (stream->device);
   if (stream->stream)
     cudaStreamSynchronize (stream->stream);
+  pw__cudnn_attention_close (stream);
   pw__cuda_product_free (stream);
   if (stream->products)
     cublasLtDestroy (stream->products);

@@ -1,6 +1,6 @@
 # The NCCL transport over the device side of the CUDA backend, no kernels.
 include("${PROJECT_SOURCE_DIR}/exec/nccl_sources.cmake")
-set(device device.c devices.c handles.c clock.c staging.c pool.c steps.c graph.c errors.c product.c)
+set(device device.c attention_no_cudnn.c devices.c handles.c clock.c staging.c pool.c steps.c graph.c errors.c product.c)
 list(TRANSFORM device PREPEND "${PROJECT_SOURCE_DIR}/kernels/cuda/")
 pw_add_cuda_on_cpu_test(device/nccl_transport
   SOURCES test_nccl_transport.c nccl_case.c ${PW_NCCL_SOURCES} ${device}

@@ -203,8 +203,9 @@ head_init (Head *head, Fixture *fixture, int tokens, int width, const float *qkv
   head->lse = tensor (fixture, &b[ROW_LSE], PW_ELEMENT_F32, 1, tokens, NULL);
   head->dy = tensor (fixture, &b[DY], PW_ELEMENT_F32, tokens, width, dy);
   head->dqkv = tensor (fixture, &b[DQKV], PW_ELEMENT_F32, tokens, 3 * width, NULL);
-  op_buffer_init (&b[WORKSPACE], context,
-                  pw_backend_cuda.workspace.attention (context, 1, 1, tokens, width), 0);
+  op_buffer_init (
+      &b[WORKSPACE], context,
+      pw_backend_cuda.workspace.attention (context, PW_ELEMENT_F32, TRUE, 1, 1, tokens, width), 0);
   head->workspace = (PwWorkspace){ op_buffer_data (&b[WORKSPACE]), b[WORKSPACE].bytes };
 }
 

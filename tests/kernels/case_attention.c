@@ -31,8 +31,14 @@ reference (const int64_t *size, double *const *in, double *const *out) {
 
 static gsize
 workspace_bytes (PwOpContext *context, const int64_t *size) {
-  return context->backend->workspace.attention (context, BATCH, size[1], size[0],
-                                                size[1] * size[2]);
+  static const PwElement elements[] = { PW_ELEMENT_F32, PW_ELEMENT_BF16, PW_ELEMENT_F16 };
+  gsize most = 0;
+  for (gsize i = 0; i < G_N_ELEMENTS (elements); i++) {
+    gsize bytes = context->backend->workspace.attention (
+        context, elements[i], (gboolean)size[3], BATCH, size[1], size[0], size[1] * size[2]);
+    most = MAX (most, bytes);
+  }
+  return most;
 }
 
 static gboolean

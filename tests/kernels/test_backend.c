@@ -278,7 +278,8 @@ one_head_init (OneHead *head, Fixture *fixture, int64_t tokens, int64_t width) {
   *head = (OneHead){ .qkv = { .n_dims = 3, .dims = { 1, tokens, 3 * width } },
                      .y = { .n_dims = 3, .dims = { 1, tokens, width } },
                      .lse = { .n_dims = 3, .dims = { 1, 1, tokens } } };
-  head->workspace.bytes = context->backend->workspace.attention (context, 1, 1, tokens, width);
+  head->workspace.bytes
+      = context->backend->workspace.attention (context, PW_ELEMENT_F32, TRUE, 1, 1, tokens, width);
   head->workspace.data = g_malloc (head->workspace.bytes);
   head->qkv.data = g_new (float, (gsize)(tokens * 3 * width));
   head->y.data = g_new (float, (gsize)(tokens * width));
@@ -432,7 +433,8 @@ test_empty (Fixture *fixture, gconstpointer argument) {
   for (int i = 0; i < 6; i++)
     g_assert_cmpfloat (y[i], ==, 7);
   g_assert_cmpuint (backend->workspace.linear (context, 512, 1024, 1024), ==, 0);
-  g_assert_cmpuint (backend->workspace.attention (context, 4, 4, 128, 256), ==, 0);
+  g_assert_cmpuint (backend->workspace.attention (context, PW_ELEMENT_F32, TRUE, 4, 4, 128, 256),
+                    ==, 0);
   g_assert_cmpuint (backend->workspace.layernorm (context, 512, 256), ==, 0);
   g_assert_cmpuint (backend->workspace.embedding (context, 512, 256, 256), ==, 0);
 }

@@ -213,8 +213,9 @@ test_attention (void) {
   int64_t batch = y.dims[0], tokens = y.dims[1];
   PwTensor lse = { .element = PW_ELEMENT_F32, .n_dims = 3, .dims = { batch, heads, tokens } };
   lse.data = workspace (golden, (gsize)pw_tensor_bytes (&lse)).data;
-  PwWorkspace memory = workspace (
-      golden, context->backend->workspace.attention (context, batch, heads, tokens, y.dims[2]));
+  PwWorkspace memory
+      = workspace (golden, context->backend->workspace.attention (context, PW_ELEMENT_F32, TRUE,
+                                                                  batch, heads, tokens, y.dims[2]));
   ASSERT_DONE (ops->attention_forward (context, &qkv, heads, TRUE, NULL, &y, &lse, memory, &error));
   ASSERT_DONE (ops->attention_input_gradient (context, &qkv, heads, TRUE, NULL, &y, &lse, &dy,
                                               &dqkv, memory, &error));

@@ -60,6 +60,16 @@ void pw_fake_nccl_fault (int device, long n, PwFakeNcclFault fault);
 /* What ncclGetVersion says. */
 void pw_fake_nccl_set_version (int code);
 
+/* In libcudnn. What cudnnGetVersion says, and whether a handle can be made. */
+void pw_fake_cudnn_set_version (size_t version);
+void pw_fake_cudnn_refuse_handles (int refuse);
+/* The n-th execution of a plan from now on fails, once. */
+void pw_fake_cudnn_fail_execution (long n);
+/* Plants a wrong stride in the tensor with this id: its DIMENSION's grows by so much. 0: none. */
+void pw_fake_cudnn_shift_stride (int64_t id, int dimension, int64_t by);
+long pw_fake_cudnn_executions (void);
+long pw_fake_cudnn_live_descriptors (void); /* and handles */
+
 #ifdef __cplusplus
 }
 #endif
