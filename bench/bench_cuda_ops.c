@@ -1,6 +1,8 @@
 /* The ops that are not products beside what the device can do, measured in the same run: those that
  * move bytes against a device copy (read and written bytes counted), attention against the largest
- * product. Then how long the device waits for the host in a step's sequence of ops.
+ * product, as it comes (cuDNN where it is found) and by the own kernels. Then how long the device
+ * waits for the host in a step's sequence of ops.
+ *
  *   bench_cuda_ops [--tiny] [--module FILE]
  *
  * Shapes are those of GPT with 1.3 billion parameters, four sequences. Bytes are the fewest that an
@@ -158,6 +160,31 @@ CALL (attention_gradient) {
                                                  &y, &o->lse, &dy, &dqkv, o->workspace, error);
 }
 
+/* cuDNN reads 16 bytes at a time: what lies 8 bytes beyond is for the own kernels, which do not
+ * mind. */
+static PwTensor
+shifted (PwTensor tensor) {
+  tensor.data = (char *)tensor.data + 8;
+  return tensor;
+}
+
+CALL (own_attention_forward) {
+  Ops *o = data;
+  (void)i;
+  PwTensor qkv = shifted (whole (o, &o->a, 3)), y = part (o, &o->b, 0);
+  return table_of (o)->attention_forward (context_of (o), &qkv, o->size.heads, TRUE, NULL, &y,
+                                          &o->lse, o->workspace, error);
+}
+
+CALL (own_attention_gradient) {
+  Ops *o = data;
+  (void)i;
+  PwTensor qkv = shifted (whole (o, &o->a, 3)), dqkv = shifted (whole (o, &o->c, 3));
+  PwTensor y = part (o, &o->b, 0), dy = part (o, &o->b, 1);
+  return table_of (o)->attention_input_gradient (context_of (o), &qkv, o->size.heads, TRUE, NULL,
+                                                 &y, &o->lse, &dy, &dqkv, o->workspace, error);
+}
+
 CALL (cross_entropy_forward) {
   Ops *o = data;
   (void)i;
@@ -214,8 +241,9 @@ typedef struct {
   GpuCall call;
   int wide, four_wide, logits;
   int parameter_bytes, parameter_bytes_half;
-  double attention; /* products of [tokens, tokens] by features, causal ones half */
-  int product;      /* of rows by [4 width, width] */
+  double attention;   /* products of [tokens, tokens] by features, causal ones half */
+  int product;        /* of rows by [4 width, width] */
+  gboolean only_half; /* in fp32 it would be another row again */
 } Case;
 
 static const Case cases[] = {
@@ -237,6 +265,14 @@ static const Case cases[] = {
   { .name = "square sum", .call = square_sum, .parameter_bytes = 4, .parameter_bytes_half = 4 },
   { .name = "attention forward", .call = attention_forward, .attention = 2 },
   { .name = "attention gradient", .call = attention_gradient, .attention = 5 },
+  { .name = "own attention forward",
+    .call = own_attention_forward,
+    .attention = 2,
+    .only_half = TRUE },
+  { .name = "own attention gradient",
+    .call = own_attention_gradient,
+    .attention = 5,
+    .only_half = TRUE },
 };
 
 static double
@@ -303,7 +339,7 @@ workspace_of_all (Ops *o) {
   const gsize sizes[] = {
     of->layernorm (context, o->rows, s->width),
     of->embedding (context, o->rows, s->vocabulary, s->width),
-    of->attention (context, s->batch, s->heads, s->tokens, s->width),
+    of->attention (context, o->element, TRUE, s->batch, s->heads, s->tokens, s->width),
     of->sum (context, 4 * s->width * s->width),
     of->linear (context, o->rows, s->width, 4 * s->width),
     of->linear (context, o->rows, 4 * s->width, s->width),
@@ -472,6 +508,8 @@ run (GpuBench *bench, const char *precision, PwElement element) {
           precision, 1e-9 * bandwidth, size.product, 1e-12 * rate);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     const Case *c = &cases[i];
+    if (c->only_half && element == PW_ELEMENT_F32)
+      continue;
     const double seconds = gpu_bench_time (bench, c->call, &o);
     const gboolean moves = c->attention == 0;
     const double done = (moves ? case_bytes (&o, c) : case_flops (&o, c)) / seconds;

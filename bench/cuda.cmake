@@ -25,7 +25,7 @@ if(TARGET pw_cuda_backend)
     target_link_libraries(bench_${name}_on_cpu PRIVATE pw_flags pw_cuda_backend pw_kernels)
     add_test(NAME bench_${name}_on_cpu COMMAND bench_${name}_on_cpu --tiny)
     set_tests_properties(bench_${name}_on_cpu PROPERTIES
-      LABELS "cuda-on-cpu;threads" TIMEOUT 300 ENVIRONMENT G_SLICE=always-malloc)
+      LABELS "cuda-on-cpu;threads" TIMEOUT 300 ENVIRONMENT "G_SLICE=always-malloc;PW_CUDNN=0")
   endforeach()
 endif()
 

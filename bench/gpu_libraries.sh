@@ -19,6 +19,11 @@ export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$PWD/lib/needed"
 not_found() {
   ldd bin/* lib/pipewright/pipewright-cuda.so 2>/dev/null | awk '/=> not found/ { print $1 }' | sort -u
 }
+# The module opens cuDNN itself, so nothing says that it needs it, and it can do without.
+folder=$(candidates | while read -r folder; do
+  [ -e "$folder/libcudnn.so.9" ] && { echo "$folder"; break; }
+done)
+[ -z "$folder" ] || LD_LIBRARY_PATH+=":$folder"
 missing=""
 for library in $(not_found); do
   folder=$(candidates | while read -r folder; do
