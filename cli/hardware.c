@@ -3,6 +3,27 @@
 #include <stdio.h>
 
 static void
+print_topology (const PwTopology *topology) {
+  char text[2][PW_TEXT_MAX];
+  if (pw_topology_shares_links (topology))
+    pw_print_fact ("node", "%s, %s duplex", pw_fabric_names[topology->fabric],
+                   pw_duplex_names[topology->link_duplex]);
+  if (topology->ranks_per_node > 0) {
+    int cards = topology->network_cards;
+    pw_print_fact ("network", "%sB/s and %s for each of %d cards, %d ranks per node",
+                   pw_format_count (topology->network.bandwidth, text[0]),
+                   pw_format_time (topology->network.latency_s, FALSE, text[1]),
+                   cards > 0 ? cards : topology->ranks_per_node, topology->ranks_per_node);
+    pw_print_fact ("network sharing", "%s, %s duplex",
+                   pw_link_sharing_names[topology->network.sharing],
+                   pw_duplex_names[topology->network_duplex]);
+  }
+  if (topology->compute_slowdown > 1)
+    pw_print_fact ("compute", "takes %g times as long while a message is on its way",
+                   topology->compute_slowdown);
+}
+
+static void
 print_link (const PwHardware *hardware) {
   char text[PW_TEXT_MAX], share[PW_TEXT_MAX];
   if (hardware->link.latency_s <= 0 && hardware->link.bandwidth <= 0) {
@@ -13,6 +34,7 @@ print_link (const PwHardware *hardware) {
   if (hardware->link.bandwidth > 0)
     pw_print_fact ("link bandwidth", "%sB/s", pw_format_count (hardware->link.bandwidth, text));
   pw_print_fact ("link sharing", "%s", pw_link_sharing_names[hardware->link.sharing]);
+  print_topology (&hardware->topology);
   const PwRates *one = &hardware->messages.one_way, *both = &hardware->messages.both_ways;
   if (one->n == 0 || both->n == 0)
     return;

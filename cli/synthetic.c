@@ -102,6 +102,43 @@ static const PwSyntheticRow rows[] = {
     .kind = PW_ROW_NUMBER,
     .offset = AT (synthetic.bandwidth),
     .maximum = INFINITY },
+  { .name = "p2p-sharing",
+    .kind = PW_ROW_NAME,
+    .offset = AT (synthetic.sharing),
+    .names = pw_link_sharing_names },
+  { .name = "node-fabric",
+    .kind = PW_ROW_NAME,
+    .offset = AT (synthetic.topology.fabric),
+    .names = pw_fabric_names },
+  { .name = "link-duplex",
+    .kind = PW_ROW_NAME,
+    .offset = AT (synthetic.topology.link_duplex),
+    .names = pw_duplex_names },
+  { .name = "ranks-per-node",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.topology.ranks_per_node),
+    .maximum = 65535 },
+  { .name = "network-latency",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.topology.network.latency_s),
+    .maximum = INFINITY },
+  { .name = "network-bandwidth",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.topology.network.bandwidth),
+    .maximum = INFINITY },
+  { .name = "network-duplex",
+    .kind = PW_ROW_NAME,
+    .offset = AT (synthetic.topology.network_duplex),
+    .names = pw_duplex_names },
+  { .name = "network-cards",
+    .kind = PW_ROW_INT,
+    .offset = AT (synthetic.topology.network_cards),
+    .maximum = 65535 },
+  { .name = "compute-slowdown-while-communicating",
+    .kind = PW_ROW_NUMBER,
+    .offset = AT (synthetic.topology.compute_slowdown),
+    .minimum = 1,
+    .maximum = 1e6 },
   { .name = "iterations",
     .argument = "K",
     .help = "iterations back to back; default 1",
@@ -226,6 +263,17 @@ read_name (const PwSyntheticRow *row, const char *text, void *field, GError **er
 }
 
 static gboolean
+read_number_of_name (const PwSyntheticRow *row, const char *text, int *number, GError **error) {
+  for (int i = 0; row->names[i]; i++)
+    if (g_str_equal (row->names[i], text)) {
+      *number = i;
+      return TRUE;
+    }
+  g_autofree char *names = g_strjoinv (", ", (char **)row->names);
+  return pw_input_fail (error, "--%s: \"%s\" is none of %s", row->name, text, names);
+}
+
+static gboolean
 read_row (const PwSyntheticRow *row, const char *text, PwWorkloadSynthetic *out, GError **error) {
   void *field = G_STRUCT_MEMBER_P (out, row->offset);
   int64_t integer;
@@ -246,6 +294,8 @@ read_row (const PwSyntheticRow *row, const char *text, PwWorkloadSynthetic *out,
     return pw_number_parse (row->name, text, row->minimum, row->maximum, field, error);
   case PW_ROW_NUMBERS:
     return read_numbers (row, text, field, error);
+  case PW_ROW_NAME:
+    return read_number_of_name (row, text, field, error);
   case PW_ROW_GROUP:
     return read_group (row, text, field, error);
   case PW_ROW_POLICY:
@@ -296,6 +346,18 @@ complete (const PwSettings *settings, gboolean required, PwWorkloadSynthetic *ou
   return TRUE;
 }
 
+/* What is one by nature is shared unless the call says otherwise. */
+static void
+choose_sharing (const PwSettings *settings, PwSynthetic *synthetic) {
+  if (pw_settings_get (settings, "p2p-sharing")) {
+    synthetic->topology.network.sharing = synthetic->sharing;
+    return;
+  }
+  synthetic->topology.network.sharing = PW_LINK_FAIR;
+  if (pw_topology_shares_links (&synthetic->topology))
+    synthetic->sharing = PW_LINK_FAIR;
+}
+
 gboolean
 pw_workload_synthetic (const PwSettings *settings, gboolean required, PwWorkloadSynthetic *out,
                        GError **error) {
@@ -311,6 +373,7 @@ pw_workload_synthetic (const PwSettings *settings, gboolean required, PwWorkload
       return FALSE;
   }
   point_to_numbers (out);
+  choose_sharing (settings, &out->synthetic);
   return complete (settings, required, out, error);
 }
 

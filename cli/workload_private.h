@@ -8,6 +8,7 @@ typedef enum {
   PW_ROW_NUMBER,
   PW_ROW_NUMBERS, /* "1" or "1,2,3": a GArray * of double in PwWorkloadSynthetic */
   PW_ROW_FLAG,
+  PW_ROW_NAME,   /* one of `names`, by its number */
   PW_ROW_GROUP,  /* a number or a rule's name */
   PW_ROW_POLICY, /* a policy's name, or `all` where the command says so */
   PW_ROW_SHARE   /* stage or rank */
@@ -20,6 +21,7 @@ typedef struct {
   PwSyntheticKind kind;
   gsize offset; /* in PwWorkloadSynthetic */
   double minimum, maximum;
+  const char *const *names;
   gboolean for_plans; /* one of our own that plans take too */
 } PwSyntheticRow;
 const PwSyntheticRow *pw__synthetic_rows (gsize *n);

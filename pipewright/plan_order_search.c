@@ -30,7 +30,11 @@ chain_costs (const PwPlanOrderProblem *problem, GError **error) {
     if (edges->edges[e].consumer != producer + 1)
       continue;
     double *time = &out->link[producer].latency_s;
-    *time = MAX (*time, pw_link_time (&costs->link[e], costs->message_bytes[e]));
+    PwPath path;
+    pw_stage_costs_path (costs, e, problem->placement->rank_of_stage[producer],
+                         problem->placement->rank_of_stage[producer + 1], &path);
+    double alone = pw_path_time (&path, costs->message_bytes[e]);
+    *time = MAX (*time, alone);
   }
   for (int e = 0; e < out->n_edges; e++)
     if (out->link[e].latency_s < 0) {

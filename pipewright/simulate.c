@@ -152,7 +152,11 @@ pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
                              .overlapped = overlapped,
                              .latency = synthetic->latency,
                              .message_bytes = synthetic->message_bytes,
-                             .bandwidth = synthetic->bandwidth };
+                             .bandwidth = synthetic->bandwidth,
+                             .sharing = synthetic->sharing,
+                             .topology = pw_topology_is_plain (&synthetic->topology)
+                                             ? NULL
+                                             : &synthetic->topology };
   return pw_stage_costs_new_synthetic (&costs, edges);
 }
 

@@ -18,6 +18,8 @@ typedef struct {
   const double *forward, *backward, *input, *weight;
   int n_forward, n_backward, n_input, n_weight; /* 0: not given */
   double overlapped, latency, message_bytes, bandwidth;
+  PwTopology topology;
+  PwLinkSharing sharing;
   int iterations;
   gboolean per_rank; /* lists have an entry per rank: its share of the model, divided by the
                         schedule's chunks */

@@ -79,13 +79,16 @@ typedef struct {
   int stages, n_edges;
   PwStageCost *stage;     /* [stages] */
   int64_t *message_bytes; /* [n_edges], of one micro-batch */
-  PwLink *link;           /* [n_edges] */
+  PwLink *link;           /* [n_edges], within a node */
+  PwTopology *topology;   /* NULL: plain */
   int microbatches;
   double *factor; /* [microbatches][stages], times every compute time; NULL: all 1 */
   int ranks;
   double *rank_factor; /* [ranks], times every compute time on that rank; NULL: all 1 */
   gboolean unitless;
 } PwStageCosts;
+/* The way of EDGE's messages from one rank to another one. */
+void pw_stage_costs_path (const PwStageCosts *costs, int edge, int from, int to, PwPath *path);
 /* All zero. */
 PwStageCosts *pw_stage_costs_new (int stages, const PwStageEdges *edges);
 PwStageCosts *pw_stage_costs_copy (const PwStageCosts *costs);
@@ -108,6 +111,8 @@ typedef struct {
                                                         input and weight NULL: half of backward */
   double overlapped;                                 /* 0: forward + backward */
   double latency, message_bytes, bandwidth;
+  PwLinkSharing sharing;
+  const PwTopology *topology; /* NULL: plain */
 } PwSyntheticCosts;
 PwStageCosts *pw_stage_costs_new_synthetic (const PwSyntheticCosts *synthetic,
                                             const PwStageEdges *edges);

@@ -5,7 +5,6 @@
 
 #include "plans/plan_private.h"
 
-const char *const pw_link_sharing_names[] = { "own", "fcfs", "fair", NULL };
 const char *const pw_copy_names[] = { "to_device", "to_host", "on_device", NULL };
 
 const PwHardware *const *
@@ -56,11 +55,6 @@ pw_hardware_free (PwHardware *hardware) {
   for (int i = 0; i < PW_COPY_N; i++)
     pw_rates_clear (&hardware->copies[i]);
   g_free (hardware);
-}
-
-double
-pw_link_time (const PwLink *link, int64_t bytes) {
-  return link->latency_s + (link->bandwidth > 0 ? (double)bytes / link->bandwidth : 0);
 }
 
 PwLink

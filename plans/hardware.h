@@ -3,22 +3,7 @@
 #include "io/json.h"
 #include "plans/precision.h"
 #include "plans/rates.h"
-
-/* Who decides when messages share a link. */
-typedef enum {
-  PW_LINK_OWN,  /* every queue has a link of its own: the schedule alone decides */
-  PW_LINK_FCFS, /* one link per pair of ranks and direction, first come first served */
-  PW_LINK_FAIR  /* the same link, bandwidth shared equally among the transfers on it */
-} PwLinkSharing;
-extern const char *const pw_link_sharing_names[]; /* "own", "fcfs", "fair", NULL */
-
-typedef struct {
-  double latency_s;
-  double bandwidth; /* bytes per second, one direction; 0: infinite */
-  PwLinkSharing sharing;
-} PwLink;
-/* Seconds of one message alone on LINK. */
-double pw_link_time (const PwLink *link, int64_t bytes);
+#include "plans/topology.h"
 
 typedef enum { PW_COPY_TO_DEVICE, PW_COPY_TO_HOST, PW_COPY_ON_DEVICE, PW_COPY_N } PwCopyKind;
 extern const char *const pw_copy_names[]; /* "to_device", "to_host", "on_device", NULL */
@@ -32,7 +17,8 @@ typedef struct {
   double efficiency;       /* share of the peak that large products reach; default 0.5 */
   double memory_bandwidth; /* bytes per second and rank */
   int64_t memory_bytes;    /* per rank; 0: unknown */
-  PwLink link;             /* between neighbouring ranks */
+  PwLink link;             /* between ranks of a node */
+  PwTopology topology;     /* how they are joined, and nodes with each other */
   /* Measured, by size; they stand in for the figures above where they have rows. */
   PwRates rates[PW_PRECISION_N]; /* of products, by FLOPs */
   PwRates memory_rates;          /* bytes read and written by a kernel, by these */

@@ -179,6 +179,66 @@ static const PwJsonKey keys[] = {
       .read = pw__link_read,
   },
   {
+      .key = "node_fabric",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwHardware, topology.fabric),
+      .names = pw_fabric_names,
+  },
+  {
+      .key = "link_duplex",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwHardware, topology.link_duplex),
+      .names = pw_duplex_names,
+  },
+  {
+      .key = "ranks_per_node",
+      .type = PW_JSON_INT,
+      .offset = offsetof (PwHardware, topology.ranks_per_node),
+      .maximum = PW_STAGES_MAX,
+      .unit = "0: one node",
+  },
+  {
+      .key = "network_latency_s",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwHardware, topology.network.latency_s),
+      .maximum = 1e6,
+      .unit = "s",
+  },
+  {
+      .key = "network_bandwidth",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwHardware, topology.network.bandwidth),
+      .maximum = 1e18,
+      .unit = "bytes/s of a card, one direction; 0: infinite",
+  },
+  {
+      .key = "network_sharing",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwHardware, topology.network.sharing),
+      .names = pw_link_sharing_names,
+  },
+  {
+      .key = "network_duplex",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwHardware, topology.network_duplex),
+      .names = pw_duplex_names,
+  },
+  {
+      .key = "network_cards",
+      .type = PW_JSON_INT,
+      .offset = offsetof (PwHardware, topology.network_cards),
+      .maximum = PW_STAGES_MAX,
+      .unit = "per node; 0: one per rank",
+  },
+  {
+      .key = "compute_slowdown",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwHardware, topology.compute_slowdown),
+      .minimum = 1,
+      .maximum = 1e6,
+      .unit = "times as long while a message is on its way",
+  },
+  {
       .key = "rates",
       .type = PW_JSON_CUSTOM,
       .offset = offsetof (PwHardware, rates),
@@ -204,6 +264,33 @@ static const PwJsonKey keys[] = {
   },
 };
 
+/* Who is not told that what is one by nature is everybody's own shares it. */
+static void
+choose_sharing (json_t *object, PwHardware *hardware) {
+  PwTopology *topology = &hardware->topology;
+  gboolean says_link = json_object_get (json_object_get (object, "link"), "sharing") != NULL;
+  if (!says_link && hardware->link.sharing == PW_LINK_OWN && pw_topology_shares_links (topology))
+    hardware->link.sharing = PW_LINK_FAIR;
+  if (json_object_get (object, "network_sharing") == NULL && topology->ranks_per_node > 0)
+    topology->network.sharing = PW_LINK_FAIR;
+}
+
+static gboolean
+check_topology (PwJsonPlace place, const PwHardware *hardware, GError **error) {
+  const PwTopology *topology = &hardware->topology;
+  PwLinkSharing link = hardware->link.sharing, network = topology->network.sharing;
+  if (topology->ranks_per_node > 0 && topology->network.bandwidth <= 0)
+    return pw_json_fail (place, PW_JSON_ERROR_MISSING_KEY, error,
+                         "missing key \"network_bandwidth\": there are nodes");
+  if (topology->ranks_per_node > 0 && topology->fabric == PW_FABRIC_BUS && link != network
+      && link != PW_LINK_OWN && network != PW_LINK_OWN)
+    return pw_json_fail (place, PW_JSON_ERROR_RANGE, error,
+                         "messages to other nodes take the bus and a card, which are shared in "
+                         "different ways: %s and %s",
+                         pw_link_sharing_names[link], pw_link_sharing_names[network]);
+  return TRUE;
+}
+
 static PwHardware *
 read_object (PwJsonPlace place, json_t *object, GError **error) {
   const char *like = json_string_value (json_object_get (object, "like"));
@@ -219,6 +306,9 @@ read_object (PwJsonPlace place, json_t *object, GError **error) {
                   hardware->flops == 0 ? "flops" : "memory_bandwidth");
     return NULL;
   }
+  choose_sharing (object, hardware);
+  if (!check_topology (place, hardware, error))
+    return NULL;
   if (hardware->flops_tf32 == 0)
     hardware->flops_tf32 = hardware->flops;
   if (hardware->flops_half == 0)
@@ -257,6 +347,29 @@ pw_hardware_read (PwJsonPlace place, json_t *value, GError **error) {
   return NULL;
 }
 
+static void
+add_topology (json_t *object, const PwTopology *topology) {
+  if (pw_topology_is_plain (topology))
+    return;
+  json_t *keys = json_pack ("{s:s, s:s, s:i}", "node_fabric", pw_fabric_names[topology->fabric],
+                            "link_duplex", pw_duplex_names[topology->link_duplex], "ranks_per_node",
+                            topology->ranks_per_node);
+  if (topology->ranks_per_node > 0) {
+    const PwLink *network = &topology->network;
+    json_object_set_new (keys, "network_latency_s", json_real (network->latency_s));
+    json_object_set_new (keys, "network_bandwidth", json_real (network->bandwidth));
+    json_object_set_new (keys, "network_sharing",
+                         json_string (pw_link_sharing_names[network->sharing]));
+    json_object_set_new (keys, "network_duplex",
+                         json_string (pw_duplex_names[topology->network_duplex]));
+    json_object_set_new (keys, "network_cards", json_integer (topology->network_cards));
+  }
+  if (topology->compute_slowdown > 1)
+    json_object_set_new (keys, "compute_slowdown", json_real (topology->compute_slowdown));
+  json_object_update (object, keys);
+  json_decref (keys);
+}
+
 json_t *
 pw_hardware_to_json (const PwHardware *hardware) {
   json_t *object = json_pack (
@@ -265,6 +378,7 @@ pw_hardware_to_json (const PwHardware *hardware) {
       hardware->flops_half, "efficiency", hardware->efficiency, "memory_bandwidth",
       hardware->memory_bandwidth, "memory_bytes", (json_int_t)hardware->memory_bytes, "link",
       pw__link_to_json (&hardware->link));
+  add_topology (object, &hardware->topology);
   json_t *rates = json_object (), *copies = json_object ();
   for (gsize i = 0; i < G_N_ELEMENTS (rate_keys); i++)
     pw__rates_add_products (rates, rate_keys[i].key,

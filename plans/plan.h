@@ -70,6 +70,8 @@ typedef struct {
   int data_parallel;
   int64_t memory_limit; /* bytes per rank; 0: none */
   char *checkpoint;     /* folder; NULL: none */
+  PwTopology topology;   /* what overrides say of it */
+  PwLinkSharing sharing; /* likewise, of links and the network */
   guint64 overridden;   /* bit i: row i of pw_plan_overrides was applied */
 } PwPlan;
 

@@ -55,6 +55,20 @@ parse_integer (const char *value, double minimum, double maximum, int64_t *out, 
   return TRUE;
 }
 
+static gboolean
+parse_number (const char *value, double minimum, double maximum, double *out, GError **error) {
+  char *end;
+  double number = g_ascii_strtod (value, &end);
+  if (end == value || *end != '\0' || !isfinite (number))
+    return fail (error, "expected a number, not \"%s\"", value);
+  if (number < minimum || number > maximum)
+    return fail (error, "%s is %s %.15g", value,
+                 number < minimum ? "below the minimum" : "above the maximum",
+                 number < minimum ? minimum : maximum);
+  *out = number;
+  return TRUE;
+}
+
 static const char *const *
 schedule_names (void) {
   static const char *names[256];
@@ -393,6 +407,79 @@ static const PwPlanOverride overrides[] = {
       .apply = apply_hardware,
   },
   {
+      .name = "p2p-sharing",
+      .argument = "own|fcfs|fair",
+      .help = "how messages share links, ports, buses and cards",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwPlan, sharing),
+      .names = pw_link_sharing_names,
+  },
+  {
+      .name = "node-fabric",
+      .argument = "pair|switch|bus",
+      .help = "within a node: a link per pair of ranks, a port per rank, or one bus",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwPlan, topology.fabric),
+      .names = pw_fabric_names,
+  },
+  {
+      .name = "link-duplex",
+      .argument = "full|half",
+      .help = "half: both directions of a link or port share its bandwidth",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwPlan, topology.link_duplex),
+      .names = pw_duplex_names,
+  },
+  {
+      .name = "ranks-per-node",
+      .argument = "N",
+      .help = "a network joins nodes of so many ranks; 0: one node",
+      .type = PW_JSON_INT,
+      .offset = offsetof (PwPlan, topology.ranks_per_node),
+      .maximum = PW_STAGES_MAX,
+  },
+  {
+      .name = "network-latency",
+      .argument = "X",
+      .help = "of a message between nodes, whatever its size",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwPlan, topology.network.latency_s),
+      .maximum = 1e6,
+  },
+  {
+      .name = "network-bandwidth",
+      .argument = "N",
+      .help = "of a network card, in bytes per unit of time and direction",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwPlan, topology.network.bandwidth),
+      .maximum = 1e18,
+  },
+  {
+      .name = "network-duplex",
+      .argument = "full|half",
+      .help = "half: both directions of a card share its bandwidth",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwPlan, topology.network_duplex),
+      .names = pw_duplex_names,
+  },
+  {
+      .name = "network-cards",
+      .argument = "N",
+      .help = "network cards of a node; default: one per rank",
+      .type = PW_JSON_INT,
+      .offset = offsetof (PwPlan, topology.network_cards),
+      .maximum = PW_STAGES_MAX,
+  },
+  {
+      .name = "compute-slowdown-while-communicating",
+      .argument = "F",
+      .help = "a rank's compute takes F times as long while it sends or receives",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwPlan, topology.compute_slowdown),
+      .minimum = 1,
+      .maximum = 1e6,
+  },
+  {
       .name = "costs",
       .argument = "FILE",
       .help = "layer costs, as \"profile\" writes them",
@@ -442,6 +529,8 @@ apply_row (PwPlan *plan, const PwPlanOverride *row, const char *value, GError **
       return FALSE;
     *(int *)field = (int)number;
     return TRUE;
+  case PW_JSON_NUMBER:
+    return parse_number (value, row->minimum, row->maximum, field, error);
   case PW_JSON_BYTES:
     return pw_json_parse_bytes (value, field)
            || fail (error, "expected a number of bytes like \"40GiB\", not \"%s\"", value);

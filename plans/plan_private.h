@@ -81,6 +81,8 @@ typedef struct {
   PwScheduleParams params; /* complete */
 } PwResolver;
 /* The plan's file as a schedule; fills in ranks and micro-batches of the parameters. */
+/* Gives COSTS the plan's topology. */
+gboolean pw__resolve_topology (const PwPlan *plan, PwStageCosts *costs, GError **error);
 PwSchedule *pw__resolve_read_csv (PwResolver *resolver, GError **error);
 /* Takes SCHEDULE, which that read, proves it on the model's edges, and sets `compute`, and
  * `lowered` where the file has messages. */

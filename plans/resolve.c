@@ -224,7 +224,7 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   out->costs
       = pw_stage_costs_sum (out->layer_costs, out->graph, out->partition, out->edges, out->samples,
                             out->microbatches, out->optimizer_slots, out->mode == PW_MODE_TRAINING);
-  return TRUE;
+  return pw__resolve_topology (r->plan, out->costs, error);
 }
 
 /* Mean times of a stage, its forward being 1. */

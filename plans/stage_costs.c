@@ -22,6 +22,7 @@ pw_stage_costs_copy (const PwStageCosts *costs) {
   if (costs->factor != NULL)
     copy->factor
         = g_memdup2 (costs->factor, (gsize)costs->microbatches * stages * sizeof *costs->factor);
+  copy->topology = g_memdup2 (costs->topology, sizeof *costs->topology);
   if (costs->rank_factor != NULL)
     copy->rank_factor
         = g_memdup2 (costs->rank_factor, (gsize)costs->ranks * sizeof *costs->rank_factor);
@@ -37,7 +38,13 @@ pw_stage_costs_free (PwStageCosts *costs) {
   g_free (costs->link);
   g_free (costs->factor);
   g_free (costs->rank_factor);
+  g_free (costs->topology);
   g_free (costs);
+}
+
+void
+pw_stage_costs_path (const PwStageCosts *costs, int edge, int from, int to, PwPath *path) {
+  pw_topology_path (costs->topology, &costs->link[edge], from, to, path);
 }
 
 /* Times of the layers [first, end) for SAMPLES samples, one action's overhead in each. */
@@ -178,7 +185,10 @@ pw_stage_costs_new_synthetic (const PwSyntheticCosts *synthetic, const PwStageEd
       = synthetic->latency + (synthetic->bandwidth > 0 ? rest / synthetic->bandwidth : 0);
   for (int e = 0; e < edges->n_edges; e++) {
     costs->message_bytes[e] = bytes;
-    costs->link[e] = (PwLink){ .latency_s = latency, .bandwidth = synthetic->bandwidth };
+    costs->link[e] = (PwLink){ .latency_s = latency,
+                               .bandwidth = synthetic->bandwidth,
+                               .sharing = synthetic->sharing };
   }
+  costs->topology = g_memdup2 (synthetic->topology, sizeof *synthetic->topology);
   return costs;
 }

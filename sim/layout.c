@@ -232,7 +232,8 @@ pw__sim_durations_init (PwSimDurations *durations, const PwSimLayout *layout,
     .stages = stages,
     .compute = g_new0 (double, (gsize)(directions * PW_ACTION_N * stages)),
     .overlapped = g_new (double, (gsize)(directions * stages)),
-    .transfer = g_new (double, (gsize)(layout->n_edges + 1)),
+    .n_edges = layout->n_edges,
+    .transfer = g_new (double, (gsize)(layout->n_channels + 1)),
     .factor = costs->factor,
     .factor_microbatches = costs->microbatches,
     .pieces = pieces,
@@ -240,12 +241,14 @@ pw__sim_durations_init (PwSimDurations *durations, const PwSimLayout *layout,
   for (int direction = 0; direction < directions; direction++)
     for (int s = 0; s < stages; s++)
       init_stage (durations, layout, costs, direction, s);
-  for (int e = 0; e < layout->n_edges; e++) {
-    const PwLink *link = &costs->link[e];
+  for (int channel = 0; channel < layout->n_channels; channel++) {
+    int e = channel % layout->n_edges;
+    PwPath path;
+    pw_stage_costs_path (costs, e, layout->sender[channel], layout->receiver[channel], &path);
     double bytes = (double)costs->message_bytes[e] / pieces;
-    durations->transfer[e]
-        = link->bandwidth > 0 ? link->latency_s + bytes / link->bandwidth : link->latency_s;
-    durations->has_transfers |= durations->transfer[e] > 0;
+    durations->transfer[channel]
+        = path.bandwidth > 0 ? path.latency_s + bytes / path.bandwidth : path.latency_s;
+    durations->has_transfers |= durations->transfer[channel] > 0;
   }
 }
 

@@ -105,7 +105,8 @@ typedef struct {
   int stages;
   double *compute;        /* [directions][PW_ACTION_N][stages], of one piece */
   double *overlapped;     /* [directions][stages], of one piece */
-  double *transfer;       /* [n_edges] */
+  int n_edges;
+  double *transfer;       /* [n_channels], of a message alone */
   gboolean has_transfers; /* some message takes time */
   const double *factor;   /* [factor_microbatches][stages] or NULL */
   int factor_microbatches, pieces;
@@ -114,6 +115,13 @@ void pw__sim_durations_init (PwSimDurations *durations, const PwSimLayout *layou
                              const PwStageCosts *costs);
 void pw__sim_durations_clear (PwSimDurations *durations);
 
+/* Of a message alone. */
+static inline double
+pw__sim_transfer (const PwSimDurations *durations, PwAction action) {
+  int backward = action.kind >= PW_ACTION_SEND_BACKWARD;
+  return durations
+      ->transfer[((int)action.direction * 2 + backward) * durations->n_edges + (int)action.edge];
+}
 static inline double
 pw__sim_factor (const PwSimDurations *durations, PwAction action) {
   if (durations->factor == NULL || action.kind >= PW_ACTION_UPDATE)

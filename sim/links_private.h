@@ -1,8 +1,9 @@
-/* The links of one run: when a transfer that could start does start, and when it has ended. OWN
- * links ask nobody; a link of FCFS or FAIR joins two ranks in one direction.
+/* The links of one run: when a transfer that could start does start, and when it has ended. What a
+ * transfer takes is up to four resources (paths_private.h); OWN ones ask nobody.
  *
- *   FCFS  one transfer at a time, latency included, in the order in which they could start
- *   FAIR  latency first, alone; then the bytes, sharing the bandwidth (link_private.h)
+ *   FCFS  a transfer has all its resources for itself, latency included, and starts when at each
+ *         of them all have ended that could start before it could
+ *   FAIR  latency first, alone; then the bytes, sharing what they take (link_private.h)
  *
  * Of several that could start at one time the one whose SEND has the lowest id is first: whoever
  * owns the heap hands over what is to start on shared links as READY events, which come behind all
@@ -12,7 +13,7 @@
 #include "sim/layout_private.h"
 
 enum {
-  PW_SIM_EVENT_LINK,     /* links: a flow is through */
+  PW_SIM_EVENT_LINK,     /* links: the first flow of a component is through */
   PW_SIM_EVENT_FLOW,     /* links: latency has passed */
   PW_SIM_EVENT_TRANSFER, /* a transfer has ended: id of its SEND, channel in `more` */
   PW_SIM_EVENT_COMPUTE,

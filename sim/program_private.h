@@ -3,7 +3,7 @@
 #include "sim/graph_private.h"
 #include "sim/sim.h"
 
-/* Rows: 0 is no time; then one per (kind, stage), one per edge, one per kind of pair that occurs.
+/* Rows: 0 is no time; then one per (kind, stage), one per channel, one per kind of pair that occurs.
  * Small enough to stay in the cache, so a node costs two bytes instead of eight. */
 typedef struct {
   PwSimGraph *graph;

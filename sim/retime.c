@@ -2,13 +2,13 @@
 
 /* The lowest row of each part of the table. */
 static int64_t
-edge_row (const PwSimLayout *layout) {
+channel_row (const PwSimLayout *layout) {
   int directions = layout->schedule->placement->directions;
   return 1 + directions * (PW_ACTION_UPDATE + 1) * (int64_t)layout->stages;
 }
 static int64_t
 pair_row (const PwSimLayout *layout) {
-  return edge_row (layout) + layout->n_edges;
+  return channel_row (layout) + layout->n_channels;
 }
 
 typedef struct {
@@ -45,7 +45,7 @@ static int64_t
 row_of (PwSimTimed *timed, GHashTable *pairs, const PwSimLayout *layout, int rank, int64_t id) {
   const PwAction *at = layout->list[rank] + (id - layout->offset[rank]);
   if (pw__sim_is_message (*at))
-    return edge_row (layout) + at->edge;
+    return channel_row (layout) + pw__sim_channel (layout, *at);
   if (pw__sim_is_pair (layout, rank, id))
     return find_pair_row (timed, pairs, layout, at);
   if (at->kind <= PW_ACTION_UPDATE)
@@ -96,8 +96,8 @@ pw__sim_fill_table (const PwSimTimed *timed, const PwSimLayout *layout,
   for (int d = 0; d < layout->schedule->placement->directions; d++)
     for (int64_t i = 0; i < n; i++)
       table[1 + d * n + i] = durations->compute[d * PW_ACTION_N * (int64_t)layout->stages + i];
-  for (int e = 0; e < layout->n_edges; e++)
-    table[edge_row (layout) + e] = durations->transfer[e];
+  for (int channel = 0; channel < layout->n_channels; channel++)
+    table[channel_row (layout) + channel] = durations->transfer[channel];
   for (guint i = 0; durations->factor == NULL && i < timed->pairs->len / 2; i++) {
     const PwAction *pair = &g_array_index (timed->pairs, PwAction, 2 * i);
     table[pair_row (layout) + i] = pw__sim_pair_duration (durations, pair[0], pair[1]);
@@ -140,7 +140,7 @@ pw__sim_node_duration (const PwSimTimed *timed, const PwSimDurations *durations,
   if (at == NULL)
     return 0;
   if (pw__sim_is_message (*at))
-    return durations->transfer[at->edge];
+    return pw__sim_transfer (durations, *at);
   uint32_t row = timed->row16 != NULL ? timed->row16[node] : timed->row32[node];
   return row >= timed->first_pair_row ? pw__sim_pair_duration (durations, at[0], at[1])
                                       : pw__sim_duration (durations, *at);

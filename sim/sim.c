@@ -2,6 +2,7 @@
 #include "sim/compile_private.h"
 #include "sim/engine_private.h"
 #include "sim/memory_private.h"
+#include "sim/paths_private.h"
 #include "sim/walk_private.h"
 
 GQuark
@@ -14,20 +15,10 @@ pw_sim_input_init (PwSimInput *input) {
   *input = (PwSimInput){ .iterations = 1, .weight_memory = 0.5 };
 }
 
-/* A message travels on a link that others use too. */
-static gboolean
-shares_links (const PwSimLayout *layout, const PwStageCosts *costs) {
-  for (int channel = 0; channel < layout->n_channels; channel++)
-    if (layout->sender[channel] != layout->receiver[channel]
-        && costs->link[channel % layout->n_edges].sharing != PW_LINK_OWN)
-      return TRUE;
-  return FALSE;
-}
-
 gboolean
 pw_sim_needs_events (const PwSimInput *input) {
   g_autoptr (PwSimLayout) layout = pw__sim_layout_new (input, NULL);
-  return layout != NULL && shares_links (layout, input->costs);
+  return layout != NULL && pw__sim_paths_are_shared (layout, input->costs);
 }
 
 /* NULL without an error: the walk does not know. */
@@ -67,7 +58,7 @@ pw_sim_run (const PwSimInput *input, GError **error) {
   g_autoptr (PwSimLayout) layout = pw__sim_layout_new (input, error);
   if (layout == NULL)
     return NULL;
-  gboolean shares = input->engine == PW_SIM_ENGINE_AUTO && shares_links (layout, input->costs);
+  gboolean shares = input->engine == PW_SIM_ENGINE_AUTO && pw__sim_paths_are_shared (layout, input->costs);
   if (input->engine == PW_SIM_ENGINE_EVENTS)
     return pw__sim_run_events (input, layout, error);
   g_autoptr (PwSimResult) result = run_walk (input, layout, shares);

@@ -412,7 +412,7 @@ make_channels (Walk *walk) {
   for (int channel = 0; channel < layout->n_channels; channel++)
     walk->channels[channel]
         = (Channel){ .slot = walk->slots + channel * layout->stride,
-                     .transfer = walk->durations->transfer[channel % layout->n_edges],
+                     .transfer = walk->durations->transfer[channel],
                      .last_send = -1,
                      .last_recv = -1,
                      .sender = layout->sender[channel],

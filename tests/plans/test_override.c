@@ -45,6 +45,15 @@ static const struct {
   { "seed", "0" },
   { "data-parallel", "2" },
   { "hardware", "h200" },
+  { "p2p-sharing", "fcfs" },
+  { "node-fabric", "bus" },
+  { "link-duplex", "half" },
+  { "ranks-per-node", "2" },
+  { "network-latency", "1e-5" },
+  { "network-bandwidth", "25e9" },
+  { "network-duplex", "half" },
+  { "network-cards", "1" },
+  { "compute-slowdown-while-communicating", "1.5" },
   { "costs", "other.json" },
   { "memory-limit", "1GiB" },
 };
@@ -73,6 +82,15 @@ test_every_row (void) {
   g_assert_cmpint (plan->params.pieces, ==, 2);
   g_assert_cmpint (plan->params.update_every, ==, 8);
   g_assert_true (plan->params.reverse);
+  g_assert_cmpint (plan->sharing, ==, PW_LINK_FCFS);
+  g_assert_cmpint (plan->topology.fabric, ==, PW_FABRIC_BUS);
+  g_assert_cmpint (plan->topology.link_duplex, ==, PW_DUPLEX_HALF);
+  g_assert_cmpint (plan->topology.ranks_per_node, ==, 2);
+  g_assert_cmpfloat (plan->topology.network.latency_s, ==, 1e-5);
+  g_assert_cmpfloat (plan->topology.network.bandwidth, ==, 25e9);
+  g_assert_cmpint (plan->topology.network_duplex, ==, PW_DUPLEX_HALF);
+  g_assert_cmpint (plan->topology.network_cards, ==, 1);
+  g_assert_cmpfloat (plan->topology.compute_slowdown, ==, 1.5);
   g_assert_cmpuint (plan->balance->len, ==, 3);
   g_assert_cmpint (plan->method, ==, PW_METHOD_BALANCE);
   g_assert_cmpint (plan->batch, ==, 12);

@@ -20,11 +20,35 @@ test_share (void) {
     { 3, { 2, 2, 2 }, 6, { 2, 2, 2 } },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
-    double rate[3];
-    pw__link_share (rows[i].n, rows[i].limit, rows[i].capacity, rate);
+    PwLinkFlow flows[3];
+    PwLinkResource link = { .capacity = rows[i].capacity };
     for (int k = 0; k < rows[i].n; k++)
-      g_assert_cmpfloat (rate[k], ==, rows[i].rate[k]);
+      flows[k] = (PwLinkFlow){ .limit = rows[i].limit[k], .n = 1 };
+    pw__link_share (flows, rows[i].n, &link, 1);
+    for (int k = 0; k < rows[i].n; k++)
+      g_assert_cmpfloat (flows[k].rate, ==, rows[i].rate[k]);
   }
+}
+
+/* Ports of capacity 12: A from 0 to 1, B from 0 to 2, C from 3 to 2, D from 3 to 2. Into 2 go three
+ * flows, 4 each; A has what B leaves at 0. */
+static void
+test_share_ports (void) {
+  enum { OUT_0, OUT_3, IN_1, IN_2, N };
+  PwLinkFlow flows[] = {
+    { .limit = 12, .n = 2, .resources = { OUT_0, IN_1 } },
+    { .limit = 12, .n = 2, .resources = { OUT_0, IN_2 } },
+    { .limit = 12, .n = 2, .resources = { OUT_3, IN_2 } },
+    { .limit = 12, .n = 2, .resources = { OUT_3, IN_2 } },
+    { .limit = 7 },
+  };
+  static const double rates[] = { 8, 4, 4, 4, 7 };
+  PwLinkResource ports[N];
+  for (int r = 0; r < N; r++)
+    ports[r] = (PwLinkResource){ .capacity = 12 };
+  pw__link_share (flows, G_N_ELEMENTS (flows), ports, N);
+  for (gsize i = 0; i < G_N_ELEMENTS (flows); i++)
+    g_assert_cmpfloat (flows[i].rate, ==, rates[i]);
 }
 
 static void
@@ -306,6 +330,7 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/sim/links/rates-are-max-min-fair", test_share);
+  g_test_add_func ("/sim/links/what-a-full-port-leaves-goes-to-others", test_share_ports);
   g_test_add_func ("/sim/links/alone-on-a-link-is-a-link-of-one-s-own", test_alone_is_own);
   g_test_add_func ("/sim/links/two-messages-by-hand", test_two_messages);
   g_test_add_func ("/sim/links/sharing-is-never-faster", test_sharing_is_never_faster);
