@@ -73,7 +73,6 @@ bus_of (const PwTopology *topology, const PwLink *link, int rank) {
 static void
 take_network (const PwTopology *topology, const PwLink *link, int from, int to, PwPath *path) {
   gboolean bus = topology->fabric == PW_FABRIC_BUS;
-  path->crosses_nodes = TRUE;
   path->latency_s = topology->network.latency_s;
   path->bandwidth = topology->network.bandwidth;
   if (bus && link->bandwidth > 0)
@@ -87,16 +86,21 @@ take_network (const PwTopology *topology, const PwLink *link, int from, int to, 
     add (path, bus_of (topology, link, to));
 }
 
+gboolean
+pw_topology_crosses (const PwTopology *topology, int from, int to) {
+  return topology != NULL && node_of (topology, from) != node_of (topology, to);
+}
+
 void
 pw_topology_path (const PwTopology *topology, const PwLink *link, int from, int to, PwPath *path) {
   static const PwTopology plain = { 0 };
   if (topology == NULL)
     topology = &plain;
   *path = (PwPath){ 0 };
-  if (node_of (topology, from) == node_of (topology, to))
-    take_fabric (topology, link, from, to, path);
-  else
+  if (pw_topology_crosses (topology, from, to))
     take_network (topology, link, from, to, path);
+  else
+    take_fabric (topology, link, from, to, path);
 }
 
 double

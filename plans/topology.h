@@ -54,7 +54,6 @@ gboolean pw_resource_is_same (const PwResource *a, const PwResource *b);
 typedef struct {
   double latency_s;
   double bandwidth; /* what a message reaches alone; 0: infinite */
-  gboolean crosses_nodes;
   int n;
   PwResource resources[PW_PATH_RESOURCES_MAX];
 } PwPath;
@@ -62,6 +61,8 @@ typedef struct {
  * plain. */
 void pw_topology_path (const PwTopology *topology, const PwLink *link, int from, int to,
                        PwPath *path);
+/* The two ranks are in different nodes. */
+gboolean pw_topology_crosses (const PwTopology *topology, int from, int to);
 /* Seconds of one message alone. */
 double pw_path_time (const PwPath *path, int64_t bytes);
 

@@ -13,9 +13,10 @@ add (GArray *list, PwWhatIfKind kind, int from, int to) {
 }
 
 /* Pairs of ranks that send each other something, each once; in two directions a stage's messages go
- * between two pairs, so only all links together have an answer. */
+ * between two pairs, so only all links together have an answer, as with the network. */
 static void
-add_links (GArray *list, const PwPlacement *placement, const PwStageEdges *edges) {
+add_links (GArray *list, const PwPlacement *placement, const PwStageEdges *edges,
+           const PwTopology *topology) {
   if (edges->n_edges > 0)
     add (list, PW_WHAT_IF_LINK, -1, -1);
   int ranks = placement->ranks;
@@ -24,7 +25,7 @@ add_links (GArray *list, const PwPlacement *placement, const PwStageEdges *edges
     int a = pw_placement_rank (placement, 0, edges->edges[e].producer);
     int b = pw_placement_rank (placement, 0, edges->edges[e].consumer);
     int low = MIN (a, b), high = MAX (a, b);
-    if (low != high && !known[low * ranks + high])
+    if (low != high && !known[low * ranks + high] && !pw_topology_crosses (topology, low, high))
       add (list, PW_WHAT_IF_LINK, low, high);
     known[low * ranks + high] = TRUE;
   }
@@ -113,7 +114,7 @@ pw_sim_sensitivities (const PwSimInput *input, double iteration_time, GError **e
     add (list, PW_WHAT_IF_RANK, rank, -1);
   for (int stage = 0; stage < placement->stages; stage++)
     add (list, PW_WHAT_IF_STAGE, stage, -1);
-  add_links (list, placement, runner.edges);
+  add_links (list, placement, runner.edges, input->costs->topology);
   if (!run_all (&runner, list, iteration_time, error))
     return NULL;
   qsort (list->data, list->len, sizeof (PwSimSensitivity), compare);

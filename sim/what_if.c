@@ -42,6 +42,13 @@ static gboolean
 change_links (const PwWhatIfChange *change, const PwPlacement *placement, const PwStageEdges *edges,
               PwStageCosts *costs, GError **error) {
   gboolean found = change->from < 0;
+  if (!found && pw_topology_crosses (costs->topology, change->from, change->to))
+    return fail (error,
+                 "link %d-%d: these ranks are joined by the network, which others use as well; "
+                 "\"link: 2x\" changes all links and the network",
+                 change->from, change->to);
+  if (found && costs->topology != NULL && !change->is_absolute)
+    change_link (change, &costs->topology->network);
   for (int e = 0; e < costs->n_edges; e++) {
     int matches = 0;
     for (int d = 0; d < placement->directions; d++)
