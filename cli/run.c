@@ -6,6 +6,7 @@
 #include "exec/train.h"
 #include "traces/chrome.h"
 #include <stdio.h>
+#include <string.h>
 
 #define STEP_LINES 20
 
@@ -18,6 +19,7 @@ typedef struct {
 
 typedef struct {
   const PwResolvedPlan *resolved;
+  const PwBackend *backend;
   const char *processes; /* NULL: one */
   int64_t steps, interval;
   double items; /* of a mini-batch */
@@ -25,12 +27,30 @@ typedef struct {
   gboolean json;
 } Progress;
 
+/* Where there is a choice, its bits are another's. */
 static void
-print_heading (const PwResolvedPlan *resolved, const char *processes) {
+print_attention (const PwGraph *graph, const PwBackend *backend) {
+  gboolean is_half = FALSE;
+  for (int l = 0; l < graph->n_layers; l++)
+    is_half |= strcmp (graph->layers[l].type->name, "attention") == 0
+               && graph->layers[l].info.output.dtype != PW_DTYPE_F32;
+  if (!is_half || !backend || !backend->attention_library)
+    return;
+  const char *library = backend->attention_library ();
+  printf ("attention: %s%s\n",
+          library ? library : "own kernels, cuDNN was not found or is turned off",
+          library ? " where it takes the shape" : "");
+}
+
+static void
+print_heading (const Progress *progress) {
+  const PwResolvedPlan *resolved = progress->resolved;
   const PwSchedule *schedule = resolved->compute;
+  const char *processes = progress->processes;
   printf ("%s on %s: %d ranks, %d stages, batch %" G_GINT64_FORMAT " in %d micro-batches\n",
           schedule->name, resolved->graph->name, schedule->ranks, schedule->stages, resolved->batch,
           resolved->microbatches);
+  print_attention (resolved->graph, progress->backend);
   printf ("%s%s\n", processes ? processes : "", processes ? "\n" : "");
 }
 
@@ -43,7 +63,7 @@ show_step (int64_t step, double loss, double iteration_s, gpointer data) {
       = g_strdup_printf ("step %6" G_GINT64_FORMAT "   loss %9.5f   %10s   %8.0f %s/s", step + 1,
                          loss, pw_format_time (iteration_s, FALSE, time), rate, progress->unit);
   if (step == 0 && !progress->json)
-    print_heading (progress->resolved, progress->processes);
+    print_heading (progress);
   gboolean is_due
       = step == 0 || (step + 1) % progress->interval == 0 || step + 1 == progress->steps;
   if (is_due && !progress->json) {
@@ -194,6 +214,7 @@ train (const PwCall *call, const Job *job, const PwProcessGroup *processes, cons
   gboolean tokens = resolved->graph->input.dtype == PW_DTYPE_I32;
   Progress progress
       = { .resolved = resolved,
+          .backend = job->exec.backend,
           .processes = processes->summary,
           .steps = job->plan->steps,
           .interval = line_interval (job->plan->steps),

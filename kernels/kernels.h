@@ -249,6 +249,9 @@ struct PwBackend {
    * nested. NULL: there is no profiler. */
   void (*range_push) (const char *name);
   void (*range_pop) (void);
+  /* For a reader: the library, with its version, that attention in half types is left to where it
+   * takes the shape; NULL: there is none. A NULL member: there is no choice. */
+  const char *(*attention_library) (void);
 };
 
 extern const PwBackend pw_backend_cpu;

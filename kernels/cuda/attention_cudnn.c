@@ -44,6 +44,12 @@ plan_free (gpointer plan) {
   pw__cudnn_plan_free (plan);
 }
 
+const char *
+pw__cudnn_attention_library (void) {
+  const PwCudnnCalls *calls = pw__cudnn_calls ();
+  return calls ? calls->name : NULL;
+}
+
 void
 pw__cudnn_attention_open (PwStream *stream) {
   const PwCudnnCalls *calls = pw__cudnn_calls ();

@@ -2,6 +2,11 @@
  */
 #include "kernels/cuda/attention_private.h"
 
+const char *
+pw__cudnn_attention_library (void) {
+  return NULL;
+}
+
 void
 pw__cudnn_attention_open (PwStream *stream G_GNUC_UNUSED) {
 }

@@ -13,6 +13,8 @@ typedef struct PwCudnnPlan PwCudnnPlan;
 
 /* attention_cudnn.c; attention_no_cudnn.c where the build found no cuDNN. */
 
+/* By name and version; NULL: there is none. */
+const char *pw__cudnn_attention_library (void);
 /* Settles for the stream's life whether it computes with cuDNN; nothing is loaded if it does not.
  */
 void pw__cudnn_attention_open (PwStream *);

@@ -46,6 +46,9 @@ open_library (void) {
   if (!module)
     return NULL;
   if (look_up (module, &calls) && calls.get_version () >= VERSION_LEAST) {
+    const size_t version = calls.get_version ();
+    g_snprintf (calls.name, sizeof calls.name, "cuDNN %zu.%zu.%zu", version / 10000,
+                version / 100 % 100, version % 100);
     g_module_make_resident (module);
     return &calls;
   }

@@ -5,6 +5,7 @@
 #include <glib.h>
 
 typedef struct {
+  char name[32]; /* with the version */
   size_t (*get_version) (void); /* 10000 * major + 100 * minor + patch */
   cudnnStatus_t (*create) (cudnnHandle_t *);
   cudnnStatus_t (*destroy) (cudnnHandle_t);

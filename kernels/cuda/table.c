@@ -1,3 +1,4 @@
+#include "kernels/cuda/attention_private.h"
 #include "kernels/cuda/cuda_private.h"
 
 extern const PwBackend pw_backend_cuda;
@@ -63,6 +64,7 @@ const PwBackend pw_backend_cuda = {
   .graph_end = pw__cuda_graph_end,
   .graph_launch = pw__cuda_graph_launch,
   .graph_free = pw__cuda_graph_free,
+  .attention_library = pw__cudnn_attention_library,
 #ifdef PW_CUDA_HAS_RANGES
   .range_push = pw__cuda_range_push,
   .range_pop = pw__cuda_range_pop,

@@ -263,6 +263,13 @@ test_plans_are_kept (void) {
 }
 
 static void
+test_name (void) {
+  g_autofree char *name
+      = g_strdup_printf ("cuDNN %d.%d.%d", CUDNN_MAJOR, CUDNN_MINOR, CUDNN_PATCHLEVEL);
+  g_assert_cmpstr (pw_backend_cuda.attention_library (), ==, name);
+}
+
+static void
 test_failure (void) {
   Attention a;
   g_autoptr (GError) error = NULL;
@@ -307,6 +314,7 @@ assert_unused (void) {
   run (&a, qkv, dy);
   g_assert_cmpint (pw_fake_cudnn_executions (), ==, 0);
   g_assert_cmpint (pw_fake_cudnn_live_descriptors (), ==, 0);
+  g_assert_null (pw_backend_cuda.attention_library ());
   attention_clear (&a);
 }
 
@@ -340,6 +348,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/device/cudnn/what-it-does-not-take-is-for-the-own-kernels", test_own_shapes);
   g_test_add_func ("/device/cudnn/plans-are-kept", test_plans_are_kept);
   g_test_add_func ("/device/cudnn/a-failure-names-op-layer-and-rank", test_failure);
+  g_test_add_func ("/device/cudnn/its-name-has-the-version", test_name);
   g_test_add_func ("/device/cudnn/wrong-strides-are-found", test_planted_strides);
   g_test_add_func ("/device/cudnn/it-can-be-turned-off", test_turned_off);
   g_test_add_func ("/device/cudnn/an-old-library-is-left-alone", test_old_library);
