@@ -15,7 +15,8 @@ struct PwCudaCudnn {
   const PwCudnnCalls *calls;
   cudnnHandle_t handle; /* made for the first attention: it loads the large libraries */
   gboolean is_tried;
-  GHashTable *plans; /* Key -> PwCudnnPlan or NULL, which is remembered too */
+  int capability_major; /* of the device; 0: not known */
+  GHashTable *plans;    /* Key -> PwCudnnPlan or NULL, which is remembered too */
 };
 
 /* All ints, and no gaps: keys are compared as bytes. */
@@ -57,6 +58,10 @@ pw__cudnn_attention_open (PwStream *stream) {
     return;
   stream->cudnn = g_new0 (PwCudaCudnn, 1);
   stream->cudnn->calls = calls;
+  if (cudaDeviceGetAttribute (&stream->cudnn->capability_major, cudaDevAttrComputeCapabilityMajor,
+                              stream->device)
+      != cudaSuccess)
+    cudaGetLastError (); /* not to be found by the next call */
   stream->cudnn->plans = g_hash_table_new_full (key_hash, key_equal, g_free, plan_free);
 }
 
@@ -93,18 +98,21 @@ may_take (const PwCudaAttention *a) {
   return a->type != PW_CUDA_F32 && width % 8 == 0 && width <= WIDTH_MAX && a->tokens > 1;
 }
 
-/* Before 9.16 a gradient over keys that fill no whole tile needs lengths to be given, too. */
+/* A graph whose dq is a product like the others adds up in one order on sm_8x, sm_9x and sm_12x. On
+ * sm_10x and sm_11x that hangs on an engine's knobs as well, and no note tells. Before 9.16 a
+ * gradient over keys that fill no whole tile needs lengths to be given, too. */
 static gboolean
-may_take_gradient (const PwCudnnCalls *calls, const PwCudaAttention *a) {
-  return a->tokens % 128 == 0 || calls->get_version () >= 91600;
+may_take_gradient (const PwCudaCudnn *cudnn, const PwCudaAttention *a) {
+  const int major = cudnn->capability_major;
+  return (major == 8 || major == 9 || major == 12)
+         && (a->tokens % 128 == 0 || cudnn->calls->get_version () >= 91600);
 }
 
 const PwCudnnPlan *
 pw__cudnn_attention_plan (PwOpContext *context, const PwCudaAttention *attention,
                           gboolean is_gradient) {
   PwCudaCudnn *cudnn = context->stream->cudnn;
-  if (!cudnn || !may_take (attention)
-      || (is_gradient && !may_take_gradient (cudnn->calls, attention))
+  if (!cudnn || !may_take (attention) || (is_gradient && !may_take_gradient (cudnn, attention))
       || !has_handle (context->stream))
     return NULL;
   const Key key = { .attention = *attention, .is_gradient = is_gradient };

@@ -5,7 +5,7 @@
 #include <glib.h>
 
 typedef struct {
-  char name[32]; /* with the version */
+  char name[32];                /* with the version */
   size_t (*get_version) (void); /* 10000 * major + 100 * minor + patch */
   cudnnStatus_t (*create) (cudnnHandle_t *);
   cudnnStatus_t (*destroy) (cudnnHandle_t);
@@ -67,9 +67,10 @@ typedef struct {
 
 typedef struct PwCudnnPlan PwCudnnPlan;
 
-/* cudnn_plan.c. The heuristic's first engine that gives equal bits for equal inputs, takes the
- * graph on this device and needs no more workspace than WORKSPACE_MAX; NULL: there is none. No
- * engine is timed, so ranks with the same library and device choose the same. */
+/* cudnn_plan.c. The heuristic's first engine that is not noted to add in any order, takes the graph
+ * on this device and needs no more workspace than WORKSPACE_MAX; NULL: there is none. An engine
+ * without the note may still do it: the graph must leave no choice. No engine is timed, so ranks
+ * with the same library and device choose the same. */
 PwCudnnPlan *pw__cudnn_plan_new (const PwCudnnCalls *, cudnnHandle_t, const PwCudnnGraph *,
                                  gsize workspace_max);
 void pw__cudnn_plan_free (PwCudnnPlan *);

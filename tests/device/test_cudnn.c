@@ -340,6 +340,24 @@ test_old_library (void) {
   g_test_trap_assert_passed ();
 }
 
+/* Before 9.16: 64 tokens there by the library, back by the own kernels. */
+static void
+test_broken_tiles (void) {
+  if (g_test_subprocess ()) {
+    Attention a;
+    g_autofree float *qkv = draw (&cases[0], QKV);
+    g_autofree float *dy = draw (&cases[0], DY_);
+    pw_fake_cudnn_set_version (91500);
+    attention_init (&a, &pw_backend_cuda, &cases[0]);
+    run (&a, qkv, dy);
+    g_assert_cmpint (pw_fake_cudnn_executions (), ==, 1);
+    attention_clear (&a);
+    return;
+  }
+  g_test_trap_subprocess (NULL, 0, 0);
+  g_test_trap_assert_passed ();
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
@@ -352,5 +370,6 @@ main (int argc, char **argv) {
   g_test_add_func ("/device/cudnn/wrong-strides-are-found", test_planted_strides);
   g_test_add_func ("/device/cudnn/it-can-be-turned-off", test_turned_off);
   g_test_add_func ("/device/cudnn/an-old-library-is-left-alone", test_old_library);
+  g_test_add_func ("/device/cudnn/gradients-of-broken-tiles-need-9.16", test_broken_tiles);
   return g_test_run ();
 }
