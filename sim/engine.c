@@ -4,12 +4,16 @@
 #include "sim/memory_private.h"
 #include "sim/summary_private.h"
 
-/* What a transfer still waits for is what is missing of these. */
-enum { PRODUCED = 1, AT_SENDERS_HEAD = 2, AT_RECEIVERS_HEAD = 4, CLEARED = 7 };
+/* What a transfer still waits for is what is missing of the first three; ranks pay for it. */
+enum { PRODUCED = 1, AT_SENDERS_HEAD = 2, AT_RECEIVERS_HEAD = 4, CLEARED = 7, COUNTED = 8 };
 
 typedef struct {
   int64_t next; /* id of the action it will do next */
   gboolean is_running;
+  /* Where compute pays for communication: */
+  int n_transfers;      /* from or to it, under way */
+  double left, updated; /* of what runs: its time alone, as of `updated` */
+  int64_t version;      /* of its end; events of an older one are void */
 } Rank;
 
 typedef struct {
@@ -17,6 +21,7 @@ typedef struct {
   const PwPolicyInfo *policy;
   const PwSimIndex *index;
   PwSimDurations durations;
+  double slowdown; /* of compute while its rank communicates */
   PwSimHeap heap;
   PwSimLinks *links;
   double now;
@@ -55,11 +60,55 @@ queue_of (const Engine *engine, int rank, PwAction message) {
   }
 }
 
+/* What RANK runs will have ended at END. */
+static void
+plan_end (Engine *engine, int rank, double end) {
+  Rank *state = &engine->ranks[rank];
+  engine->end[state->next] = end;
+  if (pw__sim_is_pair (engine->layout, rank, state->next))
+    engine->end[state->next + 1] = end;
+  pw__sim_heap_push (&engine->heap,
+                     pw__sim_event (end, PW_SIM_EVENT_COMPUTE, rank, state->version));
+}
+
+/* One more or one less transfer from or to RANK is under way. */
+static void
+count_transfer (Engine *engine, int rank, int change) {
+  Rank *state = &engine->ranks[rank];
+  gboolean was_slow = state->n_transfers > 0;
+  state->n_transfers += change;
+  gboolean is_slow = state->n_transfers > 0;
+  if (was_slow == is_slow || !state->is_running)
+    return;
+  state->left -= (engine->now - state->updated) / (was_slow ? engine->slowdown : 1);
+  state->left = MAX (state->left, 0);
+  state->updated = engine->now;
+  state->version++;
+  plan_end (engine, rank, engine->now + state->left * (is_slow ? engine->slowdown : 1));
+}
+
+/* The transfer of SEND begins, or has ended. */
+static void
+pay_for (Engine *engine, int channel, int32_t send, gboolean begins) {
+  gboolean is_counted = (engine->cleared[send] & COUNTED) != 0;
+  if (engine->slowdown <= 1 || is_counted == begins)
+    return;
+  engine->cleared[send] ^= COUNTED;
+  count_transfer (engine, engine->layout->sender[channel], begins ? 1 : -1);
+  count_transfer (engine, engine->layout->receiver[channel], begins ? 1 : -1);
+}
+
 static void
 begin_transfer (Engine *engine, int channel, int32_t send) {
-  if (pw__sim_links_begin (engine->links, channel, send, engine->now))
+  if (!pw__sim_links_begin (engine->links, channel, send, engine->now)) {
+    pay_for (engine, channel, send, TRUE);
+    return;
+  }
+  pw__sim_heap_push (&engine->heap,
+                     pw__sim_event (engine->end[send], PW_SIM_EVENT_TRANSFER, send, channel));
+  if (engine->slowdown > 1 && engine->end[send] > engine->start[send])
     pw__sim_heap_push (&engine->heap,
-                       pw__sim_event (engine->end[send], PW_SIM_EVENT_TRANSFER, send, channel));
+                       pw__sim_event (engine->start[send], PW_SIM_EVENT_BEGIN, send, channel));
 }
 
 static void
@@ -130,12 +179,14 @@ try_compute (Engine *engine, int rank, int64_t id) {
   double duration = is_pair ? pw__sim_pair_duration (&engine->durations, action,
                                                      action_at (engine, rank, id + 1))
                             : pw__sim_duration (&engine->durations, action);
-  for (int i = 0; i <= is_pair; i++) {
+  for (int i = 0; i <= is_pair; i++)
     engine->start[id + i] = engine->now;
-    engine->end[id + i] = engine->now + duration;
-  }
-  engine->ranks[rank].is_running = TRUE;
-  pw__sim_heap_push (&engine->heap, pw__sim_event (engine->end[id], PW_SIM_EVENT_COMPUTE, rank, 0));
+  Rank *state = &engine->ranks[rank];
+  state->is_running = TRUE;
+  state->left = duration;
+  state->updated = engine->now;
+  plan_end (engine, rank,
+            engine->now + (state->n_transfers > 0 ? duration * engine->slowdown : duration));
   return TRUE;
 }
 
@@ -182,6 +233,7 @@ end_compute (Engine *engine, int rank) {
     }
   }
   state->is_running = FALSE;
+  state->version++;
   state->next += width;
   try_rank (engine, rank);
 }
@@ -203,6 +255,7 @@ end_transfer (Engine *engine, int channel, int32_t send) {
   PwAction message = action_at (engine, sender, send);
   int32_t recv = engine->index->recv[pw__sim_slot (layout, channel, message)];
   engine->is_done[send] = TRUE;
+  pay_for (engine, channel, send, FALSE);
   end_half (engine, sender, send);
   if (recv >= 0) {
     engine->start[recv] = engine->start[send];
@@ -272,6 +325,8 @@ engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
   engine->queue_head = g_new0 (int64_t, (gsize)(engine->n_queues + 1));
   make_queues (engine);
   pw__sim_durations_init (&engine->durations, layout, costs);
+  if (costs->topology != NULL)
+    engine->slowdown = costs->topology->compute_slowdown;
   engine->links = pw__sim_links_new (layout, costs, &engine->durations, &engine->heap,
                                      engine->start, engine->end);
   for (int rank = 0; rank < layout->ranks; rank++)
@@ -325,7 +380,11 @@ run (Engine *engine) {
     int32_t what = pw__sim_event_what (&event);
     switch (pw__sim_event_kind (&event)) {
     case PW_SIM_EVENT_COMPUTE:
-      end_compute (engine, what);
+      if (event.more == engine->ranks[what].version)
+        end_compute (engine, what);
+      break;
+    case PW_SIM_EVENT_BEGIN:
+      pay_for (engine, (int)event.more, what, TRUE);
       break;
     case PW_SIM_EVENT_TRANSFER:
       end_transfer (engine, (int)event.more, what);

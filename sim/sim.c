@@ -15,10 +15,17 @@ pw_sim_input_init (PwSimInput *input) {
   *input = (PwSimInput){ .iterations = 1, .weight_memory = 0.5 };
 }
 
+/* Compute pays for messages, whose times depend on compute. */
+static gboolean
+pays_for_messages (const PwStageCosts *costs) {
+  return costs->topology != NULL && costs->topology->compute_slowdown > 1;
+}
+
 gboolean
 pw_sim_needs_events (const PwSimInput *input) {
   g_autoptr (PwSimLayout) layout = pw__sim_layout_new (input, NULL);
-  return layout != NULL && pw__sim_paths_are_shared (layout, input->costs);
+  return layout != NULL
+         && (pays_for_messages (input->costs) || pw__sim_paths_are_shared (layout, input->costs));
 }
 
 /* NULL without an error: the walk does not know. */
@@ -58,8 +65,9 @@ pw_sim_run (const PwSimInput *input, GError **error) {
   g_autoptr (PwSimLayout) layout = pw__sim_layout_new (input, error);
   if (layout == NULL)
     return NULL;
-  gboolean shares = input->engine == PW_SIM_ENGINE_AUTO && pw__sim_paths_are_shared (layout, input->costs);
-  if (input->engine == PW_SIM_ENGINE_EVENTS)
+  gboolean by_time = input->engine == PW_SIM_ENGINE_AUTO;
+  gboolean shares = by_time && pw__sim_paths_are_shared (layout, input->costs);
+  if (input->engine == PW_SIM_ENGINE_EVENTS || (by_time && pays_for_messages (input->costs)))
     return pw__sim_run_events (input, layout, error);
   g_autoptr (PwSimResult) result = run_walk (input, layout, shares);
   if (result == NULL && shares)

@@ -365,6 +365,33 @@ costs_randomise (PwStageCosts *costs, gboolean quarters) {
   }
 }
 
+void
+costs_randomise_topology (PwStageCosts *costs, PwLinkSharing sharing, gboolean quarters) {
+  PwTopology topology = {
+    .ranks_per_node = g_test_rand_int_range (0, 4),
+    .fabric = (PwFabric)g_test_rand_int_range (0, 3),
+    .link_duplex = (PwDuplex)g_test_rand_int_range (0, 2),
+    .network = { .latency_s = random_time (quarters) - 0.1 * !quarters,
+                 .bandwidth
+                 = quarters ? 1 << g_test_rand_int_range (0, 4) : g_test_rand_double_range (1, 100),
+                 .sharing = g_test_rand_int_range (0, 4) ? sharing : PW_LINK_OWN },
+    .network_duplex = (PwDuplex)g_test_rand_int_range (0, 2),
+    .network_cards = g_test_rand_int_range (0, 3),
+  };
+  if (g_test_rand_bit ())
+    topology.compute_slowdown
+        = quarters ? 1 << g_test_rand_int_range (0, 3) : g_test_rand_double_range (1, 3);
+  PwLinkSharing link = g_test_rand_int_range (0, 4) ? sharing : PW_LINK_OWN;
+  g_free (costs->topology);
+  costs->topology = g_memdup2 (&topology, sizeof topology);
+  for (int e = 0; e < costs->n_edges; e++) {
+    costs->link[e].sharing = link;
+    costs->link[e].bandwidth
+        = quarters ? 1 << g_test_rand_int_range (1, 5) : g_test_rand_double_range (1, 100);
+    costs->message_bytes[e] = g_test_rand_int_range (0, 100);
+  }
+}
+
 static int64_t
 random_bytes (void) {
   return g_test_rand_int_range (0, 1000);

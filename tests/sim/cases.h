@@ -38,6 +38,9 @@ void costs_randomise_bytes (PwStageCosts *costs);
 /* A factor for each micro-batch and stage. */
 void costs_randomise_factor (PwStageCosts *costs, int microbatches);
 
+/* Any topology; QUARTERS: of times as above, and a slowdown that keeps sums exact. */
+void costs_randomise_topology (PwStageCosts *costs, PwLinkSharing sharing, gboolean quarters);
+
 PwSimResult *run_with (const Case *c, PwSimEngine engine);
 void assert_same_bytes (gconstpointer a, gconstpointer b, gsize n);
 /* Times of all actions and every figure, to the last bit. */

@@ -8,7 +8,15 @@ typedef struct {
   int64_t *offset;
   double *start, *end;
   gboolean unit; /* everything takes 1, messages too: a cycle then never settles */
+  GArray *waits; /* ids of whatever's end was asked for; NULL: nobody wants to know */
 } Play;
+
+static double
+end_of (const Play *play, int64_t id) {
+  if (play->waits != NULL)
+    g_array_append_val (play->waits, id);
+  return play->end[id];
+}
 
 static PwAction
 at (const Play *play, int rank, int64_t index) {
@@ -70,14 +78,26 @@ factor_of (const Case *c, PwAction action) {
                                 + action.stage];
 }
 
+PwPath
+reference_path (const Case *c, PwAction message) {
+  const PwStageEdge *edge = &c->edges->edges[message.edge];
+  const PwPlacement *placement = c->lowered->placement;
+  int producer = pw_placement_rank (placement, message.direction, edge->producer);
+  int consumer = pw_placement_rank (placement, message.direction, edge->consumer);
+  PwPath path;
+  pw_stage_costs_path (c->costs, message.edge, is_gradient (message) ? consumer : producer,
+                       is_gradient (message) ? producer : consumer, &path);
+  return path;
+}
+
 double
 reference_duration (const Case *c, int rank, int64_t index) {
   const PwProgram *program = &c->lowered->programs[rank];
   PwAction action = program->actions[index];
   if (is_message (action)) {
-    const PwLink *link = &c->costs->link[action.edge];
+    PwPath path = reference_path (c, action);
     double bytes = (double)c->costs->message_bytes[action.edge];
-    return link->latency_s + (link->bandwidth > 0 ? bytes / link->bandwidth : 0);
+    return path.latency_s + (path.bandwidth > 0 ? bytes / path.bandwidth : 0);
   }
   Play play = { .c = c, .schedule = c->lowered };
   gboolean second = is_second_of_pair (&play, rank, index);
@@ -105,7 +125,7 @@ end_of_compute (const Play *play, PwActionKind kind, int stage, PwAction like) {
       if (matches (at (play, rank, i), kind, stage, like)
           || (kind == PW_ACTION_BACKWARD
               && matches (at (play, rank, i), PW_ACTION_INPUT_GRADIENT, stage, like)))
-        return play->end[play->offset[rank] + i];
+        return end_of (play, play->offset[rank] + i);
   g_assert_not_reached ();
 }
 
@@ -132,8 +152,10 @@ before_in_program (const Play *play, int rank, int64_t index, gboolean blocks) {
     while (i >= 0 && is_message (at (play, rank, i)) && at (play, rank, i).grouped)
       i--;
   for (; i >= 0; i--)
-    if (blocks || !is_message (at (play, rank, i)))
-      latest = MAX (latest, play->end[play->offset[rank] + i]);
+    if (blocks || !is_message (at (play, rank, i))) {
+      double end = end_of (play, play->offset[rank] + i);
+      latest = MAX (latest, end);
+    }
   return latest;
 }
 
@@ -176,8 +198,10 @@ before_in_queue (const Play *play, int rank, int64_t index) {
     while (at (play, rank, to).grouped && to + 1 < length (play, rank)
            && is_message (at (play, rank, to + 1)))
       to++;
-    for (int64_t member = from; member <= to; member++)
-      latest = MAX (latest, play->end[play->offset[rank] + member]);
+    for (int64_t member = from; member <= to; member++) {
+      double end = end_of (play, play->offset[rank] + member);
+      latest = MAX (latest, end);
+    }
   }
   return latest;
 }
@@ -193,9 +217,9 @@ transfer_start (const Play *play, PwAction send) {
                                  : (side ? PW_ACTION_RECV_FORWARD : PW_ACTION_SEND_FORWARD);
     int64_t index;
     int rank = find_message (play, kind, send.edge, send, &index);
-    start = MAX (start, before_in_queue (play, rank, index));
-    if (policy->blocks_program)
-      start = MAX (start, before_in_program (play, rank, index, TRUE));
+    double queue = before_in_queue (play, rank, index);
+    double program = policy->blocks_program ? before_in_program (play, rank, index, TRUE) : 0;
+    start = MAX (start, MAX (queue, program));
   }
   return start;
 }
@@ -222,7 +246,7 @@ inputs_end (const Play *play, PwAction action) {
     else {
       int rank = find_message (play, forward ? PW_ACTION_SEND_FORWARD : PW_ACTION_SEND_BACKWARD, e,
                                action, &index);
-      end = play->end[play->offset[rank] + index];
+      end = end_of (play, play->offset[rank] + index);
     }
     latest = MAX (latest, end);
   }
@@ -253,9 +277,13 @@ put_off (Play *play, int rank, int64_t index) {
   }
   if (is_second_of_pair (play, rank, index))
     return set_time (play, id, play->start[id - 1], duration);
-  double start = MAX (before_in_program (play, rank, index, blocks), inputs_end (play, action));
-  if (is_pair (play, rank, index))
-    start = MAX (start, inputs_end (play, at (play, rank, index + 1)));
+  double program = before_in_program (play, rank, index, blocks);
+  double inputs = inputs_end (play, action);
+  double start = MAX (program, inputs);
+  if (is_pair (play, rank, index)) {
+    double others = inputs_end (play, at (play, rank, index + 1));
+    start = MAX (start, others);
+  }
   return set_time (play, id, start, duration);
 }
 
@@ -294,6 +322,27 @@ reference_run (const Case *c) {
   if (!settles)
     g_clear_pointer (&reference, reference_free);
   return reference;
+}
+
+GArray **
+reference_waits (const Case *c) {
+  Play play = { .c = c, .schedule = c->lowered };
+  play.offset = g_new0 (int64_t, (gsize)(play.schedule->ranks + 1));
+  for (int rank = 0; rank < play.schedule->ranks; rank++)
+    play.offset[rank + 1] = play.offset[rank] + length (&play, rank);
+  int64_t n = play.offset[play.schedule->ranks];
+  play.start = g_new0 (double, (gsize)(n + 1));
+  play.end = g_new0 (double, (gsize)(n + 1));
+  GArray **waits = g_new0 (GArray *, (gsize)(n + 1));
+  for (int rank = 0; rank < play.schedule->ranks; rank++)
+    for (int64_t i = 0; i < length (&play, rank); i++) {
+      play.waits = waits[play.offset[rank] + i] = g_array_new (FALSE, FALSE, sizeof (int64_t));
+      put_off (&play, rank, i);
+    }
+  g_free (play.offset);
+  g_free (play.start);
+  g_free (play.end);
+  return waits;
 }
 
 void

@@ -1,0 +1,7 @@
+/* Transfers that share what they take, and computes that pay for them, played from event to event:
+ * at each of them everything is worked out from nothing, by the definitions (docs/links.md). */
+#pragma once
+#include "reference.h"
+
+/* NULL: somebody waits for ever. */
+Reference *shared_reference_run (const Case *c);
