@@ -119,6 +119,8 @@ print_text (const PwTrainResult *result) {
   pw_print_fact ("steps", "%" G_GINT64_FORMAT, result->steps);
   if (result->graph_steps > 0)
     pw_print_fact ("graph steps", "%" G_GINT64_FORMAT, result->graph_steps);
+  if (result->graphs_reason)
+    pw_print_fact ("no graphs", "%s", result->graphs_reason);
   pw_print_fact ("loss", "%.6f, from %.6f", result->losses[result->steps - 1], result->losses[0]);
   pw_print_fact ("iteration time", "%s", pw_format_time (result->iteration_time, FALSE, text));
   pw_print_fact ("throughput", "%.6g %s/s", result->items_per_second,

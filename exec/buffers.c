@@ -32,6 +32,7 @@ pw__buffer_take (PwWorker *worker, PwMemoryCategory category, int64_t bytes, GEr
   if (!data && worker->graph) {
     g_clear_error (&reason);
     pw__graph_drop (worker); /* its free blocks may be what is missing */
+    pw__graphs_void (&worker->exec->graphs);
     data = pw__memory_take (worker->memory, category, bytes, &reason);
   }
   while (!data && worker->marks && may_wait) {

@@ -134,6 +134,8 @@ gboolean pw_exec_get_gradient (PwExec *exec, int layer, int index, float *to, GE
 /* SHA-256 over all parameters in graph order, hexadecimal. */
 char *pw_exec_parameters_sha256 (PwExec *exec, GError **error);
 
+/* Why the step that is run now has not become graphs; NULL: it has, or was not tried. */
+const char *pw_exec_graphs_reason (const PwExec *exec);
 int pw_exec_ranks (const PwExec *exec); /* 1 for a sequential one */
 /* What `outputs` holds of one sample: the last layer's output, or what the loss layer reads. */
 const PwShape *pw_exec_output_shape (const PwExec *exec);

@@ -296,6 +296,7 @@ typedef struct {
   pthread_cond_t met;
   int n_met, n_good;
   uint64_t n_meetings;
+  char *reason; /* why a capture was given up last; NULL: none was */
 } PwGraphs;
 
 /* One run, the same for all ranks; written before it starts. */

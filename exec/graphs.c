@@ -52,6 +52,7 @@ pw__graphs_init (PwGraphs *graphs) {
 
 static void
 forget_step (PwGraphs *graphs) {
+  g_clear_pointer (&graphs->reason, g_free);
   g_clear_pointer (&graphs->samples, g_free);
   g_clear_pointer (&graphs->loss_scales, g_free);
   graphs->program = NULL;
@@ -140,19 +141,30 @@ pw__graphs_choose (PwExec *exec, const PwExecBatch *batch) {
   return graphs->n_plain++ < PLAIN_RUNS ? PW_RUN_PLAIN : PW_RUN_CAPTURE;
 }
 
+const char *
+pw_exec_graphs_reason (const PwExec *exec) {
+  return exec->graphs.reason;
+}
+
 /* ---- On a rank's own thread ---- */
 
-/* TRUE where all ranks bring TRUE. No rank waits for its device, or another rank, before it comes
- * here. */
+/* TRUE where all ranks bring TRUE; else a REASON is kept. No rank waits for its device, or another
+ * rank, before it comes here. */
 static gboolean
-meet (PwExec *exec, gboolean good) {
+meet (PwExec *exec, gboolean good, const GError *reason) {
   PwGraphs *graphs = &exec->graphs;
   pthread_mutex_lock (&exec->mutex);
   uint64_t meeting = graphs->n_meetings;
   graphs->n_good += good;
+  if (reason) {
+    g_free (graphs->reason);
+    graphs->reason = g_strdup (reason->message);
+  }
   if (++graphs->n_met == exec->n_ranks) {
     graphs->are_made = graphs->n_good == exec->n_ranks;
-    if (!graphs->are_made)
+    if (graphs->are_made)
+      g_clear_pointer (&graphs->reason, g_free);
+    else
       graphs->n_plain = 0;
     graphs->n_met = graphs->n_good = 0;
     graphs->n_meetings++;
@@ -172,7 +184,6 @@ pw__graph_drop (PwWorker *worker) {
   worker->exec->backend->graph_free (g_steal_pointer (&worker->graph));
   pw__marks_drop_kept (worker->marks);
   pw__memory_keep (worker->memory, FALSE);
-  pw__graphs_void (&worker->exec->graphs);
 }
 
 static PwExecStage *
@@ -248,7 +259,8 @@ pw__graph_capture (PwWorker *worker, gboolean (*enqueue) (PwWorker *worker, GErr
   for (PwExecStage *s = next_own_stage (worker, NULL); s; s = next_own_stage (worker, s))
     s->updates_before = s->n_updates;
   exec->transport->progress (exec->transport_state, worker->rank);
-  *done = meet (exec, capture (worker, enqueue, &reason));
+  gboolean good = capture (worker, enqueue, &reason);
+  *done = meet (exec, good, reason);
   if (!*done) {
     abandon (worker);
     return TRUE;

@@ -144,6 +144,7 @@ collect (Training *training) {
   int64_t items = resolved->batch * (result->items_are_tokens ? pw_shape_elements (input) : 1);
   if (result->iteration_time > 0)
     result->items_per_second = (double)items / result->iteration_time;
+  result->graphs_reason = g_strdup (pw_exec_graphs_reason (training->exec));
   result->n_ranks = training->exec->n_ranks;
   result->rank = g_new0 (PwExecRank, (gsize)result->n_ranks);
   for (int r = 0; r < result->n_ranks; r++) {
@@ -205,6 +206,7 @@ pw_train_result_free (PwTrainResult *result) {
     return;
   g_free (result->losses);
   g_free (result->iteration_s);
+  g_free (result->graphs_reason);
   g_free (result->parameters_sha256);
   g_free (result->rank);
   pw_trace_free (result->trace);

@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
   int64_t steps;       /* completed */
   int64_t graph_steps; /* of these, launched as CUDA graphs */
+  char *graphs_reason; /* why the last ones were not; NULL: nothing went wrong */
   double *losses;
   double *iteration_s;
   double iteration_time;   /* median after warm-up of end_k - end_(k-1) */

@@ -299,8 +299,10 @@ nccl_abandon (PwTransportState *state, int r) {
   }
   rank->device->due = NULL;
   pthread_mutex_unlock (&rank->device->mutex);
-  for (PwRequest *request = rank->first; request; request = request->next)
+  for (PwRequest *request = rank->first; request; request = request->next) {
+    request->end->n_posted -= request->is_captured;
     request->is_waited_for = TRUE;
+  }
   rank->group_first = rank->group_last = NULL;
   rank->in_group = FALSE;
   rank->stamp_begin = rank->stamp_end = NULL;

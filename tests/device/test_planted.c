@@ -14,6 +14,8 @@ typedef struct {
 #define RIGHT "wrong for 0 of 10 seeds"
 #define WRONG "wrong for 10 of 10 seeds"
 #define RACE "WARNING: ThreadSanitizer: data race"
+#define UNJOINED "a stream that was pulled into the capture has not been waited for"
+#define CAPTURED "the event was last recorded into a capture"
 #define DEADLY "cuda-on-cpu: kernel "
 
 static const Row rows[] = {
@@ -24,6 +26,7 @@ static const Row rows[] = {
   { "pipeline", RIGHT, RIGHT, RIGHT, FALSE },
   { "product", RIGHT, RIGHT, RIGHT, FALSE },
   { "exchange", RIGHT, RIGHT, RIGHT, FALSE },
+  { "graph", RIGHT, RIGHT, RIGHT, FALSE },
   /* Inside a block: a seed's order of threads is fixed, so wrong values are certain. */
   { "no-barrier-before-reuse", WRONG, WRONG, RACE, FALSE },
   { "no-barrier-after-write", WRONG, WRONG, RACE, FALSE },
@@ -44,6 +47,9 @@ static const Row rows[] = {
   { "no-synchronize", NULL, NULL, RACE, FALSE },
   { "product-input-changed", NULL, NULL, RACE, FALSE },
   { "send-before-producer", NULL, NULL, RACE, FALSE },
+  { "graph-waits-too-early", NULL, NULL, RACE, FALSE },
+  { "graph-not-joined", UNJOINED, UNJOINED, UNJOINED, FALSE },
+  { "graph-time-not-external", CAPTURED, CAPTURED, CAPTURED, FALSE },
   { "ungrouped-sends", "waits in send to rank", "waits in send to rank", "waits in send to rank",
     TRUE },
   { "other-order", "waits in all-reduce", "waits in all-reduce", "waits in all-reduce", TRUE },

@@ -295,11 +295,211 @@ test_a_machine_may_have_no_device (void) {
   cudaGetLastError ();
 }
 
+/* ---- Graphs ---- */
+
+static void
+begin (cudaStream_t stream) {
+  SUCCEEDS (cudaStreamBeginCapture (stream, cudaStreamCaptureModeThreadLocal));
+}
+
+static void
+end_fails (cudaStream_t stream, cudaError_t code) {
+  cudaGraph_t graph;
+  g_assert_cmpint (cudaStreamEndCapture (stream, &graph), ==, code);
+  g_assert_null (graph);
+  SUCCEEDS (cudaStreamSynchronize (stream));
+  cudaGetLastError ();
+}
+
+/* Capturing does nothing, each launch does all of it, in the order of the launching stream. */
+static void
+test_a_graph_runs_at_each_launch (void) {
+  cudaStream_t stream = stream_new ();
+  cudaGraph_t graph;
+  cudaGraphExec_t exec;
+  float *x, y[8];
+  SUCCEEDS (cudaMalloc ((void **)&x, sizeof y));
+  SUCCEEDS (cudaMemsetAsync (x, 0, sizeof y, stream));
+  begin (stream);
+  SUCCEEDS (planted_add_one_by_four (x, 2, stream));
+  SUCCEEDS (cudaMemcpyAsync (y, x, sizeof y, cudaMemcpyDeviceToHost, stream));
+  SUCCEEDS (cudaStreamEndCapture (stream, &graph));
+  SUCCEEDS (cudaGraphInstantiate (&exec, graph, 0));
+  SUCCEEDS (cudaGraphDestroy (graph));
+  for (int i = 1; i <= 3; i++)
+    SUCCEEDS (cudaGraphLaunch (exec, stream));
+  SUCCEEDS (cudaGraphExecDestroy (exec)); /* what is under way is finished */
+  SUCCEEDS (cudaStreamSynchronize (stream));
+  for (int i = 0; i < 8; i++)
+    g_assert_cmpfloat (y[i], ==, 3);
+  SUCCEEDS (cudaFree (x));
+  SUCCEEDS (cudaStreamDestroy (stream));
+}
+
+/* An external event has the time of the last launch that has come to it. */
+static void
+test_external_events_are_of_the_last_launch (void) {
+  cudaStream_t stream = stream_new ();
+  Gate gate = { 0 };
+  cudaEvent_t before, event;
+  cudaGraph_t graph;
+  cudaGraphExec_t exec;
+  float first, second;
+  SUCCEEDS (cudaEventCreate (&before));
+  SUCCEEDS (cudaEventCreate (&event));
+  SUCCEEDS (cudaEventRecord (before, stream));
+  g_assert_cmpint (cudaEventRecordWithFlags (event, stream, cudaEventRecordExternal), ==,
+                   cudaErrorInvalidValue);
+  begin (stream);
+  SUCCEEDS (cudaEventRecordWithFlags (event, stream, cudaEventRecordExternal));
+  SUCCEEDS (cudaStreamEndCapture (stream, &graph));
+  SUCCEEDS (cudaGraphInstantiate (&exec, graph, 0));
+  SUCCEEDS (cudaGraphLaunch (exec, stream));
+  SUCCEEDS (cudaStreamSynchronize (stream));
+  SUCCEEDS (cudaEventElapsedTime (&first, before, event));
+  SUCCEEDS (cudaLaunchHostFunc (stream, wait_at_gate, &gate));
+  SUCCEEDS (cudaGraphLaunch (exec, stream));
+  SUCCEEDS (cudaEventQuery (event)); /* of the launch before */
+  SUCCEEDS (cudaEventElapsedTime (&second, before, event));
+  g_assert_cmpfloat (second, ==, first);
+  g_usleep (1000);
+  g_atomic_int_set (&gate.is_open, 1);
+  SUCCEEDS (cudaStreamSynchronize (stream));
+  SUCCEEDS (cudaEventElapsedTime (&second, before, event));
+  g_assert_cmpfloat (second, >=, first + 1);
+  SUCCEEDS (cudaGraphExecDestroy (exec));
+  SUCCEEDS (cudaGraphDestroy (graph));
+  SUCCEEDS (cudaEventDestroy (before));
+  SUCCEEDS (cudaEventDestroy (event));
+  SUCCEEDS (cudaStreamDestroy (stream));
+  cudaGetLastError ();
+}
+
+/* Each row does something while a stream is captured that CUDA does not let it; *CODE is what the
+ * end of the capture gives then. */
+typedef struct {
+  cudaStream_t stream, other;
+  cudaEvent_t event, outside;
+} Capturing;
+
+static cudaError_t
+synchronize_it (Capturing *c) {
+  return cudaStreamSynchronize (c->stream);
+}
+static cudaError_t
+query_it (Capturing *c) {
+  return cudaStreamQuery (c->stream);
+}
+static cudaError_t
+allocate (Capturing *c) {
+  void *memory;
+  (void)c;
+  return cudaMalloc (&memory, 8);
+}
+static cudaError_t
+synchronize_the_device (Capturing *c) {
+  (void)c;
+  return cudaDeviceSynchronize ();
+}
+static cudaError_t
+wait_for_work_outside (Capturing *c) {
+  return cudaStreamWaitEvent (c->stream, c->outside, 0);
+}
+static cudaError_t
+ask_for_an_event (Capturing *c) {
+  return cudaEventQuery (c->outside);
+}
+static cudaError_t
+leave_a_stream (Capturing *c) {
+  SUCCEEDS (cudaEventRecord (c->event, c->stream));
+  SUCCEEDS (cudaStreamWaitEvent (c->other, c->event, 0));
+  SUCCEEDS (cudaEventRecordWithFlags (c->outside, c->other, cudaEventRecordExternal));
+  return cudaSuccess;
+}
+static cudaError_t
+merge (Capturing *c) {
+  begin (c->other);
+  SUCCEEDS (cudaEventRecord (c->event, c->stream));
+  cudaError_t code = cudaStreamWaitEvent (c->other, c->event, 0);
+  end_fails (c->other, cudaErrorStreamCaptureInvalidated);
+  return code;
+}
+static cudaError_t
+end_elsewhere (Capturing *c) {
+  cudaGraph_t graph;
+  SUCCEEDS (cudaEventRecord (c->event, c->stream));
+  SUCCEEDS (cudaStreamWaitEvent (c->other, c->event, 0));
+  return cudaStreamEndCapture (c->other, &graph);
+}
+
+static void
+test_what_a_capture_does_not_allow (void) {
+  static const struct {
+    cudaError_t (*act) (Capturing *c);
+    cudaError_t code, end;
+  } rows[] = {
+    { synchronize_it, cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureInvalidated },
+    { query_it, cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureInvalidated },
+    { allocate, cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureInvalidated },
+    { synchronize_the_device, cudaErrorStreamCaptureUnsupported,
+      cudaErrorStreamCaptureInvalidated },
+    { ask_for_an_event, cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureInvalidated },
+    { wait_for_work_outside, cudaErrorStreamCaptureIsolation, cudaErrorStreamCaptureInvalidated },
+    { leave_a_stream, cudaSuccess, cudaErrorStreamCaptureUnjoined },
+    { merge, cudaErrorStreamCaptureMerge, cudaErrorStreamCaptureInvalidated },
+    { end_elsewhere, cudaErrorStreamCaptureUnmatched, cudaErrorStreamCaptureInvalidated },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    Capturing c = { .stream = stream_new (), .other = stream_new () };
+    SUCCEEDS (cudaEventCreate (&c.event));
+    SUCCEEDS (cudaEventCreate (&c.outside));
+    SUCCEEDS (cudaEventRecord (c.outside, c.other));
+    g_test_message ("row %d", (int)i);
+    begin (c.stream);
+    g_assert_cmpint (rows[i].act (&c), ==, rows[i].code);
+    end_fails (c.stream, rows[i].end);
+    g_assert_cmpint (cudaStreamSynchronize (c.other), ==, cudaSuccess);
+    SUCCEEDS (cudaStreamDestroy (c.stream));
+    SUCCEEDS (cudaStreamDestroy (c.other));
+    SUCCEEDS (cudaEventDestroy (c.event));
+    SUCCEEDS (cudaEventDestroy (c.outside));
+  }
+}
+
+/* A thread in relaxed mode may ask for memory meanwhile, and so may other threads. */
+static gpointer
+allocate_on_a_thread (gpointer data) {
+  void *memory;
+  SUCCEEDS (cudaMalloc (&memory, 8));
+  *(void **)data = memory;
+  return NULL;
+}
+
+static void
+test_memory_while_capturing (void) {
+  cudaStream_t stream = stream_new ();
+  cudaGraph_t graph;
+  void *memory, *of_thread;
+  enum cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  begin (stream);
+  SUCCEEDS (cudaThreadExchangeStreamCaptureMode (&mode));
+  SUCCEEDS (cudaMalloc (&memory, 8));
+  SUCCEEDS (cudaThreadExchangeStreamCaptureMode (&mode));
+  g_assert_cmpint (mode, ==, cudaStreamCaptureModeRelaxed);
+  g_thread_join (g_thread_new (NULL, allocate_on_a_thread, &of_thread));
+  SUCCEEDS (cudaStreamEndCapture (stream, &graph));
+  SUCCEEDS (cudaGraphDestroy (graph));
+  SUCCEEDS (cudaFree (memory));
+  SUCCEEDS (cudaFree (of_thread));
+  SUCCEEDS (cudaStreamDestroy (stream));
+}
+
 static void
 test_nothing_is_left (void) {
   g_assert_cmpint (pw_fake_live_allocations (), ==, 0);
   g_assert_cmpint (pw_fake_live_streams (), ==, 0);
   g_assert_cmpint (pw_fake_live_events (), ==, 0);
+  g_assert_cmpint (pw_fake_live_graphs (), ==, 0);
 }
 
 int
@@ -324,6 +524,10 @@ main (int argc, char **argv) {
     { "a-host-function-may-not-call-cuda", test_a_host_function_may_not_call_cuda },
     { "devices-are-kept-apart", test_devices_are_kept_apart },
     { "a-machine-may-have-no-device", test_a_machine_may_have_no_device },
+    { "a-graph-runs-at-each-launch", test_a_graph_runs_at_each_launch },
+    { "external-events-are-of-the-last-launch", test_external_events_are_of_the_last_launch },
+    { "what-a-capture-does-not-allow", test_what_a_capture_does_not_allow },
+    { "memory-while-capturing", test_memory_while_capturing },
     { "nothing-is-left", test_nothing_is_left },
   };
   g_test_init (&argc, &argv, NULL);

@@ -4,8 +4,8 @@
 
 static const PlantedCase *
 find (const char *name) {
-  const PlantedCase *tables[]
-      = { planted_kernel_cases, planted_stream_cases, planted_product_cases, planted_nccl_cases };
+  const PlantedCase *tables[] = { planted_kernel_cases, planted_stream_cases, planted_product_cases,
+                                  planted_nccl_cases, planted_graph_cases };
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
     for (const PlantedCase *row = tables[i]; row->name; row++)
       if (!strcmp (row->name, name))

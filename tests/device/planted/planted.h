@@ -23,4 +23,4 @@ typedef struct {
 } PlantedCase;
 
 extern const PlantedCase planted_kernel_cases[], planted_stream_cases[], planted_product_cases[],
-    planted_nccl_cases[]; /* each ends with a row without a name */
+    planted_nccl_cases[], planted_graph_cases[]; /* each ends with a row without a name */
