@@ -13,17 +13,15 @@
 #define SMALL_MAX ((gsize)1 << 20)
 #define SEGMENT_BYTES ((gsize)1 << 21) /* what the device's driver hands out at least */
 
-/* Where device memory is the host's (CUDA on the CPU), the address sanitizer is told what is free.
- */
+/* Where device memory is the host's (CUDA on the CPU), the address sanitizer is told what is free,
+ * in the stream's order, as the work that uses it. */
 #if defined(__SANITIZE_ADDRESS__) && defined(PW_DEVICE_MEMORY_IS_HOST)
 #  include <sanitizer/asan_interface.h>
 #  define SLACK ALIGNMENT
-#  define SEAL(memory, bytes) ASAN_POISON_MEMORY_REGION (memory, bytes)
-#  define UNSEAL(memory, bytes) ASAN_UNPOISON_MEMORY_REGION (memory, bytes)
+#  define IS_SEALED 1
 #else
 #  define SLACK ((gsize)0)
-#  define SEAL(memory, bytes) ((void)0)
-#  define UNSEAL(memory, bytes) ((void)0)
+#  define IS_SEALED 0
 #endif
 
 typedef struct Block Block;
@@ -39,7 +37,48 @@ struct PwCudaPool {
   GHashTable *used;   /* memory -> Block */
   GPtrArray *free[2]; /* [is_small] sorted by (bytes, address) */
   gsize used_bytes, free_bytes;
+#if IS_SEALED
+  GPtrArray *graph_seals; /* Seal: of work that is a graph's, done at each launch */
+#endif
 };
+
+#if IS_SEALED
+typedef struct {
+  char *memory;
+  gsize bytes;
+  gboolean is_free, is_kept;
+} Seal;
+
+static void
+seal_now (void *data) {
+  Seal *seal = data;
+  if (seal->is_free)
+    ASAN_POISON_MEMORY_REGION (seal->memory, seal->bytes);
+  else
+    ASAN_UNPOISON_MEMORY_REGION (seal->memory, seal->bytes);
+  if (!seal->is_kept)
+    g_free (seal);
+}
+
+/* A device that takes no more work has none that could find the seal wrong. */
+static void
+set_sealed (PwCudaPool *pool, char *memory, gsize bytes, gboolean is_free) {
+  Seal *seal = g_new (Seal, 1);
+  *seal = (Seal){ memory, bytes, is_free, pool->stream->graph != NULL };
+  if (seal->is_kept)
+    g_ptr_array_add (pool->graph_seals, seal);
+  if (cudaLaunchHostFunc (pool->stream->stream, seal_now, seal) != cudaSuccess)
+    seal_now (seal);
+}
+
+static void
+unseal_segment (const Block *block) {
+  ASAN_UNPOISON_MEMORY_REGION (block->memory, block->bytes);
+}
+#else
+#  define set_sealed(pool, memory, bytes, is_free) ((void)0)
+#  define unseal_segment(block) ((void)0)
+#endif
 
 static void
 block_free (gpointer block) {
@@ -53,6 +92,9 @@ pw__cuda_pool_new (PwStream *stream) {
   pool->used = g_hash_table_new (NULL, NULL);
   for (int i = 0; i < 2; i++)
     pool->free[i] = g_ptr_array_new ();
+#if IS_SEALED
+  pool->graph_seals = g_ptr_array_new_with_free_func (g_free);
+#endif
   return pool;
 }
 
@@ -130,7 +172,7 @@ trim (PwCudaPool *pool) {
       if (block->before || block->after)
         continue;
       remove_free (pool, block);
-      UNSEAL (block->memory, block->bytes);
+      unseal_segment (block);
       cudaFree (block->memory);
       block_free (block);
       any = TRUE;
@@ -164,7 +206,7 @@ new_segment (PwCudaPool *pool, gsize bytes, gboolean is_small) {
   if (!good)
     return NULL;
   cudaGetLastError ();
-  SEAL (memory, size);
+  set_sealed (pool, memory, size, TRUE);
   Block *block = g_slice_new0 (Block);
   *block = (Block){ .memory = memory, .bytes = size, .is_small = is_small };
   return block;
@@ -194,7 +236,7 @@ pw__cuda_alloc (PwStream *stream, gsize bytes, GError **error) {
   split (pool, block, size);
   pool->used_bytes += block->bytes;
   g_hash_table_insert (pool->used, block->memory, block);
-  UNSEAL (block->memory, bytes);
+  set_sealed (pool, block->memory, bytes, FALSE);
   return block->memory;
 }
 
@@ -206,7 +248,7 @@ pw__cuda_free (PwStream *stream, void *memory) {
   Block *block = g_hash_table_lookup (pool->used, memory);
   g_assert (block != NULL);
   g_hash_table_remove (pool->used, memory);
-  SEAL (block->memory, block->bytes);
+  set_sealed (pool, block->memory, block->bytes, TRUE);
   pool->used_bytes -= block->bytes;
   if (block->after && block->after->is_free) {
     remove_free (pool, block->after);
@@ -233,5 +275,8 @@ pw__cuda_pool_free (PwCudaPool *pool) {
   g_hash_table_unref (pool->used);
   for (int i = 0; i < 2; i++)
     g_ptr_array_unref (pool->free[i]);
+#if IS_SEALED
+  g_ptr_array_unref (pool->graph_seals);
+#endif
   g_free (pool);
 }

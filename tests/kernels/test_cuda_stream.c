@@ -54,6 +54,63 @@ test_no_device (void) {
   check_nothing_left ();
 }
 
+/* Freed memory is the next one's in the stream's order: work from before still has it, also by what
+ * the address sanitizer is told. */
+static void
+wait_until_open (void *is_open) {
+  while (!g_atomic_int_get ((gint *)is_open))
+    g_usleep (100);
+}
+
+static void
+test_free_is_in_order (void) {
+  enum { BYTES = 5000 };
+  PwStream *stream = new_stream (0);
+  gint is_open = 0;
+  guchar back[2][BYTES], *before = NULL;
+  g_assert_cmpint (cudaLaunchHostFunc (stream->stream, wait_until_open, &is_open), ==, cudaSuccess);
+  for (int i = 0; i < 2; i++) {
+    guchar *memory = pw__cuda_alloc (stream, BYTES, NULL);
+    g_assert_true (i == 0 || memory == before);
+    memset (back[i], i + 1, BYTES);
+    g_assert_true (pw__cuda_copy_from_host (stream, memory, back[i], BYTES, NULL));
+    memset (back[i], 0, BYTES);
+    g_assert_true (pw__cuda_copy_to_host (stream, back[i], memory, BYTES, NULL));
+    pw__cuda_free (stream, memory);
+    before = memory;
+  }
+  g_atomic_int_set (&is_open, 1);
+  synchronize (stream);
+  for (int i = 0; i < 2; i++)
+    for (int k = 0; k < BYTES; k++)
+      g_assert_cmpint (back[i][k], ==, i + 1);
+  pw__cuda_stream_free (stream);
+  check_nothing_left ();
+}
+
+#ifdef __SANITIZE_ADDRESS__
+static void
+use_after_free (void) {
+  static guchar back[100];
+  PwStream *stream = new_stream (0);
+  guchar *memory = pw__cuda_alloc (stream, sizeof back, NULL);
+  pw__cuda_free (stream, memory);
+  pw__cuda_copy_to_host (stream, back, memory, sizeof back, NULL);
+  synchronize (stream);
+}
+
+static void
+test_use_after_free_is_found (void) {
+  if (g_test_subprocess ()) {
+    use_after_free ();
+    return;
+  }
+  g_test_trap_subprocess (NULL, 0, 0);
+  g_test_trap_assert_failed ();
+  g_test_trap_assert_stderr ("*use-after-poison*");
+}
+#endif
+
 /* In pieces, with the host's side overwritten at once; what comes back waits for the end. Several
  * rounds: the staging grows, then is reused. */
 static void
@@ -243,6 +300,11 @@ main (int argc, char **argv) {
   g_test_add_func ("/kernels/cuda/streams/ranks-go-round-the-devices", test_devices);
   g_test_add_func ("/kernels/cuda/streams/no-device-is-one-sentence", test_no_device);
   g_test_add_func ("/kernels/cuda/streams/host-memory-may-be-reused-at-once", test_copies);
+  g_test_add_func ("/kernels/cuda/streams/freed-memory-is-in-the-streams-order",
+                   test_free_is_in_order);
+#ifdef __SANITIZE_ADDRESS__
+  g_test_add_func ("/kernels/cuda/streams/use-after-free-is-found", test_use_after_free_is_found);
+#endif
   g_test_add_func ("/kernels/cuda/streams/events-order-two-streams", test_events);
   g_test_add_func ("/kernels/cuda/streams/timestamps-are-on-the-hosts-clock", test_clock);
   g_test_add_func ("/kernels/cuda/streams/an-index-outside-its-table-is-said-once", test_indices);
