@@ -81,3 +81,23 @@ if "$program" run "$examples/$plan" "${where[@]}" "${data[@]}" --ranks 1 --sched
 else
   skip "launch gaps between the actions of one rank" "$(last_words "$logs/model.out")"
 fi
+
+# Small kernels, where enqueueing them is what takes the time: plain steps and CUDA graphs of them.
+small() { # NAME ARGUMENTS...: a row, and the parameters into $small_sha
+  local json name=$1
+  shift
+  if ! json=$("$program" run "$examples/gpt-tiny.json" --data "$examples/README.md" --backend cuda --ranks 1 --schedule 1f1b \
+    --steps $small_steps --json "$@" 2>"$logs/small.err"); then
+    skip "$name" "$(last_words "$logs/small.err")"
+    return
+  fi
+  small_sha+=" $(grep -oE '"parameters_sha256": "[0-9a-f]+"' <<<"$json")"
+  row "$name" "$(number iteration_time "$json" | awk '{ print 1000 * $1 }')" ms - -
+}
+small_steps=200 small_sha=""
+[ -z "$tiny" ] || small_steps=3
+small "gpt-tiny on one rank, a step, plain"
+small "gpt-tiny on one rank, a step, as a CUDA graph" --cuda-graphs
+[ "$(tr ' ' '\n' <<<"$small_sha" | grep -c sha256)" = 0 ] ||
+  printf 'test\tCUDA graphs, bits as without\t%s\t\n' \
+    "$([ "$(grep -oE '"[0-9a-f]{64}"' <<<"$small_sha" | sort -u | wc -l)" = 1 ] && echo passed || echo FAILED)"
