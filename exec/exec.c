@@ -499,10 +499,10 @@ pw_exec_run (PwExec *exec, int program_number, const PwExecBatch *batch, PwExecS
   exec->n_runs++;
   exec->n_steps += program->has_backward;
   exec->last_program = program_number;
-  exec->run.way = pw__graphs_choose (exec, batch);
+  exec->run.way = pw__graphs_prepare (exec, batch);
   gboolean good = pw__exec_run_task (exec);
   if (step) {
-    step->is_graph = exec->run.way != PW_RUN_PLAIN && exec->graphs.are_made;
+    step->is_graph = exec->run.way == PW_RUN_LAUNCH;
     step->loss = pw__minibatch_loss (&exec->run.single, program, exec->run.single.losses);
     step->iteration_s = iteration_time (exec);
   }

@@ -273,30 +273,28 @@ struct PwWorker {
   double first_start, last_end; /* of the last run's compute */
   gboolean is_capturing;        /* nothing may be tested or waited for on the host */
   PwStreamGraph *graph;         /* NULL: none */
+  gboolean graph_is_new;        /* it was captured, and not launched yet */
   int64_t graph_actions;        /* lowered actions in it */
 };
 
+/* Ascending. */
 typedef enum {
   PW_RUN_PLAIN,
-  PW_RUN_CAPTURE, /* into graphs, which are launched; plainly if that fails on any rank */
-  PW_RUN_REPLAY   /* the graphs are launched */
+  PW_RUN_CAPTURE, /* of a step about to be: then it is launched, or run plainly */
+  PW_RUN_LAUNCH   /* of graphs */
 } PwRunWay;
 
-/* graphs.c. The caller's thread writes it between runs, unless noted. */
+/* The caller's thread writes it, between runs. */
 typedef struct {
   atomic_int is_void; /* graphs are to be dropped; set by any thread */
-  gboolean are_made;  /* every rank has one; under the executor's mutex in a run */
-  int n_plain;        /* runs of the step below so far; the same */
+  gboolean are_made;  /* every rank has one */
+  int n_plain;        /* runs of the step below so far */
+  char *reason;       /* why the last capture failed; NULL: it did not */
   /* The step, NULL: none. What a graph has in it, or reads from. */
   const PwExecProgram *program;
   int64_t *samples;
   double *loss_scales;
   const void *inputs, *targets, *outputs, *output_gradients;
-  /* Ranks meet, under the executor's mutex. */
-  pthread_cond_t met;
-  int n_met, n_good;
-  uint64_t n_meetings;
-  char *reason; /* why a capture was given up last; NULL: none was */
 } PwGraphs;
 
 /* One run, the same for all ranks; written before it starts. */
@@ -463,14 +461,12 @@ void pw__graphs_init (PwGraphs *graphs);
 void pw__graphs_clear (PwGraphs *graphs);
 /* Something has changed: the next run is plain. */
 void pw__graphs_void (PwGraphs *graphs);
-/* For the run in exec->run. */
-PwRunWay pw__graphs_choose (PwExec *exec, const PwExecBatch *batch);
-/* ENQUEUE's work becomes the worker's graph, which is launched; *DONE FALSE: some rank's could not
- * be made, and nothing has happened. */
-gboolean pw__graph_capture (PwWorker *worker,
-                            gboolean (*enqueue) (PwWorker *worker, GError **error), gboolean *done,
-                            GError **error);
-gboolean pw__graph_replay (PwWorker *worker, GError **error);
+/* The way of the run in exec->run, its graphs made. */
+PwRunWay pw__graphs_prepare (PwExec *exec, const PwExecBatch *batch);
+/* PwTask: what the run in exec->run enqueues becomes the worker's graph. Failed, or dropped before
+ * a launch, nothing has happened. */
+gboolean pw__graph_capture (PwWorker *worker, gpointer data, GError **error);
+gboolean pw__graph_launch (PwWorker *worker, GError **error);
 void pw__graph_drop (PwWorker *worker);
 
 /* sequential.c: the same micro-batches on one rank, in the order LOWERED accumulates. */
@@ -617,6 +613,8 @@ gboolean pw__compute (PwWorker *worker, const PwStep *step, double *start, GErro
 
 /* worker.c */
 gboolean pw__worker_start (PwWorker *worker, GError **error);
+/* All of the run in exec->run; on a device nothing is waited for. */
+gboolean pw__worker_enqueue (PwWorker *worker, GError **error);
 /* PwTask: the run in exec->run. */
 gboolean pw__worker_run (PwWorker *worker, gpointer data, GError **error);
 

@@ -15,6 +15,7 @@
  * not keep it: who keeps some (a further program) or gives some back to the device has the graphs
  * dropped. */
 #include "exec/exec_private.h"
+#include "exec/processes_private.h"
 
 #define PLAIN_RUNS 2
 
@@ -33,9 +34,6 @@ pw__graphs_check (const PwExec *exec, GError **error) {
     why = g_strdup_printf ("%d ranks need --transport nccl for them, since copies between ranks "
                            "cannot be captured",
                            exec->n_ranks);
-  else if (exec->processes)
-    why = g_strdup ("the ranks are in several processes, which do not agree about captures yet; "
-                    "leave out --cuda-graphs");
   if (!why)
     return TRUE;
   g_set_error (error, PW_EXEC_ERROR, PW_EXEC_ERROR_UNSUPPORTED, "CUDA graphs: %s", why);
@@ -47,7 +45,6 @@ pw__graphs_check (const PwExec *exec, GError **error) {
 void
 pw__graphs_init (PwGraphs *graphs) {
   atomic_init (&graphs->is_void, 1);
-  pw__cond_init (&graphs->met);
 }
 
 static void
@@ -63,7 +60,6 @@ forget_step (PwGraphs *graphs) {
 void
 pw__graphs_clear (PwGraphs *graphs) {
   forget_step (graphs);
-  pthread_cond_destroy (&graphs->met);
 }
 
 void
@@ -92,9 +88,8 @@ may_capture (const PwExec *exec, const PwExecBatch *batch) {
   for (int r = 0; r < exec->n_ranks; r++)
     if (exec->workers[r].timer)
       return FALSE;
-  return exec->options.cuda_graphs && !batch->loss_func && program->is_synchronous
-         && program->has_forward && (program->has_backward || !program->is_training)
-         && updates_once (exec, program);
+  return !batch->loss_func && program->is_synchronous && program->has_forward
+         && (program->has_backward || !program->is_training) && updates_once (exec, program);
 }
 
 static gboolean
@@ -126,8 +121,8 @@ remember_step (PwExec *exec, const PwExecBatch *batch) {
       = g_memdup2 (exec->run.single.loss_scales, (gsize)program->n_groups * sizeof (double));
 }
 
-PwRunWay
-pw__graphs_choose (PwExec *exec, const PwExecBatch *batch) {
+static PwRunWay
+choose (PwExec *exec, const PwExecBatch *batch) {
   PwGraphs *graphs = &exec->graphs;
   gboolean is_void = atomic_exchange (&graphs->is_void, 0);
   if (is_void || !graphs->program || !is_same_step (exec, batch)) {
@@ -137,8 +132,32 @@ pw__graphs_choose (PwExec *exec, const PwExecBatch *batch) {
     remember_step (exec, batch);
   }
   if (graphs->are_made)
-    return PW_RUN_REPLAY;
+    return PW_RUN_LAUNCH;
   return graphs->n_plain++ < PLAIN_RUNS ? PW_RUN_PLAIN : PW_RUN_CAPTURE;
+}
+
+static PwRunWay
+make (PwExec *exec) {
+  PwGraphs *graphs = &exec->graphs;
+  g_autoptr (GError) reason = NULL;
+  g_clear_pointer (&graphs->reason, g_free);
+  graphs->are_made = pw__exec_on_all (exec, pw__graph_capture, NULL, &reason);
+  if (graphs->are_made)
+    return PW_RUN_LAUNCH;
+  graphs->reason = g_strdup (reason->message);
+  graphs->n_plain = 0;
+  return PW_RUN_PLAIN;
+}
+
+PwRunWay
+pw__graphs_prepare (PwExec *exec, const PwExecBatch *batch) {
+  if (!exec->options.cuda_graphs)
+    return PW_RUN_PLAIN;
+  PwRunWay mine = choose (exec, batch);
+  PwRunWay way = pw__processes_least (exec, mine);
+  if (way != mine)
+    pw__graphs_void (&exec->graphs); /* something has changed in another process */
+  return way == PW_RUN_CAPTURE ? make (exec) : way;
 }
 
 const char *
@@ -147,44 +166,6 @@ pw_exec_graphs_reason (const PwExec *exec) {
 }
 
 /* ---- On a rank's own thread ---- */
-
-/* TRUE where all ranks bring TRUE; else a REASON is kept. No rank waits for its device, or another
- * rank, before it comes here. */
-static gboolean
-meet (PwExec *exec, gboolean good, const GError *reason) {
-  PwGraphs *graphs = &exec->graphs;
-  pthread_mutex_lock (&exec->mutex);
-  uint64_t meeting = graphs->n_meetings;
-  graphs->n_good += good;
-  if (reason) {
-    g_free (graphs->reason);
-    graphs->reason = g_strdup (reason->message);
-  }
-  if (++graphs->n_met == exec->n_ranks) {
-    graphs->are_made = graphs->n_good == exec->n_ranks;
-    if (graphs->are_made)
-      g_clear_pointer (&graphs->reason, g_free);
-    else
-      graphs->n_plain = 0;
-    graphs->n_met = graphs->n_good = 0;
-    graphs->n_meetings++;
-    pthread_cond_broadcast (&graphs->met);
-  }
-  while (graphs->n_meetings == meeting)
-    pthread_cond_wait (&graphs->met, &exec->mutex);
-  gboolean all = graphs->are_made;
-  pthread_mutex_unlock (&exec->mutex);
-  return all;
-}
-
-void
-pw__graph_drop (PwWorker *worker) {
-  if (!worker->graph)
-    return;
-  worker->exec->backend->graph_free (g_steal_pointer (&worker->graph));
-  pw__marks_drop_kept (worker->marks);
-  pw__memory_keep (worker->memory, FALSE);
-}
 
 static PwExecStage *
 next_own_stage (const PwWorker *worker, PwExecStage *stage) {
@@ -207,10 +188,8 @@ forget_receives (PwExecStage *stage, PwMicrobatch *microbatch) {
 
 /* Nothing of what was enqueued will be done: all is as before. */
 static void
-abandon (PwWorker *worker) {
+undo (PwWorker *worker) {
   PwExec *exec = worker->exec;
-  if (worker->graph)
-    exec->backend->graph_free (g_steal_pointer (&worker->graph));
   if (exec->transport->abandon)
     exec->transport->abandon (exec->transport_state, worker->rank);
   worker->in_group = FALSE;
@@ -228,58 +207,73 @@ abandon (PwWorker *worker) {
       pw__microbatch_reset (worker, stage, microbatch);
     }
   }
+}
+
+void
+pw__graph_drop (PwWorker *worker) {
+  if (worker->graph_is_new)
+    undo (worker);
+  worker->graph_is_new = FALSE;
+  if (!worker->graph)
+    return;
+  worker->exec->backend->graph_free (g_steal_pointer (&worker->graph));
+  pw__marks_drop_kept (worker->marks);
   pw__memory_keep (worker->memory, FALSE);
 }
 
 static gboolean
-capture (PwWorker *worker, gboolean (*enqueue) (PwWorker *worker, GError **error),
-         GError **reason) {
+capture (PwWorker *worker, GError **error) {
   const PwBackend *backend = worker->exec->backend;
-  if (!backend->graph_begin (worker->context.stream, reason))
+  if (!backend->graph_begin (worker->context.stream, error))
     return FALSE;
   worker->is_capturing = TRUE;
   pw__memory_keep (worker->memory, TRUE);
-  gboolean good = enqueue (worker, reason);
-  worker->graph = backend->graph_end (worker->context.stream, good ? reason : NULL);
+  gboolean good = pw__worker_enqueue (worker, error);
+  worker->graph = backend->graph_end (worker->context.stream, good ? error : NULL);
   worker->is_capturing = FALSE;
-  return good && worker->graph;
+  if (good && worker->graph)
+    return TRUE;
+  pw__memory_keep (worker->memory, FALSE);
+  return FALSE;
 }
 
-static gboolean
-launch (PwWorker *worker, GError **error) {
-  return worker->exec->backend->graph_launch (worker->graph, worker->context.stream, error)
-         && pw__marks_launch (worker, error);
-}
-
+/* Nothing here waits for a device or another rank. */
 gboolean
-pw__graph_capture (PwWorker *worker, gboolean (*enqueue) (PwWorker *worker, GError **error),
-                   gboolean *done, GError **error) {
+pw__graph_capture (PwWorker *worker, gpointer data, GError **error) {
+  (void)data;
   PwExec *exec = worker->exec;
-  g_autoptr (GError) reason = NULL;
+  pw__graph_drop (worker);
   for (PwExecStage *s = next_own_stage (worker, NULL); s; s = next_own_stage (worker, s))
     s->updates_before = s->n_updates;
   exec->transport->progress (exec->transport_state, worker->rank);
-  gboolean good = capture (worker, enqueue, &reason);
-  *done = meet (exec, good, reason);
-  if (!*done) {
-    abandon (worker);
-    return TRUE;
+  worker->graph_is_new = TRUE;
+  if (!capture (worker, error)) {
+    pw__graph_drop (worker);
+    return FALSE;
   }
   pw__marks_keep (worker->marks);
   worker->graph_actions = worker->figures.actions;
   for (PwExecStage *s = next_own_stage (worker, NULL); s; s = next_own_stage (worker, s))
     s->graph_updates = s->n_updates - s->updates_before;
-  return launch (worker, error);
+  return TRUE;
 }
 
-gboolean
-pw__graph_replay (PwWorker *worker, GError **error) {
-  const PwRun *run = &worker->exec->run;
-  worker->context.step = run->iteration;
-  worker->figures.actions = worker->graph_actions;
+/* What the capture left for its first launch, later ones have to bring about. */
+static void
+advance (PwWorker *worker) {
+  worker->context.step = worker->exec->run.step;
   for (PwExecStage *s = next_own_stage (worker, NULL); s; s = next_own_stage (worker, s)) {
     s->n_updates += s->graph_updates;
     s->optimizer_step.step = s->n_updates;
   }
-  return launch (worker, error);
+}
+
+gboolean
+pw__graph_launch (PwWorker *worker, GError **error) {
+  if (!worker->graph_is_new)
+    advance (worker);
+  worker->graph_is_new = FALSE;
+  worker->figures.actions = worker->graph_actions;
+  return worker->exec->backend->graph_launch (worker->graph, worker->context.stream, error)
+         && pw__marks_launch (worker, error);
 }

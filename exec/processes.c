@@ -148,6 +148,19 @@ pw__processes_agree (PwExec *exec, GError *own, GError **error) {
   return !own;
 }
 
+int
+pw__processes_least (PwExec *exec, int mine) {
+  if (!exec->processes)
+    return mine;
+  g_autofree int *all = g_new0 (int, (gsize)exec->processes->bootstrap->size);
+  PwBootstrapReport report = { .mine = &mine, .all = all, .bytes = sizeof mine };
+  if (!agree (exec, &report, NULL, NULL))
+    return 0;
+  for (int p = 0; p < exec->processes->bootstrap->size; p++)
+    mine = MIN (mine, all[p]);
+  return mine;
+}
+
 /* ---- After a run ---- */
 
 typedef struct {

@@ -58,6 +58,9 @@ const PwClock *pw__processes_clock (const PwExec *exec);
 /* Estimates the offset again. */
 gboolean pw__processes_align (PwExec *exec, GError **error);
 
+/* The least of all processes; 0 where they cannot be asked, which the next exchange tells. */
+int pw__processes_least (PwExec *exec, int mine);
+
 static inline int
 pw__exec_process_of (const PwExec *exec, int rank) {
   return rank / exec->n_local;

@@ -266,10 +266,19 @@ run_list (PwWorker *worker, const PwStepList *list, int64_t more_repeats, GError
                     error);
 }
 
-/* On a device it is only enqueued, and nothing is waited for. */
-static gboolean
-do_step (PwWorker *worker, GError **error) {
+static void
+reset_figures (PwWorker *worker) {
+  worker->figures.busy_time = worker->figures.wait_time = worker->figures.wall_time = 0;
+  worker->figures.actions = 0;
+  worker->first_start = worker->last_end = 0;
+  worker->in_group = FALSE;
+  g_array_set_size (worker->group, 0);
+}
+
+gboolean
+pw__worker_enqueue (PwWorker *worker, GError **error) {
   const PwRun *run = &worker->exec->run;
+  reset_figures (worker);
   if (!prepare_stages (worker, error))
     return FALSE;
   double start = pw__now_s ();
@@ -280,29 +289,14 @@ do_step (PwWorker *worker, GError **error) {
   return run->stream || read_losses (worker, error);
 }
 
-static void
-reset_figures (PwWorker *worker) {
-  worker->figures.busy_time = worker->figures.wait_time = worker->figures.wall_time = 0;
-  worker->figures.actions = 0;
-  worker->first_start = worker->last_end = 0;
-  worker->in_group = FALSE;
-  g_array_set_size (worker->group, 0);
-}
-
 static gboolean
-start_step (PwWorker *worker, GError **error) {
-  PwRunWay way = worker->exec->run.way;
-  gboolean is_captured = FALSE;
-  reset_figures (worker);
-  if (way == PW_RUN_REPLAY)
-    return pw__graph_replay (worker, error);
+start (PwWorker *worker, GError **error) {
+  if (worker->exec->run.way == PW_RUN_LAUNCH) {
+    reset_figures (worker);
+    return pw__graph_launch (worker, error);
+  }
   pw__graph_drop (worker);
-  if (way == PW_RUN_CAPTURE && !pw__graph_capture (worker, do_step, &is_captured, error))
-    return FALSE;
-  if (is_captured)
-    return TRUE;
-  reset_figures (worker);
-  return do_step (worker, error);
+  return pw__worker_enqueue (worker, error);
 }
 
 /* All is enqueued; what it took is known when it is done. */
@@ -321,7 +315,7 @@ gboolean
 pw__worker_run (PwWorker *worker, gpointer data, GError **error) {
   (void)data;
   const PwBackend *backend = worker->exec->backend;
-  gboolean is_started = start_step (worker, error);
+  gboolean is_started = start (worker, error);
   gboolean good = is_started
                   && (worker->marks ? finish_on_device (worker, error)
                                     : backend->stream_synchronize (worker->context.stream, error));

@@ -88,6 +88,7 @@ train_steps (Process *process, PwExec *exec, int program) {
       return FALSE;
     g_assert_cmpfloat (step.iteration_s, >, 0);
     process->losses[s] = step.loss;
+    process->graph_steps |= (guint)step.is_graph << s;
   }
   return TRUE;
 }

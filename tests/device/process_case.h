@@ -26,6 +26,7 @@ struct Process {
   GError *error;
   char *sha;
   double losses[16];
+  guint graph_steps; /* bit s: step s was launched as graphs */
   PwTrace *trace;
   PwExecRank figures[8];
 };

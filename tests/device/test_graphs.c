@@ -2,8 +2,10 @@
  * without, to the last bit, a trace of every step, and plain steps again as soon as anything
  * changes. */
 #include <cuda_runtime_api.h>
+#include <glib/gstdio.h>
 #include <string.h>
 
+#include "exec/checkpoint.h"
 #include "tests/device/fake/fake.h"
 #include "tests/exec/exec_case.h"
 
@@ -164,6 +166,35 @@ graphs_equal_plain_steps (void) {
   }
 }
 
+/* Trained on from a checkpoint: steps are numbered on, runs of the executor are not. */
+static void
+resumed_equals_uninterrupted (void) {
+  static const Row row = { DROPOUT, 1, 1, "'name': '1f1b'", 2, 2, "" };
+  static const int first = 3;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ExecCase) c = make_case (&row);
+  g_autofree char *file = g_strdup_printf ("%s/graphs-%d", g_get_tmp_dir (), g_test_rand_int ());
+  double losses[STEPS];
+  for (int graphs = 0; graphs <= 1; graphs++) {
+    PwExec *exec = make_exec (c, graphs, 120);
+    for (int s = 0; s < STEPS; s++) {
+      PwExecStep step = run_step (c, exec, s);
+      if (graphs)
+        g_assert_cmpfloat (step.loss, ==, losses[s]);
+      losses[s] = step.loss;
+      if (!graphs || s != first)
+        continue;
+      pw_checkpoint_save (exec, file, &error);
+      pw_exec_free (exec);
+      exec = make_exec (c, TRUE, 120);
+      pw_checkpoint_load (exec, file, &error);
+      g_assert_no_error (error);
+    }
+    pw_exec_free (exec);
+  }
+  g_unlink (file);
+}
+
 /* ---- What makes a step plain ---- */
 
 static const Row small = { MLP, 2, 2, "'name': '1f1b'", 3, 5, "" };
@@ -315,6 +346,7 @@ int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/device/graphs/equal-plain-steps", graphs_equal_plain_steps);
+  g_test_add_func ("/device/graphs/resumed-equals-uninterrupted", resumed_equals_uninterrupted);
   g_test_add_func ("/device/graphs/changes-go-plainly", changes_go_plainly);
   g_test_add_func ("/device/graphs/a-capture-that-fails-is-given-up",
                    a_capture_that_fails_is_given_up);

@@ -116,7 +116,7 @@ is_left_out (int model, int schedule, int layout) {
 }
 
 static void
-compare (const char *plan, int layout, const char *sha, const double *losses) {
+compare (const char *plan, int layout, gboolean graphs, const char *sha, const double *losses) {
   Process processes[PROCESSES_MAX];
   int ranks = layouts[layout].ranks, n = layouts[layout].processes;
   g_test_message ("%d ranks in %d processes", ranks, n);
@@ -125,10 +125,13 @@ compare (const char *plan, int layout, const char *sha, const double *losses) {
   for (int p = 0; p < n; p++) {
     processes[p].data = GINT_TO_POINTER (STEPS);
     processes[p].exec.trace_iterations = 2;
+    processes[p].exec.cuda_graphs = graphs;
   }
   processes_run (processes, n);
-  for (int p = 0; p < n; p++)
+  for (int p = 0; p < n; p++) {
     check_process (&processes[p], ranks, sha, losses);
+    g_assert_cmpint (processes[p].graph_steps, ==, graphs ? (1u << STEPS) - 4 : 0);
+  }
   processes_clear (processes, n);
 }
 
@@ -150,8 +153,57 @@ equals_sequential (gconstpointer argument) {
         sha = train_sequentially (plan, losses);
         ranks_of_sha = ranks;
       }
-      compare (plan, layout, sha, losses);
+      compare (plan, layout, schedule % 2, sha, losses);
     }
+  }
+}
+
+/* ---- Graphs ---- */
+
+enum { FAILS_AT = 2, MOVES_AT = 6, GRAPH_STEPS = 10 };
+
+/* A launch of a kernel fails while one process captures; later one has its inputs elsewhere. */
+static void
+graphs_main (Process *process) {
+  const PwResolvedPlan *resolved = process->c->resolved;
+  gsize bytes = (gsize)(resolved->batch * pw_shape_bytes (&resolved->graph->input));
+  g_autofree void *moved = g_malloc (bytes);
+  g_autoptr (PwExec) exec = pw_exec_new (resolved, &process->exec, &process->error);
+  int program = exec ? pw_exec_add (exec, resolved->lowered, &process->error) : -1;
+  for (int s = 0; program >= 0 && s < GRAPH_STEPS; s++) {
+    PwExecBatch batch = exec_case_batch (process->c, s);
+    PwExecStep step;
+    if (process->exec.cuda_graphs && process->number == 0 && s == FAILS_AT)
+      pw_fake_fail_launch (3, cudaErrorLaunchOutOfResources);
+    if (process->number == 1 && s == MOVES_AT)
+      batch.inputs = memcpy (moved, batch.inputs, bytes);
+    if (!pw_exec_run (exec, program, &batch, &step, &process->error))
+      return;
+    process->losses[s] = step.loss;
+    process->graph_steps |= (guint)step.is_graph << s;
+  }
+}
+
+/* Where one process cannot go on with graphs, none does. */
+static void
+graphs_are_of_all (void) {
+  double losses[GRAPH_STEPS];
+  for (int graphs = 0; graphs <= 1; graphs++) {
+    Process processes[2];
+    set_machine (2);
+    processes_init (processes, 2, TWO, graphs_main);
+    processes[0].exec.cuda_graphs = processes[1].exec.cuda_graphs = graphs;
+    processes_run (processes, 2);
+    for (int p = 0; p < 2; p++) {
+      g_assert_no_error (processes[p].error);
+      g_assert_cmpint (processes[p].graph_steps, ==, graphs ? 1 << 5 | 1 << 9 : 0);
+      for (int s = 0; s < GRAPH_STEPS; s++) {
+        if (graphs || p)
+          g_assert_cmpfloat (processes[p].losses[s], ==, losses[s]);
+        losses[s] = processes[p].losses[s];
+      }
+    }
+    processes_clear (processes, 2);
   }
 }
 
@@ -539,6 +591,7 @@ main (int argc, char **argv) {
                         GINT_TO_POINTER (0), equals_sequential);
   g_test_add_data_func ("/device/processes/gpt-under-every-schedule-equals-sequential",
                         GINT_TO_POINTER (1), equals_sequential);
+  g_test_add_func ("/device/processes/graphs-are-of-all", graphs_are_of_all);
   g_test_add_func ("/device/processes/streams-equal-those-of-one-process",
                    streams_equal_one_process);
   g_test_add_func ("/device/processes/everybody-sees-everything", everybody_sees_everything);
