@@ -1,6 +1,7 @@
 /* Opens cuDNN. libcudnn.so.9 is a small library that loads the large ones when a handle is made. */
 #include "kernels/cuda/cudnn_private.h"
 #include <gmodule.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,13 +57,17 @@ open_library (void) {
   return NULL;
 }
 
+static const PwCudnnCalls *opened;
+
+static void
+open_once (void) {
+  opened = open_library ();
+}
+
+/* pthread's once, which the thread sanitizer sees. */
 const PwCudnnCalls *
 pw__cudnn_calls (void) {
-  static gsize opened;
-  static const PwCudnnCalls *calls;
-  if (g_once_init_enter (&opened)) {
-    calls = open_library ();
-    g_once_init_leave (&opened, 1);
-  }
-  return calls;
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once (&once, open_once);
+  return opened;
 }
