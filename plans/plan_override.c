@@ -336,7 +336,7 @@ static const PwPlanOverride overrides[] = {
   {
       .name = "transport",
       .argument = "NAME",
-      .help = "how tensors travel: threads",
+      .help = "how tensors travel: threads, or nccl between devices",
       .type = PW_JSON_CUSTOM,
       .apply = apply_transport,
   },
