@@ -64,6 +64,12 @@ attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int64_t hea
 }
 
 static gboolean
+mask_rows (PwOpContext *context, const PwTensor *x, const PwTensor *lengths, PwTensor *y,
+           GError **error) {
+  return TRUE;
+}
+
+static gboolean
 linear_gelu_forward (PwOpContext *context, const PwTensor *x, const PwTensor *w,
                      const PwTensor *bias, PwTensor *h, PwTensor *y, PwWorkspace workspace,
                      GError **error) {
@@ -178,6 +184,7 @@ const PwBackend pw_backend_empty = {
     .embedding_weight_gradient = op_iiow,
     .position_forward = op_iio,
     .position_weight_gradient = op_io,
+    .mask_rows = mask_rows,
     .attention_forward = attention_forward,
     .attention_input_gradient = attention_input_gradient,
     .add = op_iio,

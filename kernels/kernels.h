@@ -81,8 +81,8 @@ typedef struct {
   gboolean (*gelu_forward) (PwOpContext *, const PwTensor *x, PwTensor *y, GError **);
   gboolean (*gelu_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *dy,
                                    PwTensor *dx, GError **);
-  /* h = x w^T + bias, which the gradients read, and y = gelu (h), in one go; bias may be NULL. y may
-   * be of an h that was not yet rounded to its type. */
+  /* h = x w^T + bias, which the gradients read, and y = gelu (h), in one go; bias may be NULL. y
+   * may be of an h that was not yet rounded to its type. */
   gboolean (*linear_gelu_forward) (PwOpContext *, const PwTensor *x, const PwTensor *w,
                                    const PwTensor *bias, PwTensor *h, PwTensor *y, PwWorkspace,
                                    GError **);
@@ -136,6 +136,10 @@ typedef struct {
                                         gboolean causal, const PwTensor *lengths, const PwTensor *y,
                                         const PwTensor *lse, const PwTensor *dy, PwTensor *dqkv,
                                         PwWorkspace, GError **);
+  /* y[B,T,C] = x[B,T,C], and 0 for tokens at or past their sample's length, whatever x holds there;
+   * LENGTHS int32 [B] from 0 to T. y may be x. The gradient is the same map of dy. */
+  gboolean (*mask_rows) (PwOpContext *, const PwTensor *x, const PwTensor *lengths, PwTensor *y,
+                         GError **);
   /* y = a + b; y may be a or b. */
   gboolean (*add) (PwOpContext *, const PwTensor *a, const PwTensor *b, PwTensor *y, GError **);
   /* Logits x[N,V], targets int32 [N]; lse[N], fp32, the log of each row's sum of exponentials, is

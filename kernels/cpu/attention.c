@@ -17,6 +17,7 @@
 
 typedef struct {
   int64_t tokens, head_width;
+  int64_t length;  /* tokens of this sequence that are no padding */
   int64_t row_qkv; /* between tokens of qkv, dqkv: 3 C */
   int64_t row_y;   /* between tokens of y, dy: C */
   gboolean causal;
@@ -37,13 +38,13 @@ typedef struct {
 
 static Block
 block_at (const Shape *shape, int64_t begin) {
-  int64_t end = MIN (begin + BLOCK, shape->tokens);
-  return (Block){ .begin = begin, .end = end, .keys = shape->causal ? end : shape->tokens };
+  int64_t end = MIN (begin + BLOCK, shape->length);
+  return (Block){ .begin = begin, .end = end, .keys = shape->causal ? end : shape->length };
 }
 
 static int64_t
 row_keys (const Shape *shape, int64_t row) {
-  return shape->causal ? row + 1 : shape->tokens;
+  return shape->causal ? row + 1 : shape->length;
 }
 
 /* A matrix [rows,keys] of a block lies with a stride of all tokens. This is its row ROW. */
@@ -114,6 +115,24 @@ block_forward (const Shape *shape, const Block *block, const Head *head, float *
   return mix_keys (shape, block, p, head->v, y, shape->row_y, error);
 }
 
+static void
+clear_rows (float *rows, int64_t stride, int64_t begin, int64_t end, int64_t width) {
+  for (int64_t row = begin; row < end; row++)
+    memset (rows + row * stride, 0, (gsize)width * sizeof *rows);
+}
+
+static gboolean
+head_forward (const Shape *shape, const Head *head, float *y, float *p, GError **error) {
+  for (int64_t begin = 0; begin < shape->length; begin += BLOCK) {
+    Block block = block_at (shape, begin);
+    if (!block_forward (shape, &block, head, y, p, error))
+      return FALSE;
+  }
+  clear_rows (y, shape->row_y, shape->length, shape->tokens, shape->head_width);
+  clear_rows (head->lse, 1, shape->length, shape->tokens, 1);
+  return TRUE;
+}
+
 /* What the gradient of a head reads and writes beside the head itself. */
 typedef struct {
   const float *y, *dy;
@@ -143,11 +162,10 @@ block_gradient (const Shape *shape, const Block *block, const Head *head, const 
 
 static gboolean
 head_gradient (const Shape *shape, const Head *head, const Gradient *g, GError **error) {
-  for (int64_t t = 0; t < shape->tokens; t++) {
-    memset (g->dk + t * shape->row_qkv, 0, (gsize)shape->head_width * sizeof (float));
-    memset (g->dv + t * shape->row_qkv, 0, (gsize)shape->head_width * sizeof (float));
-  }
-  for (int64_t begin = 0; begin < shape->tokens; begin += BLOCK) {
+  clear_rows (g->dq, shape->row_qkv, shape->length, shape->tokens, shape->head_width);
+  clear_rows (g->dk, shape->row_qkv, 0, shape->tokens, shape->head_width);
+  clear_rows (g->dv, shape->row_qkv, 0, shape->tokens, shape->head_width);
+  for (int64_t begin = 0; begin < shape->length; begin += BLOCK) {
     Block block = block_at (shape, begin);
     if (!block_gradient (shape, &block, head, g, error))
       return FALSE;
@@ -172,6 +190,18 @@ shape_of (PwOpContext *context, const PwTensor *qkv, const PwTensor *y, const Pw
                   .loops = context->stream->loops->rows };
 }
 
+static gboolean
+check_lengths (PwOpContext *context, const PwTensor *qkv, const PwTensor *lengths, GError **error) {
+  int64_t tokens = qkv->dims[qkv->n_dims - 2];
+  return lengths == NULL
+         || pw__cpu_check_indices (context, "length", lengths, 0, tokens + 1, error);
+}
+
+static int64_t
+length_of (const Shape *shape, const PwTensor *lengths, int64_t b) {
+  return lengths == NULL ? shape->tokens : ((const int32_t *)lengths->data)[b];
+}
+
 static gsize
 block_bytes (int64_t tokens) {
   return (gsize)(MIN (BLOCK, tokens) * tokens) * sizeof (float);
@@ -192,8 +222,8 @@ gboolean
 pw__cpu_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t heads,
                            gboolean causal, const PwTensor *lengths, PwTensor *y, PwTensor *lse,
                            PwWorkspace workspace, GError **error) {
-  g_assert (lengths == NULL);
-  if (!PW_CPU_FLOAT32 ("attention_forward", error, qkv, y, lse))
+  if (!PW_CPU_FLOAT32 ("attention_forward", error, qkv, y, lse)
+      || !check_lengths (context, qkv, lengths, error))
     return FALSE;
   Shape shape = shape_of (context, qkv, y, lse, heads, causal);
   int64_t batch = pw_tensor_rows (qkv) / shape.tokens;
@@ -202,11 +232,9 @@ pw__cpu_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t he
     for (int64_t h = 0; h < heads; h++) {
       Head head = head_at (&shape, qkv, lse, b, h);
       float *to = floats (y) + b * shape.tokens * shape.row_y + h * shape.head_width;
-      for (int64_t begin = 0; begin < shape.tokens; begin += BLOCK) {
-        Block block = block_at (&shape, begin);
-        if (!block_forward (&shape, &block, &head, to, workspace.data, error))
-          return FALSE;
-      }
+      shape.length = length_of (&shape, lengths, b);
+      if (!head_forward (&shape, &head, to, workspace.data, error))
+        return FALSE;
     }
   return TRUE;
 }
@@ -216,8 +244,8 @@ pw__cpu_attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int
                                   gboolean causal, const PwTensor *lengths, const PwTensor *y,
                                   const PwTensor *lse, const PwTensor *dy, PwTensor *dqkv,
                                   PwWorkspace workspace, GError **error) {
-  g_assert (lengths == NULL);
-  if (!PW_CPU_FLOAT32 ("attention_input_gradient", error, qkv, y, lse, dy, dqkv))
+  if (!PW_CPU_FLOAT32 ("attention_input_gradient", error, qkv, y, lse, dy, dqkv)
+      || !check_lengths (context, qkv, lengths, error))
     return FALSE;
   Shape shape = shape_of (context, qkv, dy, lse, heads, causal);
   g_assert (pw_tensor_elements (dqkv) == pw_tensor_elements (qkv));
@@ -229,6 +257,7 @@ pw__cpu_attention_input_gradient (PwOpContext *context, const PwTensor *qkv, int
     for (int64_t h = 0; h < heads; h++) {
       Head head = head_at (&shape, qkv, lse, b, h);
       int64_t at = b * shape.tokens * features + h * shape.head_width;
+      shape.length = length_of (&shape, lengths, b);
       float *dq = floats (dqkv) + (head.q - floats (qkv));
       Gradient gradient = { .y = floats (y) + at,
                             .dy = floats (dy) + at,

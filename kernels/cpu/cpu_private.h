@@ -90,6 +90,7 @@ PW_CPU_OP (embedding_weight_gradient);
 PW_CPU_WORKSPACE (embedding);
 PW_CPU_OP (position_forward);
 PW_CPU_OP (position_weight_gradient);
+PW_CPU_OP (mask_rows);
 PW_CPU_OP (attention_forward);
 PW_CPU_OP (attention_input_gradient);
 PW_CPU_WORKSPACE (attention);

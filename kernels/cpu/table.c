@@ -23,6 +23,7 @@ const PwBackend pw_backend_cpu = {
     .position_weight_gradient = pw__cpu_position_weight_gradient,
     .attention_forward = pw__cpu_attention_forward,
     .attention_input_gradient = pw__cpu_attention_input_gradient,
+    .mask_rows = pw__cpu_mask_rows,
     .add = pw__cpu_add,
     .cross_entropy_forward = pw__cpu_cross_entropy_forward,
     .cross_entropy_input_gradient = pw__cpu_cross_entropy_input_gradient,

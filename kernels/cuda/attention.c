@@ -1,5 +1,5 @@
 /* Attention by cuDNN where it takes the shape, else by the own kernels: a choice that hangs on the
- * stream and the shape alone. */
+ * stream and the shape alone. Padded sequences are always the own kernels'. */
 #include "kernels/cuda/attention_private.h"
 #include "kernels/cuda/check_private.h"
 
@@ -37,22 +37,28 @@ is_aligned (const PwTensor *a, const PwTensor *b, const PwTensor *c, const PwTen
          == 0;
 }
 
+static const int32_t *
+lengths_of (const PwCudaAttention *a, const PwTensor *lengths) {
+  g_assert (!lengths
+            || (lengths->element == PW_ELEMENT_I32 && pw_tensor_elements (lengths) == a->batch));
+  return lengths ? lengths->data : NULL;
+}
+
 gboolean
 pw__cuda_attention_forward (PwOpContext *context, const PwTensor *qkv, int64_t heads,
                             gboolean causal, const PwTensor *lengths, PwTensor *y, PwTensor *lse,
                             PwWorkspace workspace, GError **error) {
   static const char op[] = "attention_forward";
-  g_assert (lengths == NULL);
   PwCudaAttention a;
   if (!attention_init (&a, context, op, qkv, heads, causal, y, lse, error))
     return FALSE;
-  const PwCudnnPlan *plan = pw__cudnn_attention_plan (context, &a, FALSE);
+  const PwCudnnPlan *plan = lengths ? NULL : pw__cudnn_attention_plan (context, &a, FALSE);
   if (plan && is_aligned (qkv, y, lse, lse))
     return pw__cudnn_attention_forward (context, plan, &a, qkv->data, y->data, floats (lse),
                                         workspace, error);
-  cudaError_t code
-      = pw__launch_attention (a.type, qkv->data, a.batch, heads, a.tokens, a.features, causal,
-                              y->data, floats (lse), pw__cuda_stream (context));
+  cudaError_t code = pw__launch_attention (
+      a.type, qkv->data, a.batch, heads, a.tokens, a.features, causal, lengths_of (&a, lengths),
+      context->stream->error_flag, y->data, floats (lse), pw__cuda_stream (context));
   return pw__cuda_check (context, op, code, error);
 }
 
@@ -68,21 +74,21 @@ pw__cuda_attention_input_gradient (PwOpContext *context, const PwTensor *qkv, in
                                    const PwTensor *lse, const PwTensor *dy, PwTensor *dqkv,
                                    PwWorkspace workspace, GError **error) {
   static const char op[] = "attention_input_gradient";
-  g_assert (lengths == NULL);
   PwCudaAttention a;
   if (!attention_init (&a, context, op, qkv, heads, causal, y, lse, error)
       || !PW_CUDA_COMMON_TYPE (context, op, &a.type, error, qkv, dy, dqkv))
     return FALSE;
   g_assert (pw_tensor_elements (dy) == pw_tensor_elements (y));
   g_assert (pw_tensor_elements (dqkv) == pw_tensor_elements (qkv));
-  const PwCudnnPlan *plan = pw__cudnn_attention_plan (context, &a, TRUE);
+  const PwCudnnPlan *plan = lengths ? NULL : pw__cudnn_attention_plan (context, &a, TRUE);
   if (plan && is_aligned (qkv, y, dy, dqkv) && is_aligned (lse, lse, lse, lse))
     return pw__cudnn_attention_gradient (context, plan, &a, qkv->data, y->data, floats (lse),
                                          dy->data, dqkv->data, workspace, error);
   g_assert (workspace.bytes >= delta_bytes (&a));
   cudaError_t code = pw__launch_attention_gradient (
-      a.type, qkv->data, a.batch, heads, a.tokens, a.features, causal, y->data, floats (lse),
-      dy->data, dqkv->data, workspace.data, pw__cuda_stream (context));
+      a.type, qkv->data, a.batch, heads, a.tokens, a.features, causal, lengths_of (&a, lengths),
+      context->stream->error_flag, y->data, floats (lse), dy->data, dqkv->data, workspace.data,
+      pw__cuda_stream (context));
   return pw__cuda_check (context, op, code, error);
 }
 

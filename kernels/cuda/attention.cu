@@ -19,6 +19,7 @@
 #include <float.h>
 
 #include "kernels/cuda/elements.cuh"
+#include "kernels/cuda/lengths.cuh"
 #include "kernels/cuda/sums.cuh"
 
 static constexpr int SIDE = 16;
@@ -42,6 +43,9 @@ template <int WIDTH_, int ROWS_, int STEP_> struct Tiles {
 
 struct Shape {
   int64_t heads, tokens, width; /* of a head */
+  const int32_t *lengths;       /* of the sequences; NULL: all are `tokens` */
+  int *flag;
+  int64_t length;               /* of the block's own sequence: tokens behind are padding */
   int64_t row_qkv, row_y;       /* between tokens */
   bool causal, aligned;
   float scale; /* 1 / sqrt (width) */
@@ -55,8 +59,11 @@ template <typename T> struct Head {
 
 template <typename T>
 static __device__ Head<T>
-head_at (const Shape &shape, const T *qkv, unsigned index) {
+head_at (Shape &shape, const T *qkv, unsigned index) {
   int64_t sequence = index / shape.heads, head = index % shape.heads;
+  shape.length = shape.tokens;
+  if (shape.lengths != nullptr)
+    shape.length = length_of (shape.lengths, sequence, shape.tokens, shape.flag);
   Head<T> result;
   result.at_qkv = sequence * shape.tokens * shape.row_qkv + head * shape.width;
   result.at_y = sequence * shape.tokens * shape.row_y + head * shape.width;
@@ -67,7 +74,7 @@ head_at (const Shape &shape, const T *qkv, unsigned index) {
   return result;
 }
 
-/* Rows FIRST .. FIRST + ROWS-1 of FROM; 0 beyond the last token and beyond the head's width. */
+/* Rows FIRST .. FIRST + ROWS-1 of FROM; 0 beyond the sequence's end and the head's width. */
 template <int ROWS, int WIDTH, typename T>
 static __device__ void
 load_tile (const Shape &shape, const T *from, int64_t row_stride, int64_t first, float *tile) {
@@ -75,7 +82,7 @@ load_tile (const Shape &shape, const T *from, int64_t row_stride, int64_t first,
   for (int i = (int)threadIdx.x; i < ROWS * PACKS; i += THREADS) {
     int row = i / PACKS, column = i % PACKS * PW_PACK;
     float x[PW_PACK] = { 0 };
-    if (first + row < shape.tokens)
+    if (first + row < shape.length)
       load (from + (first + row) * row_stride, column, shape.width, shape.aligned, x);
     *(float4 *)(tile + row * (WIDTH + 4) + column) = make_float4 (x[0], x[1], x[2], x[3]);
   }
@@ -177,13 +184,15 @@ row_sum (float x) {
 
 static __device__ inline bool
 sees (const Shape &shape, int64_t query, int64_t key) {
-  return query < shape.tokens && key < shape.tokens && (!shape.causal || key <= query);
+  return query < shape.length && key < shape.length && (!shape.causal || key <= query);
 }
 
 /* Where a walk over keys ends for queries FIRST .. FIRST + rows-1. */
 static __device__ inline int64_t
 keys_end (const Shape &shape, int64_t first, int rows) {
-  return shape.causal && first + rows < shape.tokens ? first + rows : shape.tokens;
+  if (first >= shape.length)
+    return 0;
+  return shape.causal && first + rows < shape.length ? first + rows : shape.length;
 }
 
 /* Of causal rows the last tiles have most to do: they are begun first. */
@@ -208,8 +217,8 @@ softmax_step (const Shape &shape, int64_t first_query, int64_t first_key,
   for (int i = 0; i < C::R; i++) {
     float greatest = running.greatest[i];
     for (int j = 0; j < C::S; j++) {
-      /* Rows beyond the last token compute what nobody reads. */
-      bool seen = key + j * SIDE < shape.tokens && (!shape.causal || key + j * SIDE <= query + i);
+      /* Rows beyond the sequence's end compute what nobody reads. */
+      bool seen = key + j * SIDE < shape.length && (!shape.causal || key + j * SIDE <= query + i);
       scores[i][j] = seen ? scores[i][j] * (shape.scale * LOG2_E) : -INFINITY;
       greatest = fmaxf (greatest, scores[i][j]);
     }
@@ -263,9 +272,14 @@ attend (Shape shape, const T *qkv, T *y, float *lse) {
     float sum = row_sum (running.sum[i]);
     if (row >= shape.tokens)
       continue;
-    store_row<C> (shape, running.y[i], 1.0f / sum, y + head.at_y + row * shape.row_y);
+    const bool is_padding = row >= shape.length;
+    if (is_padding)
+      for (int w = 0; w < C::W; w++)
+        running.y[i][w] = 0;
+    store_row<C> (shape, running.y[i], is_padding ? 0.0f : 1.0f / sum,
+                  y + head.at_y + row * shape.row_y);
     if (threadIdx.x % SIDE == 0)
-      lse[head.at_row + row] = (running.greatest[i] + log2f (sum)) * LN_2;
+      lse[head.at_row + row] = is_padding ? 0.0f : (running.greatest[i] + log2f (sum)) * LN_2;
   }
 }
 
@@ -310,8 +324,8 @@ query_gradient (Shape shape, const T *qkv, const T *dy, const float *lse, const 
   int64_t query = first + threadIdx.x / SIDE * C::R;
   float row_lse[C::R], row_delta[C::R], dq[C::R][C::W];
   for (int i = 0; i < C::R; i++) {
-    row_lse[i] = query + i < shape.tokens ? lse[head.at_row + query + i] : 0.0f;
-    row_delta[i] = query + i < shape.tokens ? delta[head.at_row + query + i] : 0.0f;
+    row_lse[i] = query + i < shape.length ? lse[head.at_row + query + i] : 0.0f;
+    row_delta[i] = query + i < shape.length ? delta[head.at_row + query + i] : 0.0f;
 #pragma unroll
     for (int w = 0; w < C::W; w++)
       dq[i][w] = 0;
@@ -360,14 +374,15 @@ key_gradient (Shape shape, const T *qkv, const T *dy, const float *lse, const fl
       dk[i][w] = dv[i][w] = 0;
   load_tile<C::ROWS, C::WIDTH> (shape, head.k, shape.row_qkv, first, own_k);
   load_tile<C::ROWS, C::WIDTH> (shape, head.v, shape.row_qkv, first, own_v);
-  for (int64_t start = shape.causal ? first : 0; start < shape.tokens; start += C::STEP) {
+  int64_t begin = shape.causal || first >= shape.length ? first : 0;
+  for (int64_t start = begin; start < shape.length; start += C::STEP) {
     float p[C::R][C::S], ds[C::R][C::S];
     load_tile<C::STEP, C::WIDTH> (shape, head.q, shape.row_qkv, start, walked);
     __syncthreads ();
     multiply<C> (own_k, walked, p);
     for (int j = 0; j < C::S; j++) {
       int64_t query = start + threadIdx.x % SIDE + j * SIDE;
-      float row_lse = query < shape.tokens ? lse[head.at_row + query] : 0.0f;
+      float row_lse = query < shape.length ? lse[head.at_row + query] : 0.0f;
       for (int i = 0; i < C::R; i++)
         p[i][j] = probability (shape, query, key + i, p[i][j], row_lse);
     }
@@ -379,7 +394,7 @@ key_gradient (Shape shape, const T *qkv, const T *dy, const float *lse, const fl
     mix<C> (shared, walked, dv);
     for (int j = 0; j < C::S; j++) {
       int64_t query = start + threadIdx.x % SIDE + j * SIDE;
-      float row_delta = query < shape.tokens ? delta[head.at_row + query] : 0.0f;
+      float row_delta = query < shape.length ? delta[head.at_row + query] : 0.0f;
       for (int i = 0; i < C::R; i++)
         ds[i][j] = (ds[i][j] - row_delta) * p[i][j];
     }
@@ -441,8 +456,12 @@ launch_gradient (const Shape &shape, int64_t batch, const T *qkv, const T *y, co
 }
 
 static Shape
-shape_of (int64_t heads, int64_t tokens, int64_t features, bool causal) {
+shape_of (int64_t heads, int64_t tokens, int64_t features, bool causal, const int32_t *lengths,
+          int *flag) {
   Shape shape;
+  shape.lengths = lengths;
+  shape.flag = flag;
+  shape.length = tokens;
   shape.heads = heads;
   shape.tokens = tokens;
   shape.width = features / heads;
@@ -455,9 +474,9 @@ shape_of (int64_t heads, int64_t tokens, int64_t features, bool causal) {
 
 cudaError_t
 pw__launch_attention (PwCudaType type, const void *qkv, int64_t batch, int64_t heads,
-                      int64_t tokens, int64_t features, int causal, void *y, float *lse,
-                      cudaStream_t stream) {
-  Shape shape = shape_of (heads, tokens, features, causal != 0);
+                      int64_t tokens, int64_t features, int causal, const int32_t *lengths,
+                      int *flag, void *y, float *lse, cudaStream_t stream) {
+  Shape shape = shape_of (heads, tokens, features, causal != 0, lengths, flag);
   return with_type (type, [&] (auto zero) {
     using T = decltype (zero);
     const T *from = (const T *)qkv;
@@ -473,10 +492,10 @@ pw__launch_attention (PwCudaType type, const void *qkv, int64_t batch, int64_t h
 
 cudaError_t
 pw__launch_attention_gradient (PwCudaType type, const void *qkv, int64_t batch, int64_t heads,
-                               int64_t tokens, int64_t features, int causal, const void *y,
-                               const float *lse, const void *dy, void *dqkv, float *delta,
-                               cudaStream_t stream) {
-  Shape shape = shape_of (heads, tokens, features, causal != 0);
+                               int64_t tokens, int64_t features, int causal,
+                               const int32_t *lengths, int *flag, const void *y, const float *lse,
+                               const void *dy, void *dqkv, float *delta, cudaStream_t stream) {
+  Shape shape = shape_of (heads, tokens, features, causal != 0, lengths, flag);
   return with_type (type, [&] (auto zero) {
     using T = decltype (zero);
     const T *from = (const T *)qkv, *result = (const T *)y, *gradient = (const T *)dy;

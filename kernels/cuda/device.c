@@ -69,7 +69,9 @@ check_flag (PwStream *stream, GError **error) {
     return FALSE;
   g_set_error (error, PW_KERNEL_ERROR, PW_KERNEL_ERROR_INDEX,
                "cuda: device %d: a %s is outside its table", stream->device,
-               flag & PW_CUDA_INDEX_TOKEN ? "token" : "target");
+               flag & PW_CUDA_INDEX_TOKEN    ? "token"
+               : flag & PW_CUDA_INDEX_TARGET ? "target"
+                                             : "length");
   return FALSE;
 }
 

@@ -16,7 +16,11 @@ extern "C" {
 typedef enum { PW_CUDA_F32, PW_CUDA_BF16, PW_CUDA_F16 } PwCudaType;
 
 /* Bits of the stream's error flag: what was outside its table. Set by atomicOr (flag, bit). */
-typedef enum { PW_CUDA_INDEX_TOKEN = 1, PW_CUDA_INDEX_TARGET = 2 } PwCudaIndex;
+typedef enum {
+  PW_CUDA_INDEX_TOKEN = 1,
+  PW_CUDA_INDEX_TARGET = 2,
+  PW_CUDA_INDEX_LENGTH = 4
+} PwCudaIndex;
 
 /* colsum.cu: sums[columns] += the sums over the rows of x[rows,columns], in an order fixed by the
  * shape. */
@@ -96,16 +100,23 @@ cudaError_t pw__launch_mse_gradient (PwCudaType type, PwCudaType target_type, co
                                      const void *targets, float factor, void *dx, int64_t n,
                                      cudaStream_t stream);
 
-/* attention.cu: of BATCH sequences, heads at most 256 wide. LSE, DELTA: fp32 [batch, heads,
- * tokens]; DELTA is written by the gradient for itself. */
+/* mask.cu. FLAG gets PW_CUDA_INDEX_LENGTH where a length is not from 0 to TOKENS; it is then taken
+ * as the nearer of the two. */
+cudaError_t pw__launch_mask (PwCudaType type, const void *x, const int32_t *lengths, void *y,
+                             int64_t batch, int64_t tokens, int64_t features, int *flag,
+                             cudaStream_t stream);
+
+/* attention.cu: of BATCH sequences, heads at most 256 wide. LENGTHS, FLAG: as of mask.cu, or NULL.
+ * LSE, DELTA: fp32 [batch, heads, tokens]; DELTA is written by the gradient for itself. */
 cudaError_t pw__launch_attention (PwCudaType type, const void *qkv, int64_t batch, int64_t heads,
-                                  int64_t tokens, int64_t features, int causal, void *y, float *lse,
+                                  int64_t tokens, int64_t features, int causal,
+                                  const int32_t *lengths, int *flag, void *y, float *lse,
                                   cudaStream_t stream);
 cudaError_t pw__launch_attention_gradient (PwCudaType type, const void *qkv, int64_t batch,
                                            int64_t heads, int64_t tokens, int64_t features,
-                                           int causal, const void *y, const float *lse,
-                                           const void *dy, void *dqkv, float *delta,
-                                           cudaStream_t stream);
+                                           int causal, const int32_t *lengths, int *flag,
+                                           const void *y, const float *lse, const void *dy,
+                                           void *dqkv, float *delta, cudaStream_t stream);
 
 /* cross_entropy.cu. FLAG gets PW_CUDA_INDEX_TARGET where a target is neither -1 nor a class; its
  * row is then left out. DX may be X. */

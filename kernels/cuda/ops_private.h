@@ -42,6 +42,9 @@ PW_CUDA_WORKSPACE (embedding);
 PW_CUDA_OP (position_forward);
 PW_CUDA_OP (position_weight_gradient);
 
+/* mask.c */
+PW_CUDA_OP (mask_rows);
+
 /* attention.c */
 PW_CUDA_OP (attention_forward);
 PW_CUDA_OP (attention_input_gradient);

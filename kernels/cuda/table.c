@@ -26,6 +26,7 @@ const PwBackend pw_backend_cuda = {
     .position_weight_gradient = pw__cuda_position_weight_gradient,
     .attention_forward = pw__cuda_attention_forward,
     .attention_input_gradient = pw__cuda_attention_input_gradient,
+    .mask_rows = pw__cuda_mask_rows,
     .add = pw__cuda_add,
     .cross_entropy_forward = pw__cuda_cross_entropy_forward,
     .cross_entropy_input_gradient = pw__cuda_cross_entropy_input_gradient,

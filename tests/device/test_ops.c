@@ -8,6 +8,7 @@
 #include "tests/device/fake/fake.h"
 #include "tests/kernels/op_buffer.h"
 #include "tests/kernels/op_half.h"
+#include "tests/kernels/op_padding.h"
 #include "tests/kernels/op_run.h"
 #include <math.h>
 #include <string.h>
@@ -347,6 +348,8 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   op_check_add_tests (&cuda);
   op_check_add_tests (&cuda_f16);
+  op_padding_add_tests (&cuda);
+  op_padding_add_tests (&cuda_f16);
 #ifndef __SANITIZE_THREAD__ /* the same kernels, and the race detector is slow */
   op_check_add_tests (&cuda_bf16);
 #endif

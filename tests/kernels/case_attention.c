@@ -1,5 +1,6 @@
 #include "tests/kernels/op_case.h"
 #include "tests/support/reference_ops.h"
+#include <string.h>
 
 #define BATCH 2
 
@@ -56,6 +57,53 @@ gradient (PwOpContext *context, const int64_t *size, const PwTensor *in, const P
                                                          dy, &d[0], workspace, error);
 }
 
+/* ---- Padded: the same of every sequence cut to its length ---- */
+
+static const int64_t padded_sizes[][4] = {
+  { 7, 3, 5, 1 },  { 7, 2, 5, 0 },   { 33, 2, 8, 1 },   { 33, 1, 7, 0 },
+  { 65, 1, 6, 1 }, { 130, 1, 9, 0 }, { 35, 1, 128, 1 },
+};
+
+static void
+padded_operands (const int64_t *size, OpOperand *inputs, OpOperand *outputs) {
+  operands (size, inputs, outputs);
+  inputs[1] = (OpOperand){
+    .n_dims = 1, .dims = { BATCH }, .index = TRUE, .low = 0, .high = (double)(size[0] + 1)
+  };
+}
+
+static void
+padded_reference (const int64_t *size, double *const *in, double *const *out) {
+  int64_t tokens = size[0], heads = size[1], features = size[1] * size[2];
+  memset (out[0], 0, (gsize)(BATCH * tokens * features) * sizeof (double));
+  memset (out[1], 0, (gsize)(BATCH * tokens * heads) * sizeof (double));
+  g_autofree double *lse = g_new (double, (gsize)(tokens * heads));
+  for (int64_t b = 0; b < BATCH; b++) {
+    int64_t length = (int64_t)in[1][b];
+    if (length == 0)
+      continue;
+    pw_reference_attention (in[0] + b * tokens * 3 * features, heads, (gboolean)size[3],
+                            out[0] + b * tokens * features, lse, 1, length, features);
+    for (int64_t h = 0; h < heads; h++)
+      memcpy (out[1] + (b * heads + h) * tokens, lse + h * length, (gsize)length * sizeof (double));
+  }
+}
+
+static gboolean
+padded_forward (PwOpContext *context, const int64_t *size, const PwTensor *in, PwTensor *out,
+                PwWorkspace workspace, GError **error) {
+  return context->backend->ops.attention_forward (context, &in[0], size[1], (gboolean)size[3],
+                                                  &in[1], &out[0], &out[1], workspace, error);
+}
+
+static gboolean
+padded_gradient (PwOpContext *context, const int64_t *size, const PwTensor *in, const PwTensor *out,
+                 const PwTensor *dy, PwTensor *d, PwWorkspace workspace, GError **error) {
+  return context->backend->ops.attention_input_gradient (context, &in[0], size[1],
+                                                         (gboolean)size[3], &in[1], &out[0],
+                                                         &out[1], dy, &d[0], workspace, error);
+}
+
 const OpCase op_case_attention = {
   .op = "attention",
   .n_inputs = 1,
@@ -68,4 +116,18 @@ const OpCase op_case_attention = {
   .workspace = workspace_bytes,
   .forward = forward,
   .gradient = gradient,
+};
+
+const OpCase op_case_attention_padded = {
+  .op = "attention-padded",
+  .n_inputs = 2,
+  .n_outputs = 2,
+  .sizes = padded_sizes,
+  .n_sizes = G_N_ELEMENTS (padded_sizes),
+  .tolerance = 3e-6,
+  .operands = padded_operands,
+  .reference = padded_reference,
+  .workspace = workspace_bytes,
+  .forward = padded_forward,
+  .gradient = padded_gradient,
 };

@@ -1,6 +1,6 @@
 /* Every op on the CPU, once per instruction set that this processor has. */
 #include "kernels/cpu/cpu_private.h"
-#include "tests/kernels/op_case.h"
+#include "tests/kernels/op_padding.h"
 
 static void
 choose_loops (PwStream *stream, int variant) {
@@ -18,6 +18,7 @@ main (int argc, char **argv) {
       .name = names[i], .backend = &pw_backend_cpu, .prepare = choose_loops, .variant = i
     };
     op_check_add_tests (&targets[i]);
+    op_padding_add_tests (&targets[i]);
   }
   return g_test_run ();
 }

@@ -19,6 +19,8 @@ format_of (PwElement element) {
 static guint16
 encode (const Format *format, float value) {
   int exponent;
+  if (isinf (value))
+    return (guint16)((2 * format->bias + 1) << format->mantissa_bits | (value < 0 ? 0x8000 : 0));
   frexp ((double)value, &exponent);
   exponent = value == 0 ? 1 - format->bias : MAX (exponent - 1, 1 - format->bias);
   double units = nearbyint (ldexp (fabs ((double)value), format->mantissa_bits - exponent));
@@ -31,7 +33,7 @@ decode (const Format *format, guint16 code) {
   int exponent = (code & 0x7fff) >> format->mantissa_bits;
   int mantissa = code & ((1 << format->mantissa_bits) - 1);
   if (exponent == 2 * format->bias + 1)
-    return mantissa == 0 ? INFINITY : NAN;
+    return mantissa != 0 ? NAN : code & 0x8000 ? -INFINITY : INFINITY;
   if (exponent != 0)
     mantissa += 1 << format->mantissa_bits;
   double value = ldexp (mantissa, MAX (exponent, 1) - format->bias - format->mantissa_bits);

@@ -221,6 +221,7 @@ test_indices (void) {
   } cases[] = {
     { PW_CUDA_INDEX_TOKEN, "cuda: device 1: a token is outside its table" },
     { PW_CUDA_INDEX_TARGET, "cuda: device 1: a target is outside its table" },
+    { PW_CUDA_INDEX_LENGTH, "cuda: device 1: a length is outside its table" },
   };
   PwStream *stream = new_stream (1);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {

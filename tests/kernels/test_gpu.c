@@ -1,7 +1,7 @@
 /* Every op on a real device, through the module as it is shipped. Without one the program says so
  * and is skipped. */
 #include "kernels/module.h"
-#include "tests/kernels/op_case.h"
+#include "tests/kernels/op_padding.h"
 #include <stdio.h>
 
 #define SKIPPED 77
@@ -28,6 +28,7 @@ main (int argc, char **argv) {
     /* On the fakes bodies run that device/ops checks: what is new is how they are launched. */
     targets[i].bits_are_checked_elsewhere = g_getenv ("CUDA_ON_CPU_BODIES") != NULL;
     op_check_add_tests (&targets[i]);
+    op_padding_add_tests (&targets[i]);
   }
   return g_test_run ();
 }
