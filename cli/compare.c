@@ -145,13 +145,19 @@ print_json (const PwCall *call, const GArray *rows, int best) {
   pw_output_json (object);
 }
 
+/* What the columns are. */
+typedef struct {
+  gboolean has_memory, causes[PW_IDLE_N];
+  int n_causes;
+} Columns;
+
 static void
-print_row (PwTable *table, const Row *row, gboolean is_best, gboolean has_memory, double best) {
+print_row (PwTable *table, const Row *row, gboolean is_best, const Columns *columns, double best) {
   pw_table_row (table);
   pw_table_text (table, row->schedule);
   const PwSimulation *simulation = row->simulation;
   if (!simulation) {
-    for (int i = 0; i < 5 + has_memory; i++)
+    for (int i = 0; i < 5 + columns->n_causes + columns->has_memory; i++)
       pw_table_text (table, "-");
     pw_table_text (table, row->refusal);
     return;
@@ -161,8 +167,14 @@ print_row (PwTable *table, const Row *row, gboolean is_best, gboolean has_memory
   pw_table_time (table, result->iteration_time, simulation->costs->unitless);
   pw_table_share (table, result->bubble_fraction);
   pw_table_share (table, result->bubble_ratio);
+  double idle[PW_IDLE_N];
+  pw_report_idle (result, idle);
+  for (int i = 0; i < PW_IDLE_N; i++)
+    if (columns->causes[i])
+      pw_table_share (table,
+                      result->total_time > 0 ? idle[i] / (result->ranks * result->total_time) : 0);
   pw_table_number (table, result->peak_activations);
-  if (has_memory)
+  if (columns->has_memory)
     pw_table_bytes (table, result->peak_memory_bytes);
   if (row->refusal)
     pw_table_text (table, row->refusal);
@@ -177,21 +189,41 @@ print_row (PwTable *table, const Row *row, gboolean is_best, gboolean has_memory
 }
 
 static void
-print_table (const GArray *rows, int best) {
-  static const char *const headings[]
-      = { "<schedule", "stages", "iteration", "bubble", "of ideal", "activations", NULL };
-  gboolean has_memory = FALSE;
+choose_columns (const GArray *rows, Columns *columns) {
+  *columns = (Columns){ 0 };
   for (guint i = 0; i < rows->len; i++) {
     const PwSimulation *simulation = g_array_index (rows, Row, i).simulation;
-    has_memory = has_memory || (simulation && simulation->result->peak_memory_bytes > 0);
+    if (!simulation)
+      continue;
+    const PwSimResult *result = simulation->result;
+    double idle[PW_IDLE_N];
+    pw_report_idle (result, idle);
+    columns->has_memory = columns->has_memory || result->peak_memory_bytes > 0;
+    for (int cause = 0; cause < PW_IDLE_N; cause++)
+      columns->causes[cause]
+          = columns->causes[cause] || idle[cause] > 1e-12 * result->ranks * result->total_time;
   }
+  for (int cause = 0; cause < PW_IDLE_N; cause++)
+    columns->n_causes += columns->causes[cause];
+}
+
+static void
+print_table (const GArray *rows, int best) {
+  static const char *const headings[]
+      = { "<schedule", "stages", "iteration", "bubble", "of ideal", NULL };
+  Columns columns;
+  choose_columns (rows, &columns);
   g_autoptr (PwTable) table = pw_table_new (headings);
-  if (has_memory)
+  for (int cause = 0; cause < PW_IDLE_N; cause++)
+    if (columns.causes[cause])
+      pw_table_add_column (table, pw_idle_names[cause]);
+  pw_table_add_column (table, "activations");
+  if (columns.has_memory)
     pw_table_add_column (table, "memory peak");
   pw_table_add_column (table, "<");
   double time = best >= 0 ? g_array_index (rows, Row, best).simulation->result->iteration_time : 0;
   for (guint i = 0; i < rows->len; i++)
-    print_row (table, &g_array_index (rows, Row, i), (int)i == best, has_memory, time);
+    print_row (table, &g_array_index (rows, Row, i), (int)i == best, &columns, time);
   pw_table_print (table);
 }
 

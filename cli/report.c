@@ -3,6 +3,23 @@
 #include <stdio.h>
 
 static json_t *
+causes_json (const double idle_by_cause[PW_IDLE_N]) {
+  json_t *causes = json_object ();
+  for (int i = 0; i < PW_IDLE_N; i++)
+    json_object_set_new (causes, pw_idle_names[i], pw_output_number (idle_by_cause[i]));
+  return causes;
+}
+
+void
+pw_report_idle (const PwSimResult *result, double idle_by_cause[PW_IDLE_N]) {
+  for (int i = 0; i < PW_IDLE_N; i++) {
+    idle_by_cause[i] = 0;
+    for (int r = 0; r < result->ranks; r++)
+      idle_by_cause[i] += result->rank[r].idle_by_cause[i];
+  }
+}
+
+static json_t *
 rank_json (const PwSimRank *rank) {
   json_t *object = json_object ();
   json_object_set_new (object, "rank", json_integer (rank->rank));
@@ -11,10 +28,7 @@ rank_json (const PwSimRank *rank) {
   json_object_set_new (object, "warmup_idle", pw_output_number (rank->warmup_idle));
   json_object_set_new (object, "steady_idle", pw_output_number (rank->steady_idle));
   json_object_set_new (object, "drain_idle", pw_output_number (rank->drain_idle));
-  json_t *causes = json_object ();
-  for (int i = 0; i < PW_IDLE_N; i++)
-    json_object_set_new (causes, pw_idle_names[i], pw_output_number (rank->idle_by_cause[i]));
-  json_object_set_new (object, "idle_by_cause", causes);
+  json_object_set_new (object, "idle_by_cause", causes_json (rank->idle_by_cause));
   json_object_set_new (object, "peak_activations", pw_output_number (rank->peak_activations));
   json_object_set_new (object, "peak_memory_bytes", json_integer (rank->peak_memory_bytes));
   json_object_set_new (object, "span", pw_output_number (rank->span));
@@ -41,11 +55,32 @@ pw_report_json (const PwSimulation *simulation, gboolean no_timing) {
   json_object_set_new (object, "events", json_integer (result->events));
   if (!no_timing)
     json_object_set_new (object, "wall_seconds", pw_output_number (simulation->wall_seconds));
+  double idle[PW_IDLE_N];
+  pw_report_idle (result, idle);
+  json_object_set_new (object, "idle_by_cause", causes_json (idle));
   json_t *ranks = json_array ();
   for (int r = 0; r < result->ranks; r++)
     json_array_append_new (ranks, rank_json (&result->rank[r]));
   json_object_set_new (object, "per_rank", ranks);
   return object;
+}
+
+/* Of the idle time of all ranks. */
+static void
+print_causes (const PwSimResult *result) {
+  double idle[PW_IDLE_N], total = 0;
+  pw_report_idle (result, idle);
+  for (int i = 0; i < PW_IDLE_N; i++)
+    total += idle[i];
+  g_autoptr (GString) text = g_string_new (NULL);
+  for (int i = 0; i < PW_IDLE_N; i++) {
+    char share[PW_TEXT_MAX];
+    if (idle[i] > 1e-12 * total)
+      g_string_append_printf (text, "%s%s %s", text->len > 0 ? ", " : "", pw_idle_names[i],
+                              pw_format_share (idle[i] / total, share));
+  }
+  if (text->len > 0)
+    pw_print_fact ("idle by cause", "%s", text->str);
 }
 
 static void
@@ -64,6 +99,7 @@ print_facts (const PwSimulation *simulation) {
   pw_print_fact ("bubble", "%s of the iteration, %s of the ideal time",
                  pw_format_share (result->bubble_fraction, fraction),
                  pw_format_share (result->bubble_ratio, ratio));
+  print_causes (result);
   pw_print_fact ("longest rank span", "%s",
                  pw_format_time (result->longest_rank_span, unitless, time));
   pw_print_fact ("peak activations", "%.6g micro-batches", result->peak_activations);

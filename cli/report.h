@@ -5,6 +5,8 @@
 #include "sim/what_if.h"
 #include <jansson.h>
 
+/* Idle time of all ranks together. */
+void pw_report_idle (const PwSimResult *result, double idle_by_cause[PW_IDLE_N]);
 /* The keys of `simulate --json`, in their order. */
 json_t *pw_report_json (const PwSimulation *simulation, gboolean no_timing);
 /* The block of figures and the table of ranks. */

@@ -96,6 +96,20 @@ collect (PwPlotPanel *panel, uint32_t lowest, gboolean messages) {
   }
 }
 
+/* What of the idle time is within the panel. */
+static void
+collect_idle (PwPlotPanel *panel) {
+  for (guint i = 0; i < panel->trace->idle->len; i++) {
+    PwTraceIdle piece = g_array_index (panel->trace->idle, PwTraceIdle, i);
+    piece.start = MAX (piece.start - panel->origin, 0);
+    piece.end = MIN (piece.end - panel->origin, panel->span);
+    if (piece.end <= piece.start)
+      continue;
+    panel->has_idle[piece.cause] = TRUE;
+    g_array_append_val (panel->idle, piece);
+  }
+}
+
 gboolean
 pw__panel_init (PwPlotPanel *panel, const PwTrace *trace, int iteration, gboolean messages,
                 GError **error) {
@@ -115,7 +129,9 @@ pw__panel_init (PwPlotPanel *panel, const PwTrace *trace, int iteration, gboolea
     return FALSE;
   }
   panel->boxes = g_array_new (FALSE, FALSE, sizeof (PwPlotBox));
+  panel->idle = g_array_new (FALSE, FALSE, sizeof (PwTraceIdle));
   collect (panel, lowest, messages);
+  collect_idle (panel);
   panel->summary = pw_trace_summarise (trace, 0);
   return TRUE;
 }
@@ -124,6 +140,8 @@ void
 pw__panel_clear (PwPlotPanel *panel) {
   if (panel->boxes != NULL)
     g_array_unref (panel->boxes);
+  if (panel->idle != NULL)
+    g_array_unref (panel->idle);
   pw_trace_summary_free (panel->summary);
   *panel = (PwPlotPanel){ 0 };
 }

@@ -70,6 +70,22 @@ paint_critical (const Raster *raster, const PwPlotPanel *panel, guint first, gui
                 pw__critical_band (pw__class_band (band, messages)), sums);
 }
 
+/* Those of RANK, which begin at *NEXT. */
+static void
+paint_idle (const Raster *raster, const PwPlotPanel *panel, int rank, guint *next,
+            gboolean messages, Sum *sums) {
+  memset (sums, 0, sizeof (Sum) * (gsize)raster->width);
+  for (; *next < panel->idle->len; ++*next) {
+    const PwTraceIdle *piece = &g_array_index (panel->idle, PwTraceIdle, *next);
+    if (piece->rank != rank)
+      break;
+    PwPlotBox box = { .start = piece->start, .end = piece->end };
+    add_box (sums, raster->width, &box, pw__plot_idle[piece->cause].colour,
+             raster->width / raster->span);
+  }
+  paint_band (raster, rank, pw__class_band (PW__CLASS_FORWARD, messages), sums);
+}
+
 guint8 *
 pw__raster_new (const PwPlotPanel *panel, double span, int width, int pixels_per_row,
                 gboolean messages) {
@@ -83,7 +99,7 @@ pw__raster_new (const PwPlotPanel *panel, double span, int width, int pixels_per
   g_autofree Sum *sums = g_new (Sum, (gsize)width);
   double scale = width / span;
   PwPlotBox idle = { .end = panel->span };
-  guint next = 0;
+  guint next = 0, next_idle = 0;
   for (int rank = 0; rank < panel->ranks; rank++) {
     guint first = next;
     while (next < panel->boxes->len && g_array_index (panel->boxes, PwPlotBox, next).rank == rank)
@@ -91,6 +107,7 @@ pw__raster_new (const PwPlotPanel *panel, double span, int width, int pixels_per
     memset (sums, 0, sizeof (Sum) * (gsize)width);
     add_box (sums, width, &idle, PW__COLOUR_IDLE, scale);
     paint_band (&raster, rank, pw__class_band (PW__CLASS_FORWARD, messages), sums);
+    paint_idle (&raster, panel, rank, &next_idle, messages, sums);
     for (gsize b = 0; b < G_N_ELEMENTS (bands); b++) {
       memset (sums, 0, sizeof (Sum) * (gsize)width);
       for (guint i = first; i < next; i++) {

@@ -23,6 +23,16 @@ const PwPlotClassInfo pw__plot_classes[PW__CLASS_N] = {
   = { .label = "receive", .letter = 'r', .fill = 'r', .colour = { 0xe8, 0xa0, 0xae } },
 };
 
+const PwPlotClassInfo pw__plot_idle[PW_IDLE_N] = {
+  [PW_IDLE_DEPENDENCY]
+  = { .label = "idle: dependency", .fill = '.', .colour = { 0xe1, 0xe5, 0xea } },
+  [PW_IDLE_TRANSFER] = { .label = "idle: transfer", .fill = '>', .colour = { 0xf6, 0xc9, 0xd2 } },
+  [PW_IDLE_QUEUE_HEAD]
+  = { .label = "idle: queue head", .fill = ':', .colour = { 0xfa, 0xdf, 0xc4 } },
+  [PW_IDLE_MEMORY] = { .label = "idle: memory", .fill = 'm', .colour = { 0xdc, 0xcf, 0xec } },
+  [PW_IDLE_BARRIER] = { .label = "idle: barrier", .fill = '_', .colour = { 0xf4, 0xf5, 0xf7 } },
+};
+
 PwPlotClass
 pw__plot_class_of (PwActionKind kind) {
   static const PwPlotClass classes[PW_ACTION_N] = {

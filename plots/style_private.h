@@ -29,6 +29,9 @@ typedef struct {
 } PwPlotClassInfo;
 extern const PwPlotClassInfo pw__plot_classes[PW__CLASS_N];
 
+/* Why a rank idles: paler than all that it may do. */
+extern const PwPlotClassInfo pw__plot_idle[PW_IDLE_N];
+
 #define PW__COLOUR_IDLE ((PwColour){ 0xee, 0xf0, 0xf3 })
 #define PW__COLOUR_CRITICAL ((PwColour){ 0xc8, 0x10, 0x2e })
 #define PW__COLOUR_TEXT "#1f2937"

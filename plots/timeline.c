@@ -18,7 +18,7 @@
 #define MEMORY_HEIGHT 130
 #define AXIS_HEIGHT 54
 #define LEGEND_MARGIN 16
-#define LEGEND_MAX (PW__CLASS_N + 3)
+#define LEGEND_MAX (PW__CLASS_N + PW_IDLE_N + 3)
 
 typedef struct {
   PwPlotPanel panels[PANELS_MAX];
@@ -28,6 +28,25 @@ typedef struct {
   int width, height, row_height, header_height, legend_height;
   PwPlotUnit unit;
 } Page;
+
+/* The causes, where one panel knows them, and what is grey where one does not. */
+static int
+list_idle (const Page *page, PwPlotLegendEntry *entries, int n) {
+  gboolean is_grey = FALSE;
+  for (int i = 0; i < page->n_panels; i++)
+    is_grey |= page->panels[i].idle->len == 0;
+  for (int cause = 0; cause < PW_IDLE_N; cause++) {
+    gboolean is_present = FALSE;
+    for (int i = 0; i < page->n_panels; i++)
+      is_present |= page->panels[i].has_idle[cause];
+    if (is_present)
+      entries[n++] = (PwPlotLegendEntry){ .label = pw__plot_idle[cause].label,
+                                          .colour = pw__plot_idle[cause].colour };
+  }
+  if (is_grey)
+    entries[n++] = (PwPlotLegendEntry){ .label = "idle", .colour = PW__COLOUR_IDLE };
+  return n;
+}
 
 /* What some panel shows, in the order of the classes; returns how many. */
 static int
@@ -53,8 +72,7 @@ list_legend (const Page *page, PwPlotLegendEntry entries[LEGEND_MAX]) {
       entries[n++] = (PwPlotLegendEntry){ .label = "critical path", .colour = PW__COLOUR_CRITICAL };
       break;
     }
-  entries[n++] = (PwPlotLegendEntry){ .label = "idle", .colour = PW__COLOUR_IDLE };
-  return n;
+  return list_idle (page, entries, n);
 }
 
 static int
@@ -211,6 +229,38 @@ add_idle (PwGnuplot *plot, const Page *page, const PwPlotPanel *panel) {
   add_block (plot, "$idle", rows);
 }
 
+/* Over the grey of the rows, a colour for each cause. */
+static void
+add_causes (PwGnuplot *plot, GString *curves, const Page *page, const PwPlotPanel *panel) {
+  PwPlotBand band = pw__class_band (PW__CLASS_FORWARD, page->messages);
+  double f = page->unit.factor;
+  for (int cause = 0; cause < PW_IDLE_N; cause++) {
+    if (!panel->has_idle[cause])
+      continue;
+    g_autoptr (GString) pieces = g_string_new (NULL);
+    for (guint i = 0; i < panel->idle->len; i++) {
+      const PwTraceIdle *piece = &g_array_index (panel->idle, PwTraceIdle, i);
+      double row = panel->ranks - 1 - piece->rank;
+      const double fields[] = { (piece->start + piece->end) / 2 * f,
+                                row + 0.5,
+                                piece->start * f,
+                                piece->end * f,
+                                row + band.low,
+                                row + band.high };
+      if ((int)piece->cause != cause)
+        continue;
+      add_fields (pieces, fields, G_N_ELEMENTS (fields));
+      g_string_append_c (pieces, '\n');
+    }
+    g_autofree char *name = g_strdup_printf ("$idle%d", cause);
+    g_autofree char *colour = pw__gnuplot_colour (pw__plot_idle[cause].colour);
+    add_block (plot, name, pieces);
+    g_string_append_printf (
+        curves, ", %s using 1:2:3:4:5:6 with boxxyerror fs solid noborder lc rgb %s notitle", name,
+        colour);
+  }
+}
+
 static void
 add_boxes (PwGnuplot *plot, GString *curves, const Page *page, const PwPlotPanel *panel) {
   g_autofree Blocks *blocks = g_new0 (Blocks, 1);
@@ -303,9 +353,10 @@ add_panel (PwGnuplot *plot, const Page *page, const PwPlotPanel *panel, GError *
   g_autofree char *idle = pw__gnuplot_colour (PW__COLOUR_IDLE);
   g_string_append_printf (curves, "%s notitle", idle);
   add_idle (plot, page, panel);
-  if (panel->boxes->len <= BOXES_MAX)
+  if (panel->boxes->len <= BOXES_MAX) {
+    add_causes (plot, curves, page, panel);
     add_boxes (plot, curves, page, panel);
-  else if (!add_raster (plot, curves, page, panel, error))
+  } else if (!add_raster (plot, curves, page, panel, error))
     return FALSE;
   pw__gnuplot_add (plot, "%s\nunset label\nunset object\n", curves->str);
   return TRUE;

@@ -23,6 +23,8 @@ typedef struct {
   double origin, span;     /* first start, and last end - first start, of compute */
   int ranks;
   GArray *boxes; /* PwPlotBox, ordered by rank; messages only if asked for */
+  GArray *idle;  /* PwTraceIdle from the panel's origin, ordered by rank; empty: not known */
+  gboolean has_idle[PW_IDLE_N];
   int n_shades;
   uint32_t largest_number; /* of a micro-batch */
   gboolean has_class[PW__CLASS_N], has_critical;

@@ -77,6 +77,29 @@ finish_row (Row *row) {
   }
 }
 
+/* Columns without a box get the cause of most of their idle time; [*NEXT, ...) are RANK's pieces.
+ */
+static void
+name_causes (const Row *row, const PwPlotPanel *panel, int rank, guint *next) {
+  g_autofree double *most = g_new0 (double, (gsize)row->columns);
+  for (; *next < panel->idle->len; ++*next) {
+    const PwTraceIdle *piece = &g_array_index (panel->idle, PwTraceIdle, *next);
+    if (piece->rank != rank)
+      break;
+    double left = piece->start * row->columns_per_time, right = piece->end * row->columns_per_time;
+    for (int x = MAX ((int)left, 0); x < MIN (right, row->columns); x++) {
+      double share = MIN (right, x + 1) - MAX (left, x);
+      if (share <= most[x])
+        continue;
+      char cell = row->cells[x];
+      gboolean is_idle = cell == '.' || most[x] > 0;
+      if (is_idle)
+        row->cells[x] = pw__plot_idle[piece->cause].fill;
+      most[x] = is_idle ? share : 0;
+    }
+  }
+}
+
 /* "0     5     10 ms": a number every nine columns or more, at round times, as far as WIDTH goes.
  */
 static void
@@ -144,7 +167,7 @@ add_critical (GString *text, const PwPlotPanel *panel, const Row *row, int margi
 
 static void
 add_rows (GString *text, const PwPlotPanel *panel, Row *row, int margin, gboolean memory) {
-  guint next = 0;
+  guint next = 0, next_idle = 0;
   for (int rank = 0; rank < panel->ranks; rank++) {
     guint first = next;
     row_clear (row, panel->span);
@@ -156,6 +179,7 @@ add_rows (GString *text, const PwPlotPanel *panel, Row *row, int margin, gboolea
         add_box (row, box);
     }
     finish_row (row);
+    name_causes (row, panel, rank, &next_idle);
     g_autofree char *note = memory ? memory_note (panel, rank) : g_strdup ("");
     g_autofree char *name = g_strdup_printf ("rank %d", rank);
     g_string_append_printf (text, "%-*s|%.*s| %3.0f %%%s\n", margin - 1, name, row->columns,
@@ -178,6 +202,24 @@ add_legend_entry (GString *text, gsize *used, int width, const char *entry) {
 }
 
 static void
+add_idle_legend (GString *text, gsize *used, const PwPlotPanel *panels, int n_panels, int width) {
+  gboolean is_plain = FALSE;
+  for (int i = 0; i < n_panels; i++)
+    is_plain |= panels[i].idle->len == 0;
+  for (int cause = 0; cause < PW_IDLE_N; cause++) {
+    gboolean is_present = FALSE;
+    for (int i = 0; i < n_panels; i++)
+      is_present |= panels[i].has_idle[cause];
+    g_autofree char *entry
+        = g_strdup_printf ("%c %s", pw__plot_idle[cause].fill, pw__plot_idle[cause].label);
+    if (is_present)
+      add_legend_entry (text, used, width, entry);
+  }
+  if (is_plain)
+    add_legend_entry (text, used, width, ". idle");
+}
+
+static void
 add_legend (GString *text, const PwPlotPanel *panels, int n_panels, int width, gboolean memory) {
   gsize used = 0;
   for (int c = 0; c < PW__CLASS_COLLECTIVE; c++) {
@@ -194,7 +236,7 @@ add_legend (GString *text, const PwPlotPanel *panels, int n_panels, int width, g
       add_legend_entry (text, &used, width, "^ critical path");
       break;
     }
-  add_legend_entry (text, &used, width, ". idle");
+  add_idle_legend (text, &used, panels, n_panels, width);
   add_legend_entry (text, &used, width, memory ? "% busy, peak memory" : "% busy");
   g_string_append_c (text, '\n');
 }

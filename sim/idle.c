@@ -3,6 +3,36 @@
  * blocks the program makes each message before the compute a cause of its own. */
 #include "sim/summary_private.h"
 
+/* A piece of what lies between two computes; one with the cause of the piece before it makes that
+ * longer. */
+static void
+keep (PwSimSummary *summary, int rank, double start, double end, PwIdleCause cause) {
+  GArray *idle = summary->idle;
+  if (end <= start)
+    return;
+  PwTraceIdle *last = idle->len > 0 ? &g_array_index (idle, PwTraceIdle, idle->len - 1) : NULL;
+  if (last != NULL && last->rank == rank && last->cause == cause && last->end >= start) {
+    last->end = end;
+    return;
+  }
+  PwTraceIdle piece = { .start = start, .end = end, .rank = rank, .cause = cause };
+  g_array_append_val (idle, piece);
+}
+
+/* As pw__sim_account_wait. */
+static void
+explain (PwSimSummary *summary, PwSimAccount *account, double from, double to, double ready,
+         double sent) {
+  pw__sim_account_wait (account, from, to, ready, sent);
+  if (summary->idle == NULL)
+    return;
+  int rank = (int)(account - summary->accounts);
+  double produced = CLAMP (ready, from, to), begun = CLAMP (sent, produced, to);
+  keep (summary, rank, from, produced, PW_IDLE_DEPENDENCY);
+  keep (summary, rank, produced, begun, PW_IDLE_QUEUE_HEAD);
+  keep (summary, rank, begun, to, PW_IDLE_TRANSFER);
+}
+
 /* End of the compute that made the message, as its sender saw it. */
 static double
 ready_time (const PwSimSummary *summary, const PwSimIndex *index, PwAction send) {
@@ -29,11 +59,11 @@ explain_by_arrival (PwSimSummary *summary, const PwSimIndex *index, PwSimAccount
     }
   }
   if (last < 0) {
-    pw__sim_account_wait (account, from, to, to, to);
+    explain (summary, account, from, to, to, to);
     return;
   }
   PwAction send = pw__sim_action (layout, pw__sim_rank_of (layout, last), last);
-  pw__sim_account_wait (account, from, to, ready_time (summary, index, send), result->start[last]);
+  explain (summary, account, from, to, ready_time (summary, index, send), result->start[last]);
 }
 
 /* The messages [first, id) stand between two computes of a rank whose program they stop in turn. */
@@ -50,12 +80,12 @@ explain_by_program (PwSimSummary *summary, const PwSimIndex *index, PwSimAccount
     int32_t send = index->send[pw__sim_slot (layout, channel, action)];
     PwAction sent = pw__sim_action (layout, layout->sender[channel], send);
     double end = MIN (summary->result->end[m], to);
-    pw__sim_account_wait (account, until, end, ready_time (summary, index, sent),
-                          summary->result->start[m]);
+    explain (summary, account, until, end, ready_time (summary, index, sent),
+             summary->result->start[m]);
     until = end;
   }
   if (to > until)
-    pw__sim_account_wait (account, until, to, to, to);
+    explain (summary, account, until, to, to, to);
 }
 
 static void
@@ -90,4 +120,19 @@ void
 pw__sim_summary_read_times (PwSimSummary *summary, const PwSimIndex *index) {
   for (int rank = 0; rank < summary->layout->ranks; rank++)
     read_rank (summary, index, rank);
+}
+
+void
+pw__sim_idle_list (const PwSimInput *input, const PwSimLayout *layout, const PwSimIndex *index,
+                   const PwSimResult *result, GArray *idle) {
+  PwSimResult copy = *result; /* a summary writes into its ranks */
+  g_autofree PwSimRank *ranks = copy.rank = g_new0 (PwSimRank, (gsize)layout->ranks);
+  PwSimSummary summary;
+  pw__sim_summary_init (&summary, input, layout, &copy);
+  summary.idle = idle;
+  for (int rank = 0; rank < layout->ranks; rank++) {
+    read_rank (&summary, index, rank);
+    keep (&summary, rank, summary.accounts[rank].clock, result->total_time, PW_IDLE_BARRIER);
+  }
+  pw__sim_summary_clear (&summary);
 }

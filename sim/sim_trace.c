@@ -1,4 +1,4 @@
-#include "sim/layout_private.h"
+#include "sim/summary_private.h"
 
 static void
 describe (const PwSimInput *input, const PwSimLayout *layout, const char *model,
@@ -77,6 +77,9 @@ make_trace (const PwSimInput *input, const PwSimResult *result, const char *mode
   describe (input, layout, model, &trace->info);
   for (int rank = 0; rank < layout->ranks; rank++)
     add_rank (input, layout, result, rank, trace->records);
+  g_autoptr (PwSimIndex) index = pw__sim_index_new (layout, NULL);
+  if (index != NULL)
+    pw__sim_idle_list (input, layout, index, result, trace->idle);
   if (critical)
     mark_critical (input, layout, result, trace->records);
   if (result->memory->len > 0)

@@ -20,6 +20,7 @@ typedef struct {
   double held_by[PW_ACTION_N]; /* what one action of a kind adds to the activations held */
   double *iteration_end;       /* [iterations] */
   PwSimAccount *accounts;      /* [ranks] */
+  GArray *idle;                /* PwTraceIdle, as read from times; NULL: not wanted */
 } PwSimSummary;
 
 /* RESULT has times for every action, not set yet. */
@@ -28,6 +29,9 @@ void pw__sim_summary_init (PwSimSummary *summary, const PwSimInput *input,
                            const PwSimLayout *layout, PwSimResult *result);
 /* Feeds all accounts from the times in the result. */
 void pw__sim_summary_read_times (PwSimSummary *summary, const PwSimIndex *index);
+/* All idle time of a result, piece by piece, appended to IDLE. */
+void pw__sim_idle_list (const PwSimInput *input, const PwSimLayout *layout,
+                        const PwSimIndex *index, const PwSimResult *result, GArray *idle);
 /* Totals; clears SUMMARY. */
 void pw__sim_summary_finish (PwSimSummary *summary);
 /* Drops what was counted so far. */

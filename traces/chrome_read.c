@@ -143,7 +143,7 @@ read_other (const PwStreamField *field, gsize line, gpointer data, GError **erro
 
 /* One event. What is absent, or not of the type, stays NAN or NULL. */
 typedef struct {
-  const char *phase, *name, *action;
+  const char *phase, *name, *action, *idle;
   double pid, ts, duration, time;
   double iteration, edge, bytes, direction, paired, grouped, critical, start, end;
   double memory[PW_MEMORY_N];
@@ -167,6 +167,7 @@ static const EventKey event_keys[] = {
 
 static const EventKey argument_keys[] = {
   { .key = "action", .offset = offsetof (Event, action), .is_text = TRUE },
+  { .key = "idle", .offset = offsetof (Event, idle), .is_text = TRUE },
   { .key = "iteration", .offset = offsetof (Event, iteration) },
   { .key = "edge", .offset = offsetof (Event, edge) },
   { .key = "bytes", .offset = offsetof (Event, bytes) },
@@ -281,7 +282,7 @@ take_action (Reader *reader, const Event *event, PwAction *action) {
 static gboolean
 take_rank (Reader *reader, const Event *event, int32_t *rank) {
   int ranks = reader->trace->info.ranks;
-  double pid;
+  double pid = 0;
   if (!take_whole (reader, event->pid, NAN, (ranks > 0 ? ranks : PW_STAGES_MAX) - 1, "pid", &pid))
     return FALSE;
   *rank = (int32_t)pid;
@@ -289,7 +290,7 @@ take_rank (Reader *reader, const Event *event, int32_t *rank) {
 }
 
 static gboolean
-take_times (Reader *reader, const Event *event, PwTraceRecord *record) {
+take_times (Reader *reader, const Event *event, double *start, double *end) {
   if (!isfinite (event->ts))
     return fail_event (reader, "ts", "missing, or not a number");
   if (!isfinite (event->duration))
@@ -297,9 +298,9 @@ take_times (Reader *reader, const Event *event, PwTraceRecord *record) {
   if (event->duration < 0)
     return fail_event (reader, "dur", "negative");
   double scale = PW__TRACE_SCALE (reader->trace->info.unitless);
-  record->start = isnan (event->start) ? event->ts / scale : event->start;
-  record->end = isnan (event->end) ? (event->ts + event->duration) / scale : event->end;
-  if (record->end < record->start)
+  *start = isnan (event->start) ? event->ts / scale : event->start;
+  *end = isnan (event->end) ? (event->ts + event->duration) / scale : event->end;
+  if (*end < *start)
     return fail_event (reader, "args.end", "before args.start");
   return TRUE;
 }
@@ -309,7 +310,7 @@ read_record (Reader *reader, const Event *event) {
   PwTraceRecord record = { 0 };
   double iteration, bytes, critical;
   if (!take_action (reader, event, &record.action) || !take_rank (reader, event, &record.rank)
-      || !take_times (reader, event, &record)
+      || !take_times (reader, event, &record.start, &record.end)
       || !take_whole (reader, event->iteration, NAN, ITERATIONS_MAX, "args.iteration", &iteration)
       || !take_whole (reader, event->bytes, 0, WHOLE_MAX, "args.bytes", &bytes)
       || !take_whole (reader, event->critical, 0, 1, "args.critical", &critical))
@@ -318,6 +319,21 @@ read_record (Reader *reader, const Event *event) {
   record.iteration = (int32_t)iteration;
   record.bytes = (int64_t)bytes;
   g_array_append_val (reader->trace->records, record);
+  return TRUE;
+}
+
+static gboolean
+read_idle (Reader *reader, const Event *event) {
+  PwTraceIdle idle = { .cause = PW_IDLE_DEPENDENCY };
+  while (idle.cause < PW_IDLE_N && strcmp (pw_idle_names[idle.cause], event->idle) != 0)
+    idle.cause++;
+  if (idle.cause == PW_IDLE_N) {
+    g_autofree char *what = g_strdup_printf ("\"%s\" is no cause of idleness", event->idle);
+    return fail_event (reader, "args.idle", what);
+  }
+  if (!take_rank (reader, event, &idle.rank) || !take_times (reader, event, &idle.start, &idle.end))
+    return FALSE;
+  g_array_append_val (reader->trace->idle, idle);
   return TRUE;
 }
 
@@ -364,15 +380,18 @@ read_event (const PwStreamField *fields, gsize n_fields, gsize line, gpointer da
   Event event = empty;
   take_fields (&event, fields, n_fields);
   gboolean is_record = event.action != NULL && g_strcmp0 (event.phase, "X") == 0;
+  gboolean is_idle = !is_record && event.idle != NULL && g_strcmp0 (event.phase, "X") == 0;
   gboolean is_memory = event.has_memory && g_strcmp0 (event.phase, "C") == 0
                        && g_strcmp0 (event.name, PW__TRACE_MEMORY) == 0;
   gboolean ok = TRUE;
-  if ((is_record || is_memory) && (!reader->is_ours || isnan (reader->version)))
+  if ((is_record || is_idle || is_memory) && (!reader->is_ours || isnan (reader->version)))
     ok = fail (reader, PW_TRACE_ERROR_FORMAT, "otherData",
                "a header with format \"" PW__TRACE_FORMAT "\" and a version must stand before "
                "traceEvents");
   else if (is_record)
     ok = read_record (reader, &event);
+  else if (is_idle)
+    ok = read_idle (reader, &event);
   else if (is_memory)
     ok = read_memory (reader, &event);
   reader->n_events++;

@@ -284,6 +284,37 @@ put_records (Output *out, const PwTrace *trace, const PwTraceFlows *flows) {
   }
 }
 
+/* Between the computes of the same thread. */
+static void
+put_idle (Output *out, const PwTrace *trace) {
+  static const char *const cause_colours[PW_IDLE_N] = { [PW_IDLE_DEPENDENCY] = "grey",
+                                                        [PW_IDLE_TRANSFER] = "bad",
+                                                        [PW_IDLE_QUEUE_HEAD] = "olive",
+                                                        [PW_IDLE_MEMORY] = "rail_animation",
+                                                        [PW_IDLE_BARRIER] = "white" };
+  for (guint i = 0; i < trace->idle->len && !out->failed; i++) {
+    const PwTraceIdle *idle = &g_array_index (trace->idle, PwTraceIdle, i);
+    const char *name = pw_idle_names[idle->cause];
+    start_event (out, "{\"name\":\"");
+    put (out, name);
+    put (out, "\",\"cat\":\"idle\",\"ph\":\"X\",");
+    put_place (out, idle->rank, 0);
+    gboolean is_exact = put_times (out, idle->start, idle->end);
+    put (out, ",\"cname\":\"");
+    put (out, cause_colours[idle->cause]);
+    put (out, "\",\"args\":{\"idle\":\"");
+    put (out, name);
+    put (out, "\"");
+    if (!is_exact) {
+      put (out, ",\"start\":");
+      put_exact (out, idle->start);
+      put (out, ",\"end\":");
+      put_exact (out, idle->end);
+    }
+    put (out, "}}");
+  }
+}
+
 /* A counter's series are its args; a category that is 0 throughout is left out. */
 static void
 put_memory (Output *out, const PwTrace *trace) {
@@ -336,6 +367,7 @@ pw_trace_write (const PwTrace *trace, const char *path, GError **error) {
   put_header (out, &trace->info);
   put_names (out, trace, &flows);
   put_records (out, trace, &flows);
+  put_idle (out, trace);
   put_memory (out, trace);
   put (out, "\n]}\n");
   flush (out);

@@ -14,6 +14,7 @@ pw_trace_new (void) {
   PwTrace *trace = g_new0 (PwTrace, 1);
   trace->records = g_array_new (FALSE, FALSE, sizeof (PwTraceRecord));
   trace->memory = g_array_new (FALSE, FALSE, sizeof (PwTraceMemory));
+  trace->idle = g_array_new (FALSE, FALSE, sizeof (PwTraceIdle));
   return trace;
 }
 
@@ -30,6 +31,7 @@ pw_trace_free (PwTrace *trace) {
   g_free (trace->info.clock);
   g_array_unref (trace->records);
   g_array_unref (trace->memory);
+  g_array_unref (trace->idle);
   g_free (trace);
 }
 
@@ -49,6 +51,14 @@ compare_memory (gconstpointer left, gconstpointer right) {
   return (a->time > b->time) - (a->time < b->time);
 }
 
+static gint
+compare_idle (gconstpointer left, gconstpointer right) {
+  const PwTraceIdle *a = left, *b = right;
+  if (a->rank != b->rank)
+    return a->rank < b->rank ? -1 : 1;
+  return (a->start > b->start) - (a->start < b->start);
+}
+
 /* Files and simulations come sorted, and a sort of a million records copies them all. */
 static void
 sort_unless_sorted (GArray *array, GCompareFunc compare) {
@@ -66,6 +76,7 @@ void
 pw_trace_finish (PwTrace *trace) {
   sort_unless_sorted (trace->records, compare_records);
   sort_unless_sorted (trace->memory, compare_memory);
+  sort_unless_sorted (trace->idle, compare_idle);
   int ranks = 0, stages = 0, microbatches = 0, iterations = 0;
   for (guint i = 0; i < trace->records->len; i++) {
     const PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, i);
@@ -135,6 +146,28 @@ check_memory (const PwTrace *trace, GError **error) {
   return TRUE;
 }
 
+static gboolean
+check_idle (const PwTrace *trace, GError **error) {
+  for (guint i = 0; i < trace->idle->len; i++) {
+    const PwTraceIdle *idle = &g_array_index (trace->idle, PwTraceIdle, i);
+    const char *what = NULL;
+    if (idle->rank < 0 || idle->rank >= trace->info.ranks)
+      what = "the rank is not one of the trace's";
+    else if (!isfinite (idle->start) || !isfinite (idle->end))
+      what = "a time is not a number";
+    else if (idle->end < idle->start)
+      what = "it ends before it starts";
+    else if (i > 0 && compare_idle (idle - 1, idle) > 0)
+      what = "not ordered by rank and start";
+    if (what != NULL) {
+      g_set_error (error, PW_TRACE_ERROR, PW_TRACE_ERROR_FORMAT, "rank %d, idle at %g: %s",
+                   idle->rank, idle->start, what);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
 gboolean
 pw_trace_check (const PwTrace *trace, GError **error) {
   const PwTraceRecord *compute = NULL; /* the rank's last */
@@ -152,5 +185,5 @@ pw_trace_check (const PwTrace *trace, GError **error) {
       return fail (record, error, "it starts before the rank's previous action has ended");
     compute = record;
   }
-  return check_memory (trace, error);
+  return check_memory (trace, error) && check_idle (trace, error);
 }

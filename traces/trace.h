@@ -7,9 +7,9 @@
 typedef struct {
   PwAction action;
   int32_t rank;
-  int32_t iteration;  /* from 0 */
-  int64_t bytes;      /* of a message, else 0 */
-  double start, end;  /* a message: its transfer (simulated), call to completion (measured) */
+  int32_t iteration;    /* from 0 */
+  int64_t bytes;        /* of a message, else 0 */
+  double start, end;    /* a message: its transfer (simulated), call to completion (measured) */
   gboolean is_critical; /* on the critical path, where a simulation was asked for it */
 } PwTraceRecord;
 
@@ -20,21 +20,29 @@ typedef struct {
   int64_t bytes[PW_MEMORY_N];
 } PwTraceMemory;
 
+/* A rank does nothing from START to END, and why; simulations know. */
 typedef struct {
-  char *source;   /* "simulated" or "measured" */
-  char *schedule; /* "1f1b" */
-  char *model;    /* "gpt", NULL for synthetic costs */
+  double start, end;
+  int32_t rank;
+  PwIdleCause cause;
+} PwTraceIdle;
+
+typedef struct {
+  char *source;                       /* "simulated" or "measured" */
+  char *schedule;                     /* "1f1b" */
+  char *model;                        /* "gpt", NULL for synthetic costs */
   char *policy, *transport, *backend; /* NULL where there is none */
   gboolean unitless;
   int ranks, stages, microbatches, chunks;
   int iterations;
-  char *clock;    /* how the ranks' clocks agree: "one clock", ... */
+  char *clock; /* how the ranks' clocks agree: "one clock", ... */
 } PwTraceInfo;
 
 typedef struct {
   PwTraceInfo info;
   GArray *records; /* PwTraceRecord, ordered by (rank, start); compute and messages */
   GArray *memory;  /* PwTraceMemory, ordered by (rank, time) */
+  GArray *idle;    /* PwTraceIdle, ordered by (rank, start); empty: not known */
 } PwTrace;
 
 PwTrace *pw_trace_new (void);
@@ -53,11 +61,11 @@ gboolean pw_trace_check (const PwTrace *trace, GError **error);
  * pair is one interval. A rank that never computes has only warm-up. */
 typedef struct {
   int rank;
-  double busy_time;      /* compute, R and U included */
+  double busy_time; /* compute, R and U included */
   double recompute_time;
-  double first_start, last_end; /* of compute */
+  double first_start, last_end;                           /* of compute */
   double idle_time, warmup_idle, steady_idle, drain_idle; /* within [trace start, trace end] */
-  int64_t actions;       /* F B I W */
+  int64_t actions;                                        /* F B I W */
   int64_t peak_memory_bytes; /* of the whole trace, iterations left out included */
 } PwTraceRank;
 typedef struct {
