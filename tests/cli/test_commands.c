@@ -19,26 +19,29 @@ static const struct {
     "ranks,stages,microbatches,chunks,lowered,mode,actions" },
   { "simulate --schedule 1f1b --ranks 4 --microbatches 8", "iteration time",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,wall_seconds,per_rank" },
+    "longest_rank_span,peak_activations,actions,events,wall_seconds,idle_by_cause,per_rank" },
   { "simulate examples/gpt-small.json --no-timing", "memory peak",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,per_rank" },
+    "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank" },
   { "simulate examples/gpt-small.json --links --critical-path --no-timing", "Critical path",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,per_rank,links,critical_path" },
+    "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank,links,critical_"
+    "path" },
   { "simulate --schedule 1f1b --ranks 2 --microbatches 4 --jitter 5% --samples 50 --sensitivity "
     "--what-if 'link: 2x' --what-if 'rank 1: 2x' --slack slack.csv --no-timing",
     "p99",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,per_rank,what_if,sensitivity,jitter" },
+    "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank,what_if,sensitivity,"
+    "jitter" },
   { "compare examples/gpt-small.json --schedules gpipe,1f1b", "best", "best,rows" },
   { "plan --ranks 3 --microbatches 6 --memory-limit 2", "best built-in",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,wall_seconds,per_rank,objective,chunks,"
+    "longest_rank_span,peak_activations,actions,events,wall_seconds,idle_by_cause,per_rank,"
+    "objective,chunks,"
     "lower_bound,gap_to_lower_bound,is_optimal,method,builtin,tried,search_seconds" },
   { "plan examples/gpt-small.json --objective span --chunks 1 --no-timing", "memory peak",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,per_rank,objective,chunks,"
+    "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank,objective,chunks,"
     "lower_bound,gap_to_lower_bound,is_optimal,method,builtin,tried" },
   { "model list", "gpt", "models,layers" },
   { "model show gpt", "block0", NULL },

@@ -32,6 +32,44 @@ test_trace (void) {
   }
 }
 
+/* A rank is busy or idle, and the pieces of idle time add up to what the result says. */
+static void
+test_trace_has_all_idle_time (void) {
+  for (int i = 0; i < 200; i++) {
+    g_autoptr (Case) c = case_random ();
+    c->input.iterations = g_test_rand_int_range (1, 3);
+    if (g_test_rand_bit ())
+      costs_randomise_topology (c->costs, PW_LINK_FAIR, FALSE);
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    g_autoptr (PwTrace) trace = pw_sim_trace (&c->input, result, NULL);
+    g_autofree double (*idle)[PW_IDLE_N] = g_malloc0 ((gsize)result->ranks * sizeof *idle);
+    double epsilon = 1e-9 * result->total_time;
+    for (guint k = 0; k < trace->idle->len; k++) {
+      const PwTraceIdle *piece = &g_array_index (trace->idle, PwTraceIdle, k);
+      g_assert_cmpfloat (piece->start, <, piece->end);
+      if (k > 0 && piece[-1].rank == piece->rank)
+        g_assert_cmpfloat (piece->start, >=, piece[-1].end);
+      idle[piece->rank][piece->cause] += piece->end - piece->start;
+    }
+    for (int rank = 0; rank < result->ranks; rank++)
+      for (int cause = 0; cause < PW_IDLE_N; cause++)
+        g_assert_cmpfloat_with_epsilon (idle[rank][cause], result->rank[rank].idle_by_cause[cause],
+                                        epsilon);
+    for (guint k = 0, p = 0; k < trace->records->len; k++) {
+      const PwTraceRecord *record = &g_array_index (trace->records, PwTraceRecord, k);
+      if (!pw_action_kinds[record->action.kind].is_compute)
+        continue;
+      for (; p < trace->idle->len; p++) {
+        const PwTraceIdle *piece = &g_array_index (trace->idle, PwTraceIdle, p);
+        if (piece->rank > record->rank
+            || (piece->rank == record->rank && piece->start >= record->start))
+          break;
+        g_assert_true (piece->rank < record->rank || piece->end <= record->start + epsilon);
+      }
+    }
+  }
+}
+
 static void
 test_trace_numbers_each_iteration_from_zero (void) {
   g_autoptr (Case) c = case_named ("1f1b", 2, 3, 1, 2, 0, PW_POLICY_PER_EDGE);
@@ -134,6 +172,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/trace/agrees-with-the-result", test_trace);
   g_test_add_func ("/sim/trace/numbers-micro-batches-from-zero-in-each-iteration",
                    test_trace_numbers_each_iteration_from_zero);
+  g_test_add_func ("/sim/trace/idle-time-is-there-with-its-causes", test_trace_has_all_idle_time);
   g_test_add_func ("/sim/trace/marks-the-critical-path", test_trace_marks_the_critical_path);
   g_test_add_func ("/sim/critical-path/is-unbroken-from-start-to-end", test_path_is_unbroken);
   g_test_add_func ("/sim/critical-path/nothing-off-it-shortens-the-total", test_path_decides);

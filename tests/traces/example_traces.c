@@ -219,6 +219,13 @@ example_trace_random (void) {
         sample.bytes[c] = (int64_t)g_test_rand_int_range (0, 1000) << g_test_rand_int_range (0, 40);
       g_array_append_val (trace->memory, sample);
     }
+    double idle_time = 0;
+    for (int i = g_test_rand_int_range (0, 20); i > 0; i--) {
+      PwTraceIdle idle = { .rank = rank, .cause = g_test_rand_int_range (0, PW_IDLE_N) };
+      idle.start = idle_time + random_step (style);
+      idle.end = idle_time = idle.start + random_step (style);
+      g_array_append_val (trace->idle, idle);
+    }
   }
   pw_trace_finish (trace);
   return trace;

@@ -57,6 +57,15 @@ assert_equal (const PwTrace *a, const PwTrace *b) {
     for (int c = 0; c < PW_MEMORY_N; c++)
       g_assert_cmpint (x->bytes[c], ==, y->bytes[c]);
   }
+  g_assert_cmpuint (a->idle->len, ==, b->idle->len);
+  for (guint i = 0; i < a->idle->len; i++) {
+    const PwTraceIdle *x = &g_array_index (a->idle, PwTraceIdle, i);
+    const PwTraceIdle *y = &g_array_index (b->idle, PwTraceIdle, i);
+    g_assert_cmpint (x->rank, ==, y->rank);
+    g_assert_cmpint (x->cause, ==, y->cause);
+    g_assert_cmpfloat (x->start, ==, y->start);
+    g_assert_cmpfloat (x->end, ==, y->end);
+  }
 }
 
 static void
@@ -279,6 +288,11 @@ static const BadFile bad_files[] = {
     pw_trace_error_quark, PW_TRACE_ERROR_FORMAT, ": rank 0, iteration 0, 2B0: the stage" },
   { EVENT ("{\"ph\":\"C\",\"name\":\"memory\",\"pid\":0,\"ts\":2,\"args\":{\"stash\":-1}}"),
     pw_trace_error_quark, PW_TRACE_ERROR_FORMAT, ":4: traceEvents[1].args: -1 is not" },
+  { EVENT ("{\"ph\":\"X\",\"pid\":0,\"ts\":2,\"dur\":1,\"args\":{\"idle\":\"lunch\"}}"),
+    pw_trace_error_quark, PW_TRACE_ERROR_FORMAT,
+    ":4: traceEvents[1].args.idle: \"lunch\" is no cause of idleness" },
+  { EVENT ("{\"ph\":\"X\",\"pid\":2,\"ts\":2,\"dur\":1,\"args\":{\"idle\":\"transfer\"}}"),
+    pw_trace_error_quark, PW_TRACE_ERROR_FORMAT, ":4: traceEvents[1].pid: 2 is not" },
 };
 
 static void
