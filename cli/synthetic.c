@@ -134,6 +134,7 @@ static const PwSyntheticRow rows[] = {
     .kind = PW_ROW_INT,
     .offset = AT (synthetic.topology.network_cards),
     .maximum = 65535 },
+  { .name = "rank-factors", .kind = PW_ROW_TEXT, .offset = AT (synthetic.rank_factors) },
   { .name = "compute-slowdown-while-communicating",
     .kind = PW_ROW_NUMBER,
     .offset = AT (synthetic.topology.compute_slowdown),

@@ -13,6 +13,18 @@ is_chain (const PwStageEdges *edges) {
   return TRUE;
 }
 
+/* As its rank runs it. */
+static PwStageCost
+stage_on_rank (const PwStageCosts *costs, int s, int rank) {
+  PwStageCost cost = costs->stage[s];
+  double factor = costs->rank_factor ? costs->rank_factor[rank] : 1;
+  double *const times[] = { &cost.forward, &cost.backward,  &cost.input,     &cost.weight,
+                            &cost.update,  &cost.recompute, &cost.overlapped };
+  for (gsize i = 0; i < G_N_ELEMENTS (times); i++)
+    *times[i] *= factor;
+  return cost;
+}
+
 /* Messages from a stage to the next travel side by side, so the slowest counts. Those that skip
  * stages are left out: what they need is done by then, as a rule. */
 static PwStageCosts *
@@ -22,7 +34,7 @@ chain_costs (const PwPlanOrderProblem *problem, GError **error) {
   g_autoptr (PwStageEdges) chain = pw_stage_edges_new_chain (edges->stages);
   g_autoptr (PwStageCosts) out = pw_stage_costs_new (edges->stages, chain);
   for (int s = 0; s < edges->stages; s++)
-    out->stage[s] = costs->stage[s];
+    out->stage[s] = stage_on_rank (costs, s, problem->placement->rank_of_stage[s]);
   for (int e = 0; e < out->n_edges; e++)
     out->link[e].latency_s = -1;
   for (int e = 0; e < edges->n_edges; e++) {
@@ -89,7 +101,8 @@ pw__plan_order_search_init (PwPlanOrderSearch *search, const PwPlanOrderProblem 
     set_bytes (search, problem);
   else
     set_activations (search, problem);
-  if (!is_chain (problem->edges) && !(search->chain = chain_costs (problem, error)))
+  if ((!is_chain (problem->edges) || problem->costs->rank_factor)
+      && !(search->chain = chain_costs (problem, error)))
     return FALSE;
   search->input = (PwSearchInput){ .ranks = placement->ranks,
                                    .microbatches = problem->microbatches,

@@ -2,6 +2,7 @@
 #include "io/file.h"
 #include "schedules/check.h"
 #include "schedules/csv.h"
+#include "plans/rank_factors.h"
 #include "schedules/lower.h"
 
 GQuark
@@ -113,6 +114,18 @@ expand (const char *option, const double *values, int n, double otherwise,
   return expanded;
 }
 
+static gboolean
+set_rank_factors (const PwSynthetic *synthetic, const PwSchedule *schedule, PwStageCosts *costs,
+                  GError **error) {
+  if (!synthetic->rank_factors)
+    return TRUE;
+  costs->ranks = schedule->ranks;
+  costs->rank_factor = pw_rank_factors_expand (synthetic->rank_factors, schedule->ranks, error);
+  if (!costs->rank_factor)
+    g_prefix_error (error, "--rank-factors: ");
+  return costs->rank_factor != NULL;
+}
+
 PwStageCosts *
 pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
                    const PwStageEdges *edges, GError **error) {
@@ -144,20 +157,20 @@ pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
   double overlapped = synthetic->overlapped;
   if (synthetic->per_rank)
     overlapped /= schedule->chunks;
-  PwSyntheticCosts costs = { .stages = schedule->stages,
-                             .forward = forward,
-                             .backward = backward,
-                             .input = input,
-                             .weight = weight,
-                             .overlapped = overlapped,
-                             .latency = synthetic->latency,
-                             .message_bytes = synthetic->message_bytes,
-                             .bandwidth = synthetic->bandwidth,
-                             .sharing = synthetic->sharing,
-                             .topology = pw_topology_is_plain (&synthetic->topology)
-                                             ? NULL
-                                             : &synthetic->topology };
-  return pw_stage_costs_new_synthetic (&costs, edges);
+  PwSyntheticCosts costs
+      = { .stages = schedule->stages,
+          .forward = forward,
+          .backward = backward,
+          .input = input,
+          .weight = weight,
+          .overlapped = overlapped,
+          .latency = synthetic->latency,
+          .message_bytes = synthetic->message_bytes,
+          .bandwidth = synthetic->bandwidth,
+          .sharing = synthetic->sharing,
+          .topology = pw_topology_is_plain (&synthetic->topology) ? NULL : &synthetic->topology };
+  g_autoptr (PwStageCosts) made = pw_stage_costs_new_synthetic (&costs, edges);
+  return set_rank_factors (synthetic, schedule, made, error) ? g_steal_pointer (&made) : NULL;
 }
 
 /* A file may hold anything; the simulator expects a schedule that is in order. */

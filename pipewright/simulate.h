@@ -20,6 +20,7 @@ typedef struct {
   double overlapped, latency, message_bytes, bandwidth;
   PwTopology topology;
   PwLinkSharing sharing;
+  const char *rank_factors; /* plans/rank_factors.h; NULL: all 1 */
   int iterations;
   gboolean per_rank; /* lists have an entry per rank: its share of the model, divided by the
                         schedule's chunks */
@@ -45,8 +46,8 @@ PwStageCosts *pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule 
 /* A file's schedule is checked before it is simulated. */
 PwSimulation *pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error);
 PwSimulation *pw_simulate_plan (const PwPlan *plan, int iterations, GError **error);
-/* Of an endless schedule RESOLVED's lowered lists become those of ITERATIONS without a flush between
- * them; others stay as they are. */
+/* Of an endless schedule RESOLVED's lowered lists become those of ITERATIONS without a flush
+ * between them; others stay as they are. */
 gboolean pw_simulate_stream (const PwPlan *plan, PwResolvedPlan *resolved, int iterations,
                              GError **error);
 /* RESOLVED is taken over. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plans/plan_private.h"
+#include "plans/rank_factors.h"
 #include "schedules/action.h"
 
 const char *const pw_precision_names[] = { "fp32", "bf16", "fp16", "tf32", NULL };
@@ -96,6 +97,12 @@ static const PwJsonKey keys[] = {
       .names = pw_policy_names,
   },
   { .key = "p2p_batched", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, batched) },
+  {
+      .key = "rank_factors", /* default: all 1 */
+      .type = PW_JSON_CUSTOM,
+      .offset = offsetof (PwPlan, rank_factors),
+      .read = pw_rank_factors_read,
+  },
   { .key = "cuda_graphs", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, cuda_graphs) },
   { .key = "share_devices", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, share_devices) },
   {
@@ -206,6 +213,7 @@ pw_plan_copy (const PwPlan *plan) {
   copy->transport = g_strdup (plan->transport);
   copy->data.path = g_strdup (plan->data.path);
   copy->checkpoint = g_strdup (plan->checkpoint);
+  copy->rank_factors = g_strdup (plan->rank_factors);
   return copy;
 }
 
@@ -224,5 +232,6 @@ pw_plan_free (PwPlan *plan) {
   g_free (plan->transport);
   g_free (plan->data.path);
   g_free (plan->checkpoint);
+  g_free (plan->rank_factors);
   g_free (plan);
 }

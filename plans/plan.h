@@ -61,6 +61,7 @@ typedef struct {
   PwPolicy policy;
   gboolean batched;
   gboolean cuda_graphs;   /* steps are captured once and launched from then on */
+  char *rank_factors; /* plans/rank_factors.h; NULL: all 1 */
   gboolean share_devices; /* ranks may compute on the same device where there are too few */
   PwPrecision precision;
   PwRecompute recompute;

@@ -480,6 +480,13 @@ static const PwPlanOverride overrides[] = {
       .maximum = 1e6,
   },
   {
+      .name = "rank-factors",
+      .argument = "R:X,...",
+      .help = "computes of rank R take X times as long; or a factor for each rank",
+      .type = PW_JSON_STRING,
+      .offset = offsetof (PwPlan, rank_factors),
+  },
+  {
       .name = "costs",
       .argument = "FILE",
       .help = "layer costs, as \"profile\" writes them",

@@ -8,6 +8,7 @@
 
 #include "models/registry.h"
 #include "plans/plan_private.h"
+#include "plans/rank_factors.h"
 #include "schedules/check.h"
 
 /* Bytes of a whole micro-batch or of all parameters stay below this, so that sums of them do not
@@ -208,6 +209,18 @@ fullest_rank (const PwSchedule *schedule, double weight_memory) {
 }
 
 static gboolean
+set_rank_factors (PwResolver *r, GError **error) {
+  PwStageCosts *costs = r->out->costs;
+  if (r->plan->rank_factors == NULL)
+    return TRUE;
+  costs->ranks = r->params.ranks;
+  costs->rank_factor = pw_rank_factors_expand (r->plan->rank_factors, costs->ranks, error);
+  if (costs->rank_factor == NULL)
+    pw__plan_prefix_error (r->plan, "rank_factors", "rank-factors", error);
+  return costs->rank_factor != NULL;
+}
+
+static gboolean
 cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   PwResolvedPlan *out = r->out;
   double held = r->plan->method == PW_METHOD_BALANCE && r->plan->fallback != PW_METHOD_MEMORY
@@ -224,7 +237,7 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   out->costs
       = pw_stage_costs_sum (out->layer_costs, out->graph, out->partition, out->edges, out->samples,
                             out->microbatches, out->optimizer_slots, out->mode == PW_MODE_TRAINING);
-  return pw__resolve_topology (r->plan, out->costs, error);
+  return set_rank_factors (r, error) && pw__resolve_topology (r->plan, out->costs, error);
 }
 
 /* Mean times of a stage, its forward being 1. */

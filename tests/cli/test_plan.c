@@ -118,10 +118,26 @@ test_no_json (void) {
   g_assert_cmpstr (keys, ==, "objective,tried");
 }
 
+/* The search knows which rank is slow: what it finds is what simulate says, not below its bound. */
+static void
+test_slow_rank (void) {
+  for (int chunks = 1; chunks <= 2; chunks++) {
+    g_autoptr (json_t) found = program_json (
+        "plan --ranks 3 %s --chunks %d --rank-factors 1:1.5 --csv order.csv", costs, chunks);
+    g_autoptr (json_t) simulated = program_json (
+        "simulate --schedule order.csv --cost-per rank %s --rank-factors 1:1.5", costs);
+    assert_near (json_number_at (simulated, "iteration_time"),
+                 json_number_at (found, "iteration_time"));
+    g_assert_cmpfloat (json_number_at (found, "lower_bound"), <=,
+                       json_number_at (found, "iteration_time") + 1e-9);
+  }
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/plan/an-order-in-a-file-is-the-same-order", test_file);
+  g_test_add_func ("/cli/plan/a-slow-rank-is-planned-for", test_slow_rank);
   g_test_add_func ("/cli/plan/a-plan-can-name-its-order", test_plan_file);
   g_test_add_func ("/cli/plan/the-better-number-of-chunks-is-reported", test_better_chunks);
   g_test_add_func ("/cli/plan/names-the-best-built-in-within-the-memory", test_builtin);

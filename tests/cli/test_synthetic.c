@@ -149,6 +149,29 @@ test_memory_limit (void) {
   g_assert_nonnull (json_object_get (first, "error"));
 }
 
+/* All ranks twice as slow: twice the time, to the last bit. One slow rank: no iteration is shorter
+ * than its work, nor, back to back, longer than alone. */
+static void
+test_rank_factors (void) {
+  static const char *const schedules[] = { "gpipe", "1f1b", "zb-h1", "zb-v" };
+  for (gsize i = 0; i < G_N_ELEMENTS (schedules); i++) {
+    g_autofree char *options = g_strdup_printf (
+        "simulate --schedule %s --ranks 4 --microbatches 8 --backward 2", schedules[i]);
+    g_autoptr (json_t) plain = program_json ("%s", options);
+    g_autoptr (json_t) all = program_json ("%s --rank-factors 2,2,2,2", options);
+    g_assert_cmpfloat (json_number_at (all, "iteration_time"), ==,
+                       2 * json_number_at (plain, "iteration_time"));
+    g_autoptr (json_t) slow = program_json ("%s --rank-factors 2:1.5", options);
+    g_autoptr (json_t) many = program_json ("%s --rank-factors 2:1.5 --iterations 5", options);
+    json_t *rank = json_array_get (json_object_get (slow, "per_rank"), 2);
+    double period = json_number_at (many, "iteration_time");
+    g_assert_cmpfloat (period, >=, json_number_at (rank, "busy_time"));
+    g_assert_cmpfloat (period, <=, json_number_at (slow, "iteration_time"));
+    g_assert_cmpfloat (json_number_at (slow, "iteration_time"), >,
+                       json_number_at (plain, "iteration_time"));
+  }
+}
+
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
@@ -158,6 +181,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/cli/synthetic/a-list-has-one-cost-per-stage", test_cost_lists);
   g_test_add_func ("/cli/synthetic/a-file-equals-the-schedule-it-spells", test_file);
   g_test_add_func ("/cli/synthetic/iterations-overlap-at-most", test_iterations);
+  g_test_add_func ("/cli/synthetic/a-slow-rank-bounds-the-period", test_rank_factors);
   g_test_add_func ("/cli/synthetic/the-critical-path-spans-the-iteration", test_critical_path);
   g_test_add_func ("/cli/synthetic/of-equal-times-less-memory-is-best", test_best);
   g_test_add_func ("/cli/synthetic/a-memory-limit-is-a-question", test_memory_limit);

@@ -55,6 +55,7 @@ static const struct {
   { "network-cards", "1" },
   { "compute-slowdown-while-communicating", "1.5" },
   { "costs", "other.json" },
+  { "rank-factors", "0:1.5" },
   { "memory-limit", "1GiB" },
 };
 
