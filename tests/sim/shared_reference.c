@@ -371,6 +371,15 @@ list_channels (Play *play) {
       }
 }
 
+double
+shared_reference_capacity (const Case *c, const PwResource *resource) {
+  Play play = { .c = c, .channels = g_array_new (FALSE, FALSE, sizeof (PwPath)) };
+  list_channels (&play);
+  double most = capacity (&play, resource);
+  g_array_unref (play.channels);
+  return most;
+}
+
 static void
 list_all (Play *play) {
   const Case *c = play->c;

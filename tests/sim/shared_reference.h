@@ -5,3 +5,5 @@
 
 /* NULL: somebody waits for ever. */
 Reference *shared_reference_run (const Case *c);
+/* The most that a message of any channel may take of RESOURCE. */
+double shared_reference_capacity (const Case *c, const PwResource *resource);

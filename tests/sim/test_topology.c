@@ -114,8 +114,9 @@ list_trips (const Case *c, const PwSimResult *result) {
 
 /* What went wholly within [FROM, TO], latency aside, fits through every resource. */
 static void
-assert_fits (const GArray *trips, const PwResource *resource, double from, double to) {
-  double bytes = 0, capacity = 0;
+assert_fits (const Case *c, const GArray *trips, const PwResource *resource, double from,
+             double to) {
+  double bytes = 0, capacity = shared_reference_capacity (c, resource);
   if (to <= from)
     return;
   for (guint i = 0; i < trips->len; i++) {
@@ -123,7 +124,6 @@ assert_fits (const GArray *trips, const PwResource *resource, double from, doubl
     for (int r = 0; r < trip->path.n; r++) {
       if (!pw_resource_is_same (&trip->path.resources[r], resource))
         continue;
-      capacity = MAX (capacity, trip->path.resources[r].capacity);
       if (trip->start + trip->path.latency_s >= from - 1e-9 && trip->end <= to)
         bytes += trip->bytes;
     }
@@ -177,7 +177,7 @@ test_invariants (void) {
       for (guint b = 0; b < trips->len; b += 3)
         for (int r = 0; r < trip->path.n; r++)
           if (trip->path.resources[r].sharing == PW_LINK_FAIR)
-            assert_fits (trips, &trip->path.resources[r], trip->start + trip->path.latency_s,
+            assert_fits (c, trips, &trip->path.resources[r], trip->start + trip->path.latency_s,
                          g_array_index (trips, Trip, b).end);
     }
   }
