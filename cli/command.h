@@ -73,6 +73,8 @@ PwExit pw_exit_of_error (const GError *error);
   X (schedule_import)                                                                              \
   X (simulate)                                                                                     \
   X (compare)                                                                                      \
+  X (sweep_merge)                                                                                  \
+  X (sweep)                                                                                        \
   X (plan)                                                                                         \
   X (profile)                                                                                      \
   X (run)                                                                                          \

@@ -30,10 +30,13 @@ find_command (char **words, const PwCommand **command) {
   return 0;
 }
 
-/* Whether WORD is the first of two-word names: "schedule". */
+/* Whether WORD is the first of two-word names and none itself: "schedule", but not "sweep". */
 static gboolean
 is_group (const char *word) {
   gsize length = strlen (word);
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (g_str_equal (commands[i]->name, word))
+      return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     if (strncmp (commands[i]->name, word, length) == 0 && commands[i]->name[length] == ' ')
       return TRUE;

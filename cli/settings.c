@@ -28,6 +28,50 @@ pw_settings_new (void) {
   return settings;
 }
 
+PwSettings *
+pw_settings_copy (const PwSettings *settings) {
+  PwSettings *copy = pw_settings_new ();
+  for (guint i = 0; i < settings->list->len; i++) {
+    const Setting *setting = &g_array_index (settings->list, Setting, i);
+    pw_settings_set (copy, setting->name, setting->value);
+  }
+  return copy;
+}
+
+char *
+pw_settings_describe (const PwSettings *settings) {
+  GString *text = g_string_new (NULL);
+  for (guint i = 0; i < settings->list->len; i++) {
+    const Setting *setting = &g_array_index (settings->list, Setting, i);
+    g_string_append_printf (text, "%s%s=%s", i > 0 ? " " : "", setting->name, setting->value);
+  }
+  return g_string_free (text, FALSE);
+}
+
+gboolean
+pw_settings_is_option (const char *name, gboolean for_plans) {
+  gsize n;
+  const PwPlanOverride *overrides = pw_plan_overrides (&n);
+  const PwSyntheticRow *row = pw__synthetic_row (name);
+  for (gsize i = 0; for_plans && i < n; i++)
+    if (g_str_equal (overrides[i].name, name))
+      return TRUE;
+  return row && (!for_plans || row->for_plans);
+}
+
+const char *
+pw_settings_nearest (const char *name) {
+  gsize n_overrides, n_rows;
+  const PwPlanOverride *overrides = pw_plan_overrides (&n_overrides);
+  const PwSyntheticRow *rows = pw__synthetic_rows (&n_rows);
+  g_autofree const char **names = g_new0 (const char *, n_overrides + n_rows + 1);
+  for (gsize i = 0; i < n_overrides; i++)
+    names[i] = overrides[i].name;
+  for (gsize i = 0; i < n_rows; i++)
+    names[n_overrides + i] = rows[i].name;
+  return pw_json_nearest (name, names);
+}
+
 void
 pw_settings_free (PwSettings *settings) {
   if (!settings)

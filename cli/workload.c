@@ -78,9 +78,10 @@ pw_workload_plan (const PwSettings *settings, const char *file, GError **error) 
 PwPlan *
 pw_workload_plan_with (const PwSettings *settings, const PwPlan *plan, const char *schedule,
                        GError **error) {
-  const PwScheduleType *type = pw_schedule_get (schedule);
+  const PwScheduleType *type = schedule ? pw_schedule_get (schedule) : NULL;
   g_autoptr (PwPlan) copy = pw_plan_copy (plan);
-  if (!apply (settings, copy, type, error) || !pw_plan_override (copy, "schedule", schedule, error))
+  if (!apply (settings, copy, type, error)
+      || (schedule && !pw_plan_override (copy, "schedule", schedule, error)))
     return NULL;
   if (type)
     pw_workload_drop_options (&copy->params, type);

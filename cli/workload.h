@@ -7,7 +7,15 @@
 
 /* Options in the order given; an option that is given twice has its last value. */
 PwSettings *pw_settings_new (void);
+PwSettings *pw_settings_copy (const PwSettings *settings);
+/* "ranks=4 schedule=1f1b", in the order given. */
+char *pw_settings_describe (const PwSettings *settings);
 void pw_settings_free (PwSettings *settings);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSettings, pw_settings_free)
+/* Of the shared options, without dashes; NULL if none is like NAME. */
+const char *pw_settings_nearest (const char *name);
+/* Whether NAME is one, for a plan or for synthetic costs. */
+gboolean pw_settings_is_option (const char *name, gboolean for_plans);
 /* The options that COMMAND takes, which add to SETTINGS; it must be their group's user data. */
 PwOptionList pw_settings_options (PwSettings *settings, const PwCommand *command);
 const char *pw_settings_get (const PwSettings *settings, const char *name); /* NULL: not given */
@@ -16,7 +24,7 @@ void pw_settings_set (PwSettings *settings, const char *name, const char *value)
 /* The plan FILE with the overrides; options for synthetic costs are refused. */
 PwPlan *pw_workload_plan (const PwSettings *settings, const char *file, GError **error);
 /* PLAN as its file has it, with the overrides and SCHEDULE, but without those options that the
- * schedule's type does not take. PLAN is left alone. */
+ * schedule's type does not take; NULL: with the overrides alone. PLAN is left alone. */
 PwPlan *pw_workload_plan_with (const PwSettings *settings, const PwPlan *plan, const char *schedule,
                                GError **error);
 /* A plan that says what the options say of a machine alone: --backend, --transport, --ranks (0: not

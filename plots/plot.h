@@ -31,6 +31,7 @@ typedef struct {
   const char *label;
   int n;
   const double *x, *y;
+  gboolean is_cloud; /* points that no line joins */
 } PwPlotSeries;
 gboolean pw_plot_series (const PwPlotSeries *series, int n_series, const char *x_label,
                          const char *y_label, gboolean log_x, const PwPlotOptions *options,

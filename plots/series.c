@@ -85,11 +85,12 @@ add_curves (PwGnuplot *plot, const PwPlotSeries *series, int n_series) {
   for (int s = 0; s < n_series; s++) {
     g_autofree char *colour = pw__gnuplot_colour (pw__plot_line_colour (s, n_series));
     g_autofree char *label = pw__gnuplot_quote (series[s].label != NULL ? series[s].label : "");
-    const char *style = series[s].n <= 64 ? "linespoints" : "lines";
+    gboolean has_points = series[s].is_cloud || series[s].n <= 64;
+    const char *style = series[s].is_cloud ? "points" : has_points ? "linespoints" : "lines";
     pw__gnuplot_add (plot, "%s$series%d using 1:2 with %s", s == 0 ? "plot " : ", ", s, style);
     if (plot->format != PW__PLOT_TEXT) {
       pw__gnuplot_add (plot, " lw 2 lc rgb %s", colour);
-      if (series[s].n <= 64)
+      if (has_points)
         pw__gnuplot_add (plot, " pt %d ps 0.7", points[(gsize)s % G_N_ELEMENTS (points)]);
     }
     pw__gnuplot_add (plot, " title %s", label);

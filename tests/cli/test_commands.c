@@ -34,6 +34,8 @@ static const struct {
     "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank,what_if,sensitivity,"
     "jitter" },
   { "compare examples/gpt-small.json --schedules gpipe,1f1b", "best", "best,rows" },
+  { "sweep --schedule 1f1b --ranks 2 --vary microbatches=2,4 --no-timing", "best",
+    "points,done,best,rows" },
   { "plan --ranks 3 --microbatches 6 --memory-limit 2", "best built-in",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
     "longest_rank_span,peak_activations,actions,events,wall_seconds,idle_by_cause,per_rank,"
