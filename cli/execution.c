@@ -15,6 +15,18 @@ find_ranks_here (const PwExecOptions *options, int ranks, int *first, int *n) {
   *n = MIN (*n, ranks - *first);
 }
 
+const char *const pw_execution_without[] = { "p2p-sharing",
+                                             "node-fabric",
+                                             "link-duplex",
+                                             "ranks-per-node",
+                                             "network-latency",
+                                             "network-bandwidth",
+                                             "network-duplex",
+                                             "network-cards",
+                                             "compute-slowdown-while-communicating",
+                                             "rank-factors",
+                                             NULL };
+
 /* What is missing without RANK_BYTES is said before the plan's memory is known. */
 static gboolean
 check_backend (const PwPlan *plan, const PwExecOptions *options, int ranks,

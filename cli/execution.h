@@ -3,6 +3,9 @@
 #include "exec/exec.h"
 #include "plans/resolve.h"
 
+/* Shared options that change simulations only; for a command's `without`. */
+extern const char *const pw_execution_without[];
+
 /* Refuses what this version, build or machine cannot run. OPTIONS->bootstrap says which ranks are
  * here. */
 gboolean pw_execution_options (const PwPlan *plan, PwExecOptions *options, GError **error);
@@ -10,8 +13,8 @@ gboolean pw_execution_options (const PwPlan *plan, PwExecOptions *options, GErro
  * OPTIONS are those that pw_execution_options filled in; PREDICTED[ranks] is what the simulator
  * expects at each rank's peak (NULL: not wanted). */
 gboolean pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
-                                    const PwExecOptions *options,
-                                    int64_t (*predicted)[PW_MEMORY_N], GError **error);
+                                    const PwExecOptions *options, int64_t (*predicted)[PW_MEMORY_N],
+                                    GError **error);
 /* The same, unresolved. */
 gboolean pw_execution_check_plan (const PwPlan *plan, const PwExecOptions *options, GError **error);
 /* --data FILE: text to train on instead of the plan's data; NULL: nothing changes. */

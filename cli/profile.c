@@ -297,6 +297,7 @@ const PwCommand pw_command_profile = {
   .arguments = "[PLAN]",
   .max_arguments = 1,
   .takes = PW_TAKES_PLAN,
+  .without = pw_execution_without,
   .has_json = TRUE,
   .summary = "measures each layer and the transport on this machine",
   .details

@@ -305,6 +305,7 @@ const PwCommand pw_command_run = {
   .min_arguments = 1,
   .max_arguments = 1,
   .takes = PW_TAKES_PLAN,
+  .without = pw_execution_without,
   .has_json = TRUE,
   .summary = "trains a plan, one thread per rank",
   .details

@@ -37,6 +37,7 @@ static const struct {
     "--rank-factors: \"4\" is none of the ranks 0" },
   { "simulate" SIZES " --rank-factors 1,2", NULL, 2, "--rank-factors: 2 factors for 4 ranks" },
   { "simulate" SIZES " --rank-factors 1:0", NULL, 2, "--rank-factors: \"0\" is no factor" },
+  { "run examples/mlp-tiny.json --network-cards 2", NULL, 2, "run does not take --network-cards" },
   { "sweep" SIZES, NULL, 2, "sweep: what is to be varied" },
   { "sweep" SIZES " --vary microbatchs=4", NULL, 2, "--vary: .*did you mean \"--microbatches\"" },
   { "sweep" SIZES " --vary microbatches=4:2", NULL, 2, "--vary: microbatches: steps of 1 do not" },
