@@ -1,6 +1,6 @@
 /* The executor: one pinned worker per rank runs its lowered list, reinterpreting nothing. What it
  * computes is bit-identical to sequential training for every synchronous schedule, rank count and
- * transport (docs/exactness.md).
+ * transport (docs/definitions.md).
  *
  *   exec = pw_exec_new (plan)           allocates parameters, starts the workers
  *   program = pw_exec_add (lowered)     any number of lists over the same stages
