@@ -123,6 +123,14 @@ CALL (gelu_gradient) {
   return table_of (o)->gelu_input_gradient (context_of (o), &x, &dy, &dx, error);
 }
 
+CALL (gelu_bias_gradient) {
+  Ops *o = data;
+  (void)i;
+  PwTensor x = whole (o, &o->a, 4), dy = whole (o, &o->b, 4), dx = whole (o, &o->c, 4);
+  return table_of (o)->gelu_bias_input_gradient (context_of (o), &x, &dy, &dx, &o->dwide_bias,
+                                                 o->workspace, error);
+}
+
 CALL (add) {
   Ops *o = data;
   PwTensor x = part (o, &o->a, i), z = part (o, &o->b, i), y = part (o, &o->c, i);
@@ -254,6 +262,7 @@ static const Case cases[] = {
   { .name = "linear + GELU forward", .call = linear_gelu_forward, .product = 1 },
   { .name = "GELU forward", .call = gelu_forward, .four_wide = 2 },
   { .name = "GELU gradient", .call = gelu_gradient, .four_wide = 3 },
+  { .name = "GELU + bias gradient", .call = gelu_bias_gradient, .four_wide = 3 },
   { .name = "add", .call = add, .wide = 3 },
   { .name = "dropout", .call = dropout, .wide = 2 },
   { .name = "bias gradient", .call = bias_gradient, .four_wide = 1 },
@@ -423,12 +432,12 @@ linear_forward (Ops *o, int64_t in, int64_t out, GError **error) {
 }
 
 static gboolean
-linear_gradients (Ops *o, int64_t in, int64_t out, GError **error) {
+linear_gradients (Ops *o, int64_t in, int64_t out, gboolean bias_is_done, GError **error) {
   PwTensor dx = whole (o, &o->c, in), dy = whole (o, &o->b, out), w = weight (o, &o->w, out, in);
   PwTensor x = whole (o, &o->a, in), dw = weight (o, &o->dw, out, in), dbias = o->dwide_bias;
   dbias.dims[0] = out * o->size.width;
-  return table_of (o)->linear_input_gradient (context_of (o), &dy, &w, &dx, &dbias, o->workspace,
-                                              error)
+  return table_of (o)->linear_input_gradient (context_of (o), &dy, &w, &dx,
+                                              bias_is_done ? NULL : &dbias, o->workspace, error)
          && table_of (o)->linear_weight_gradient (context_of (o), &x, &dy, &dw, o->workspace,
                                                   error);
 }
@@ -445,10 +454,10 @@ forward_block (Ops *o, GError **error) {
 
 static gboolean
 backward_block (Ops *o, GError **error) {
-  return linear_gradients (o, 4, 1, error) && gelu_gradient (o, 0, error)
-         && linear_gradients (o, 1, 4, error) && layernorm_gradient (o, 0, error)
-         && add (o, 0, error) && linear_gradients (o, 1, 1, error)
-         && attention_gradient (o, 0, error) && linear_gradients (o, 1, 3, error)
+  return linear_gradients (o, 4, 1, FALSE, error) && gelu_bias_gradient (o, 0, error)
+         && linear_gradients (o, 1, 4, TRUE, error) && layernorm_gradient (o, 0, error)
+         && add (o, 0, error) && linear_gradients (o, 1, 1, FALSE, error)
+         && attention_gradient (o, 0, error) && linear_gradients (o, 1, 3, FALSE, error)
          && layernorm_gradient (o, 1, error) && add (o, 1, error);
 }
 

@@ -112,6 +112,7 @@ bind_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVe
   const PwExecStage *stage = step->stage;
   PwLayerCall *call = &step->microbatch->calls[i];
   bind (call, &walk->bindings[i], slots, stage->parameters[i], version ? version->values[i] : NULL);
+  call->bias_is_done = walk->bindings[i].bias_is_done;
   call->workspace = worker->workspace;
   call->first_sample = worker->exec->run.first_sample[step->microbatch->index];
   call->is_training = worker->exec->run.program->is_training;
@@ -120,11 +121,12 @@ bind_layer (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVe
 
 static gboolean
 run_two_layers (PwWorker *worker, const PwStep *step, const PwWalk *walk, const PwVersion *version,
-                const PwSlot *slots, int i, GError **error) {
+                const PwSlot *slots, int i, PwPhase phase, GError **error) {
   worker->context.layer = step->stage->first_layer + i;
-  return pw_layer_linear_gelu_forward (bind_layer (worker, step, walk, version, slots, i),
-                                       bind_layer (worker, step, walk, version, slots, i + 1),
-                                       error);
+  PwLayerCall *linear = bind_layer (worker, step, walk, version, slots, i);
+  PwLayerCall *gelu = bind_layer (worker, step, walk, version, slots, i + 1);
+  return phase == PW_PHASE_FORWARD ? pw_layer_linear_gelu_forward (linear, gelu, error)
+                                   : pw_layer_gelu_bias_gradient (linear, gelu, error);
 }
 
 static gboolean
@@ -245,7 +247,7 @@ run_script (PwWorker *worker, const PwStep *step, PwWalkKind kind, PwScriptKind 
       if (timer && worker->marks && !pw__mark_begin (worker, PW_MARK_LAYER, &mark, error))
         return FALSE;
       if (code->code == PW_CODE_RUN_TWO
-              ? !run_two_layers (worker, step, walk, version, slots, code->index, &op)
+              ? !run_two_layers (worker, step, walk, version, slots, code->index, code->phase, &op)
               : !run_layer (worker, step, walk, version, slots, code->index, code->phase, &op))
         return wrap_error (worker, step->microbatch->calls[code->index].layer, code->phase, op,
                            error);

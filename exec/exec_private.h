@@ -102,7 +102,8 @@ typedef enum {
   PW_CODE_ALLOC,   /* index: a buffer */
   PW_CODE_FREE,    /* index: a buffer */
   PW_CODE_RUN,     /* index: a layer of the stage; phase */
-  PW_CODE_RUN_TWO, /* index: the first of two layers whose forwards are one op */
+  PW_CODE_RUN_TWO, /* index: the first of two layers, linear and gelu, of which one op does both
+                      forwards, or gelu's input gradient and the bias's */
   PW_CODE_RESULT   /* index: the buffer the caller wants to see */
 } PwCode;
 typedef struct {
@@ -128,6 +129,7 @@ typedef struct {
   int output_gradient;
   int input_gradients[PW_LAYER_INPUTS_MAX];
   gboolean is_first[PW_LAYER_INPUTS_MAX]; /* contribution to that gradient: assigns */
+  gboolean bias_is_done;                  /* of a linear layer: by the RUN_TWO before it */
 } PwLayerBinding;
 
 typedef struct {

@@ -62,15 +62,29 @@ has_gradient_step (const PwLayer *layer, const PwLayerBinding *binding) {
   return layer->info.is_loss || binding->output_gradient >= 0;
 }
 
+/* A gelu whose gradient is all of what the linear layer before it gets, bias and all. */
+static gboolean
+sums_bias_before (const PwWalk *walk, const PwExecStage *stage, const PwExec *exec, int i) {
+  if (!runs_with_next (stage, exec, i - 1))
+    return FALSE;
+  const PwLayer *linear = &exec->resolved->graph->layers[stage->first_layer + i - 1];
+  int gradient = walk->bindings[i].input_gradients[0];
+  return linear->info.n_parameters > 1 && gradient >= 0
+         && walk->lifetimes->buffers[gradient].n_gradient_parts == 1;
+}
+
 static void
-write_input (PwWalk *walk, const PwExecStage *stage, const PwLayer *layer, int i, gboolean is_split,
+write_input (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, int i, gboolean is_split,
              GArray *script) {
+  const PwLayer *layer = &exec->resolved->graph->layers[stage->first_layer + i];
   const PwLayerBinding *binding = &walk->bindings[i];
   if (has_gradient_step (layer, binding)) {
     for (int k = 0; k < layer->n_inputs; k++)
       if (binding->input_gradients[k] >= 0 && binding->is_first[k])
         emit (script, PW_CODE_ALLOC, PW_PHASE_INPUT, binding->input_gradients[k]);
-    if (stage->runners[i]->input_gradient)
+    if (i > 0 && walk->bindings[i - 1].bias_is_done)
+      emit (script, PW_CODE_RUN_TWO, PW_PHASE_INPUT, i - 1);
+    else if (stage->runners[i]->input_gradient)
       emit (script, PW_CODE_RUN, PW_PHASE_INPUT, i);
   }
   emit_frees (script, walk, PW_PHASE_INPUT, stage->first_layer + i, is_split, FALSE);
@@ -88,9 +102,11 @@ static void
 write_backwards (PwWalk *walk, const PwExecStage *stage, const PwExec *exec) {
   for (int i = stage->n_layers - 1; i >= 0; i--) {
     const PwLayer *layer = &exec->resolved->graph->layers[stage->first_layer + i];
-    write_input (walk, stage, layer, i, FALSE, walk->scripts[PW_SCRIPT_BACKWARD]);
+    if (i > 0)
+      walk->bindings[i - 1].bias_is_done = sums_bias_before (walk, stage, exec, i);
+    write_input (walk, stage, exec, i, FALSE, walk->scripts[PW_SCRIPT_BACKWARD]);
     write_weight (walk, stage, layer, i, FALSE, walk->scripts[PW_SCRIPT_BACKWARD]);
-    write_input (walk, stage, layer, i, TRUE, walk->scripts[PW_SCRIPT_INPUT]);
+    write_input (walk, stage, exec, i, TRUE, walk->scripts[PW_SCRIPT_INPUT]);
     write_weight (walk, stage, layer, i, TRUE, walk->scripts[PW_SCRIPT_WEIGHT]);
   }
 }

@@ -77,6 +77,12 @@ linear_gelu_forward (PwOpContext *context, const PwTensor *x, const PwTensor *w,
 }
 
 static gboolean
+gelu_bias_input_gradient (PwOpContext *context, const PwTensor *x, const PwTensor *dy, PwTensor *dx,
+                          PwTensor *dbias, PwWorkspace workspace, GError **error) {
+  return TRUE;
+}
+
+static gboolean
 cross_entropy_forward (PwOpContext *context, const PwTensor *x, const PwTensor *targets,
                        double scale, PwTensor *lse, double *loss, GError **error) {
   return TRUE;
@@ -173,6 +179,7 @@ const PwBackend pw_backend_empty = {
     .relu_input_gradient = op_iio,
     .gelu_forward = op_io,
     .linear_gelu_forward = linear_gelu_forward,
+    .gelu_bias_input_gradient = gelu_bias_input_gradient,
     .gelu_input_gradient = op_iio,
     .layernorm_forward = layernorm_forward,
     .layernorm_input_gradient = layernorm_input_gradient,

@@ -86,6 +86,10 @@ typedef struct {
   gboolean (*linear_gelu_forward) (PwOpContext *, const PwTensor *x, const PwTensor *w,
                                    const PwTensor *bias, PwTensor *h, PwTensor *y, PwWorkspace,
                                    GError **);
+  /* The gradients of both after y: dx = gelu' (x) dy, rounded to its type, and dbias += the column
+   * sums of dx, with the bits of gelu_input_gradient and linear_input_gradient. */
+  gboolean (*gelu_bias_input_gradient) (PwOpContext *, const PwTensor *x, const PwTensor *dy,
+                                        PwTensor *dx, PwTensor *dbias, PwWorkspace, GError **);
   /* Over the last dimension (1607.06450). mean, rstd [N] are for the gradient. */
   gboolean (*layernorm_forward) (PwOpContext *, const PwTensor *x, const PwTensor *gain,
                                  const PwTensor *bias, double epsilon, PwTensor *y, PwTensor *mean,
@@ -174,6 +178,7 @@ typedef struct {
 
 /* Largest workspace of the ops that take one, for these shapes. */
 typedef struct {
+  /* also of what runs together with a linear layer */
   gsize (*linear) (PwOpContext *, int64_t rows, int64_t in, int64_t out);
   gsize (*layernorm) (PwOpContext *, int64_t rows, int64_t features); /* and rmsnorm's */
   gsize (*embedding) (PwOpContext *, int64_t rows, int64_t vocabulary, int64_t features);

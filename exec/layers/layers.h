@@ -19,6 +19,7 @@ typedef struct {
   PwTensor parameter_gradients[PW_LAYER_PARAMETERS_MAX];
   PwTensor output_gradient;
   PwTensor input_gradients[PW_LAYER_INPUTS_MAX]; /* data NULL: nobody needs it */
+  gboolean bias_is_done; /* linear: its bias's gradient was made with that of the gelu behind it */
   /* Loss layers. */
   PwTensor targets;
   double loss_scale;
@@ -28,6 +29,8 @@ typedef struct {
 
 /* The forwards of a linear layer and the gelu that reads it. */
 gboolean pw_layer_linear_gelu_forward (PwLayerCall *linear, PwLayerCall *gelu, GError **error);
+/* The input gradient of that gelu, and the gradient of the linear layer's bias; it has one. */
+gboolean pw_layer_gelu_bias_gradient (PwLayerCall *linear, PwLayerCall *gelu, GError **error);
 
 typedef gboolean (*PwLayerFunc) (PwLayerCall *call, GError **error);
 

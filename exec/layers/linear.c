@@ -21,10 +21,17 @@ pw_layer_linear_gelu_forward (PwLayerCall *call, PwLayerCall *gelu, GError **err
       error);
 }
 
+gboolean
+pw_layer_gelu_bias_gradient (PwLayerCall *call, PwLayerCall *gelu, GError **error) {
+  return pw_layer_ops (call)->gelu_bias_input_gradient (
+      call->context, &gelu->inputs[0], &gelu->output_gradient, &gelu->input_gradients[0],
+      &call->parameter_gradients[1], call->workspace, error);
+}
+
 static gboolean
 input_gradient (PwLayerCall *call, GError **error) {
   PwTensor *dx = call->input_gradients[0].data ? &call->input_gradients[0] : NULL;
-  PwTensor *dbias = has_bias (call) ? &call->parameter_gradients[1] : NULL;
+  PwTensor *dbias = has_bias (call) && !call->bias_is_done ? &call->parameter_gradients[1] : NULL;
   if (!dx && !dbias)
     return TRUE;
   return pw_layer_ops (call)->linear_input_gradient (call->context, &call->output_gradient,

@@ -47,3 +47,17 @@ pw__cpu_gelu_input_gradient (PwOpContext *context, const PwTensor *x, const PwTe
   return gradient ("gelu_input_gradient", context->stream->loops->maps->gelu_gradient, x, dy, dx,
                    error);
 }
+
+gboolean
+pw__cpu_gelu_bias_input_gradient (PwOpContext *context, const PwTensor *x, const PwTensor *dy,
+                                  PwTensor *dx, PwTensor *dbias,
+                                  PwWorkspace workspace G_GNUC_UNUSED, GError **error) {
+  if (!PW_CPU_FLOAT32 ("gelu_bias_input_gradient", error, dbias)
+      || !pw__cpu_gelu_input_gradient (context, x, dy, dx, error))
+    return FALSE;
+  int64_t columns = pw_tensor_last_dim (dx);
+  g_assert (pw_tensor_elements (dbias) == columns);
+  context->stream->loops->rows->add_columns (floats (dx), pw_tensor_rows (dx), columns,
+                                             floats (dbias));
+  return TRUE;
+}

@@ -78,6 +78,7 @@ PW_CPU_OP (relu_forward);
 PW_CPU_OP (relu_input_gradient);
 PW_CPU_OP (gelu_forward);
 PW_CPU_OP (gelu_input_gradient);
+PW_CPU_OP (gelu_bias_input_gradient);
 PW_CPU_OP (layernorm_forward);
 PW_CPU_OP (layernorm_input_gradient);
 PW_CPU_WORKSPACE (layernorm);

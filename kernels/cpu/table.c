@@ -11,6 +11,7 @@ const PwBackend pw_backend_cpu = {
     .relu_input_gradient = pw__cpu_relu_input_gradient,
     .gelu_forward = pw__cpu_gelu_forward,
     .gelu_input_gradient = pw__cpu_gelu_input_gradient,
+    .gelu_bias_input_gradient = pw__cpu_gelu_bias_input_gradient,
     .layernorm_forward = pw__cpu_layernorm_forward,
     .layernorm_input_gradient = pw__cpu_layernorm_input_gradient,
     .rmsnorm_forward = pw__cpu_rmsnorm_forward,

@@ -28,6 +28,11 @@ int64_t pw__cuda_column_sums_workspace (int64_t rows, int64_t columns); /* bytes
 cudaError_t pw__launch_column_sums (PwCudaType type, const void *x, int64_t rows, int64_t columns,
                                     float *sums, void *workspace, cudaStream_t stream);
 
+/* colsum.cu, too: dx = gelu' (x) dy, and sums += the column sums of dx as it was rounded. */
+cudaError_t pw__launch_gelu_bias_gradient (PwCudaType type, const void *x, const void *dy, void *dx,
+                                           int64_t rows, int64_t columns, float *sums,
+                                           void *workspace, cudaStream_t stream);
+
 /* activations.cu: y = f (x); dx = f' (x) dy. */
 cudaError_t pw__launch_relu (PwCudaType type, const void *x, void *y, int64_t n,
                              cudaStream_t stream);

@@ -20,6 +20,9 @@ PW_CUDA_OP (relu_input_gradient);
 PW_CUDA_OP (gelu_forward);
 PW_CUDA_OP (gelu_input_gradient);
 
+/* gelu_bias.c */
+PW_CUDA_OP (gelu_bias_input_gradient);
+
 /* layernorm.c; the workspace is rmsnorm's, too */
 PW_CUDA_OP (layernorm_forward);
 PW_CUDA_OP (layernorm_input_gradient);

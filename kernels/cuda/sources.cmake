@@ -6,7 +6,7 @@ set(PW_CUDA_KERNELS
   norm.cu optimizers.cu position.cu square_sum.cu)
 set(PW_CUDA_SOURCES
   table.c device.c devices.c handles.c clock.c staging.c pool.c steps.c graph.c errors.c ranges.c check.c product.c
-  activations.c add.c attention.c cross_entropy.c dropout.c embedding.c layernorm.c linear.c mask.c mse.c
+  activations.c add.c attention.c cross_entropy.c dropout.c embedding.c gelu_bias.c layernorm.c linear.c mask.c mse.c
   optimizers.c position.c rmsnorm.c square_sum.c)
 if(CUDNN_FOUND)
   list(APPEND PW_CUDA_SOURCES cudnn.c cudnn_plan.c attention_graph.c attention_cudnn.c)

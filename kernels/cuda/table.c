@@ -10,6 +10,7 @@ const PwBackend pw_backend_cuda = {
     .linear_input_gradient = pw__cuda_linear_input_gradient,
     .linear_weight_gradient = pw__cuda_linear_weight_gradient,
     .linear_gelu_forward = pw__cuda_linear_gelu_forward,
+    .gelu_bias_input_gradient = pw__cuda_gelu_bias_input_gradient,
     .relu_forward = pw__cuda_relu_forward,
     .relu_input_gradient = pw__cuda_relu_input_gradient,
     .gelu_forward = pw__cuda_gelu_forward,

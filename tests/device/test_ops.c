@@ -337,6 +337,56 @@ test_extremes (Fixture *fixture, gconstpointer data G_GNUC_UNUSED) {
     op_buffer_clear (&b[i]);
 }
 
+/* x, dy and the separate ops' dx and sums, then those of both in one, element by element alike. */
+static void
+check_gelu_bias (Fixture *fixture, PwElement element, int64_t rows, int64_t columns) {
+  enum { X, DY, DX, BOTH_DX, SUMS, BOTH_SUMS, N };
+  gsize n = (gsize)(rows * columns), width = element == PW_ELEMENT_F32 ? 4 : 2;
+  OpBuffer b[N];
+  PwTensor t[N];
+  g_autofree float *values = g_new0 (float, n);
+  g_autofree void *stored = g_malloc0 (4 * n), *again = g_malloc0 (4 * n);
+  for (int i = X; i <= BOTH_DX; i++) {
+    draw (values, (int64_t)n);
+    memcpy (stored, values, 4 * n);
+    if (element != PW_ELEMENT_F32)
+      op_halves_from_floats (element, stored, values, n);
+    t[i] = vector (fixture, &b[i], element, stored, (int64_t)n);
+    t[i].dims[0] = rows;
+    t[i].dims[1] = columns;
+  }
+  draw (values, columns);
+  for (int i = SUMS; i < N; i++)
+    t[i] = vector (fixture, &b[i], PW_ELEMENT_F32, values, columns);
+  PwOpContext *context = &fixture->context;
+  PwWorkspace workspace = { .bytes = pw_backend_cuda.workspace.linear (context, rows, 1, columns) };
+  GError *error = NULL;
+  workspace.data = pw_backend_cuda.alloc (context->stream, workspace.bytes + 1, &error);
+  const PwTensor w = { .element = element, .n_dims = 2, .dims = { columns, 1 } };
+  g_assert_true (fixture->ops->gelu_input_gradient (context, &t[X], &t[DY], &t[DX], &error)
+                 && fixture->ops->linear_input_gradient (context, &t[DX], &w, NULL, &t[SUMS],
+                                                         workspace, &error)
+                 && fixture->ops->gelu_bias_input_gradient (context, &t[X], &t[DY], &t[BOTH_DX],
+                                                            &t[BOTH_SUMS], workspace, &error));
+  op_buffer_read (&b[DX], stored);
+  op_buffer_read (&b[BOTH_DX], again);
+  g_assert_cmpint (memcmp (stored, again, n * width), ==, 0);
+  op_buffer_read (&b[SUMS], stored);
+  op_buffer_read (&b[BOTH_SUMS], again);
+  g_assert_cmpint (memcmp (stored, again, (gsize)columns * 4), ==, 0);
+  pw_backend_cuda.free (context->stream, workspace.data);
+  for (int i = 0; i < N; i++)
+    op_buffer_clear (&b[i]);
+}
+
+static void
+test_gelu_bias (Fixture *fixture, gconstpointer data G_GNUC_UNUSED) {
+  static const int64_t sizes[][2] = { { 1, 1 }, { 9, 7 }, { 33, 40 }, { 140, 13 }, { 270, 132 } };
+  for (gsize s = 0; s < G_N_ELEMENTS (sizes); s++)
+    for (PwElement element = PW_ELEMENT_F32; element <= PW_ELEMENT_F16; element++)
+      check_gelu_bias (fixture, element, sizes[s][0], sizes[s][1]);
+}
+
 static void
 add (const char *sentence, void (*test) (Fixture *, gconstpointer)) {
   g_autofree char *path = g_strdup_printf ("/device/ops/%s", sentence);
@@ -361,6 +411,7 @@ main (int argc, char **argv) {
   add ("weights-of-a-half-type-follow-their-master", test_master);
   add ("a-master-is-there-if-and-only-if-it-is-needed", test_master_errors);
   add ("fp32-targets-go-with-half-outputs", test_targets);
+  add ("gelu-and-bias-gradients-in-one-have-the-bits-of-both", test_gelu_bias);
   add ("tokens-outside-the-table-show-when-synchronised", test_tokens);
   add ("overflow-is-seen-in-half-types", test_overflow);
   add ("nan-and-large-values-are-kept", test_extremes);

@@ -27,8 +27,10 @@ failing_gelu (PwOpContext *context, const PwTensor *x, const PwTensor *w, const 
 
 static gboolean
 failing_gelu_gradient (PwOpContext *context, const PwTensor *x, const PwTensor *dy, PwTensor *dx,
-                       GError **error) {
-  return !fails (error) && pw_backend_cpu.ops.gelu_input_gradient (context, x, dy, dx, error);
+                       PwTensor *dbias, PwWorkspace workspace, GError **error) {
+  return !fails (error)
+         && pw_backend_cpu.ops.gelu_bias_input_gradient (context, x, dy, dx, dbias, workspace,
+                                                         error);
 }
 
 static void *
@@ -44,7 +46,7 @@ failing_backend (gboolean ops, gboolean alloc) {
   *backend = pw_backend_cpu;
   if (ops) {
     backend->ops.linear_gelu_forward = failing_gelu;
-    backend->ops.gelu_input_gradient = failing_gelu_gradient;
+    backend->ops.gelu_bias_input_gradient = failing_gelu_gradient;
   }
   if (alloc)
     backend->alloc = failing_alloc;

@@ -3,6 +3,7 @@
 const OpCase *const op_cases[] = {
   &op_case_linear,
   &op_case_linear_gelu,
+  &op_case_gelu_bias,
   &op_case_relu,
   &op_case_gelu,
   &op_case_layernorm,
