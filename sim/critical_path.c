@@ -1,62 +1,75 @@
 /* Back from the last compute, each time to what ended last of all the action waited for. Messages
  * that took no time are passed over. */
 #include "sim/graph_private.h"
+#include "sim/paths_private.h"
 
 typedef struct {
   const PwSimLayout *layout;
-  const PwSimIndex *index;
   const PwSimGraph *graph;
+  const PwStageCosts *costs;
   const PwSimResult *result;
-  GHashTable
-      *on_link; /* of shared links: "sender, receiver, end" to the SEND; NULL: not made yet */
+  /* Made when first asked for: what messages take, and of what is taken in turn, "resource, end" to
+   * the SEND. */
+  PwSimPaths *paths;
+  GHashTable *left;
 } Search;
 
 typedef struct {
-  int64_t link;
+  int resource;
   double end;
-} LinkKey;
+} LeftKey;
 
 static guint
 hash_key (gconstpointer key) {
-  const LinkKey *k = key;
-  return g_double_hash (&k->end) ^ (guint)k->link;
+  const LeftKey *k = key;
+  return g_double_hash (&k->end) ^ (guint)k->resource;
 }
 
 static gboolean
 same_key (gconstpointer x, gconstpointer y) {
-  const LinkKey *a = x, *b = y;
-  return a->link == b->link && !(a->end < b->end) && !(a->end > b->end);
+  const LeftKey *a = x, *b = y;
+  return a->resource == b->resource && !(a->end < b->end) && !(a->end > b->end);
 }
 
-static int64_t
-link_of (const Search *search, PwAction message) {
-  const PwSimLayout *layout = search->layout;
-  int channel = pw__sim_channel (layout, message);
-  return (int64_t)layout->sender[channel] * layout->ranks + layout->receiver[channel];
+/* Of MESSAGE, where it waits its turn; else nothing. */
+static const PwSimPath *
+path_in_turn (const Search *search, PwAction message) {
+  const PwSimPath *path = &search->paths->paths[pw__sim_channel (search->layout, message)];
+  return path->sharing == PW_LINK_FCFS ? path : NULL;
 }
 
 static void
-list_links (Search *search) {
+list_messages (Search *search) {
   const PwSimLayout *layout = search->layout;
-  search->on_link = g_hash_table_new_full (hash_key, same_key, g_free, NULL);
+  search->paths = pw__sim_paths_new (layout, search->costs);
+  search->left = g_hash_table_new_full (hash_key, same_key, g_free, NULL);
   for (int rank = 0; rank < layout->ranks; rank++)
     for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1]; id++) {
       PwAction action = pw__sim_action (layout, rank, id);
       if (!pw__sim_is_send (action) || search->result->end[id] <= search->result->start[id])
         continue;
-      LinkKey key = { .link = link_of (search, action), .end = search->result->end[id] };
-      g_hash_table_insert (search->on_link, g_memdup2 (&key, sizeof key),
-                           GSIZE_TO_POINTER ((gsize)id + 1));
+      const PwSimPath *path = path_in_turn (search, action);
+      for (int i = 0; path != NULL && i < path->n; i++) {
+        LeftKey key = { .resource = path->resources[i], .end = search->result->end[id] };
+        g_hash_table_insert (search->left, g_memdup2 (&key, sizeof key),
+                             GSIZE_TO_POINTER ((gsize)id + 1));
+      }
     }
 }
 
-/* The transfer that left the link when the one at ID began, or -1. */
+/* The transfer that left something that MESSAGE takes when it, at ID, began; or -1. */
 static int32_t
-before_on_link (Search *search, PwAction message, int64_t id) {
-  if (search->on_link == NULL)
-    list_links (search);
-  LinkKey key = { .link = link_of (search, message), .end = search->result->start[id] };
-  return (int32_t)GPOINTER_TO_SIZE (g_hash_table_lookup (search->on_link, &key)) - 1;
+ahead_in_turn (Search *search, PwAction message, int64_t id) {
+  if (search->left == NULL)
+    list_messages (search);
+  const PwSimPath *path = path_in_turn (search, message);
+  for (int i = 0; path != NULL && i < path->n; i++) {
+    LeftKey key = { .resource = path->resources[i], .end = search->result->start[id] };
+    gpointer send = g_hash_table_lookup (search->left, &key);
+    if (send != NULL)
+      return (int32_t)GPOINTER_TO_SIZE (send) - 1;
+  }
+  return -1;
 }
 
 /* Of NODE's predecessors, joins looked through, the action that ends last; *LAST or better. */
@@ -82,7 +95,7 @@ step_back (Search *search, int32_t id) {
   PwAction action = pw__sim_action (search->layout, rank, id);
   if (pw__sim_is_message (action)
       && (last < 0 || search->result->end[last] < search->result->start[id])) {
-    int32_t ahead = before_on_link (search, action, id);
+    int32_t ahead = ahead_in_turn (search, action, id);
     if (ahead >= 0)
       return ahead;
   }
@@ -119,7 +132,7 @@ pw_sim_critical_path (const PwSimInput *input, const PwSimResult *result) {
   g_assert (index != NULL);
   g_autoptr (PwSimGraph) graph = pw__sim_graph_new (layout, index, FALSE, NULL);
   g_assert (graph != NULL);
-  Search search = { .layout = layout, .index = index, .graph = graph, .result = result };
+  Search search = { .layout = layout, .graph = graph, .costs = input->costs, .result = result };
   GArray *path = g_array_new (FALSE, FALSE, sizeof (PwSimCritical));
   for (int32_t id = last_compute (&search); id >= 0; id = step_back (&search, id)) {
     int rank = pw__sim_rank_of (layout, id);
@@ -132,6 +145,7 @@ pw_sim_critical_path (const PwSimInput *input, const PwSimResult *result) {
       g_array_append_val (path, step);
   }
   reverse (path);
-  g_clear_pointer (&search.on_link, g_hash_table_unref);
+  g_clear_pointer (&search.left, g_hash_table_unref);
+  pw__sim_paths_free (search.paths);
   return path;
 }

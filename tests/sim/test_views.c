@@ -139,6 +139,9 @@ test_path_is_unbroken (void) {
       c->costs->link[e].sharing = PW_LINK_FCFS;
     g_autoptr (PwSimResult) in_turn = run_with (c, PW_SIM_ENGINE_AUTO);
     assert_unbroken (c, in_turn);
+    costs_randomise_topology (c->costs, g_test_rand_bit () ? PW_LINK_FCFS : PW_LINK_FAIR, FALSE);
+    g_autoptr (PwSimResult) over_fabric = run_with (c, PW_SIM_ENGINE_AUTO);
+    assert_unbroken (c, over_fabric);
   }
 }
 
