@@ -41,4 +41,6 @@ void pw_report_sensitivity_print (const PwSimulation *simulation, const GArray *
 
 /* Messages between each two ranks: number, bytes, time on the link. */
 json_t *pw_report_links_json (const PwSimulation *simulation);
+/* Ports, buses, cards; empty where messages take links of their own. */
+json_t *pw_report_resources_json (const PwSimulation *simulation);
 void pw_report_links_print (const PwSimulation *simulation);

@@ -69,8 +69,10 @@ print (const PwCall *call, const PwSimulation *simulation, const Options *option
     return;
   }
   json_t *object = pw_report_json (simulation, call->no_timing);
-  if (options->links)
+  if (options->links) {
     json_object_set_new (object, "links", pw_report_links_json (simulation));
+    json_object_set_new (object, "resources", pw_report_resources_json (simulation));
+  }
   if (options->critical_path)
     json_object_set_new (object, "critical_path", pw_report_critical_json (simulation));
   pw_why_add_json (&options->why, object);

@@ -152,3 +152,13 @@ typedef struct {
 /* Of the actions where nothing shortens the total unless one of them is shortened. Array of
  * PwSimCritical. */
 GArray *pw_sim_critical_path (const PwSimInput *input, const PwSimResult *result);
+
+/* What went over a link, port, bus or card (plans/topology.h) in all iterations. */
+typedef struct {
+  PwResource resource;
+  int64_t messages;
+  double bytes;
+  double busy_time; /* with at least one message on its way, latency included */
+} PwSimResourceUse;
+/* Of all that a message takes, the busiest first. Array of PwSimResourceUse. */
+GArray *pw_sim_resource_use (const PwSimInput *input, const PwSimResult *result);

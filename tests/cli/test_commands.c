@@ -25,7 +25,8 @@ static const struct {
     "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank" },
   { "simulate examples/gpt-small.json --links --critical-path --no-timing", "Critical path",
     "schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"
-    "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank,links,critical_"
+    "longest_rank_span,peak_activations,actions,events,idle_by_cause,per_rank,links,resources,"
+    "critical_"
     "path" },
   { "simulate --schedule 1f1b --ranks 2 --microbatches 4 --jitter 5% --samples 50 --sensitivity "
     "--what-if 'link: 2x' --what-if 'rank 1: 2x' --slack slack.csv --no-timing",

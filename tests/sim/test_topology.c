@@ -39,8 +39,8 @@ test_reference_in_turn (void) {
   }
 }
 
-/* Computes that pay for communication end alike, but for their rounding, where they do alike: who is
- * first in line then hangs on the last bit. Quarters have none, so that is left to them. */
+/* Computes that pay for communication end alike, but for their rounding, where they do alike: who
+ * is first in line then hangs on the last bit. Quarters have none, so that is left to them. */
 static void
 test_reference_random_times (void) {
   for (int i = 0; i < 500; i++) {
@@ -184,6 +184,49 @@ test_invariants (void) {
             assert_fits (c, trips, &trip->path.resources[r], trip->start + trip->path.latency_s,
                          g_array_index (trips, Trip, b).end);
     }
+  }
+}
+
+/* What is said of each resource is the sum over the trips that take it. */
+static void
+test_resource_use (void) {
+  for (int i = 0; i < 200; i++) {
+    g_autoptr (Case) c = case_on_topology ((PwLinkSharing)(i % 3), FALSE);
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    g_autoptr (GArray) trips = list_trips (c, result);
+    g_autoptr (GArray) uses = pw_sim_resource_use (&c->input, result);
+    double last = INFINITY, epsilon = 1e-9 * (1 + result->total_time);
+    int64_t taken = 0;
+    for (guint u = 0; u < uses->len; u++) {
+      const PwSimResourceUse *use = &g_array_index (uses, PwSimResourceUse, u);
+      double bytes = 0, time = 0, longest = 0;
+      int64_t messages = 0;
+      for (guint t = 0; t < trips->len; t++) {
+        const Trip *trip = &g_array_index (trips, Trip, t);
+        for (int r = 0; r < trip->path.n; r++)
+          if (pw_resource_is_same (&trip->path.resources[r], &use->resource)) {
+            messages++;
+            bytes += trip->bytes;
+            time += trip->end - trip->start;
+            longest = MAX (longest, trip->end - trip->start);
+          }
+      }
+      taken += messages;
+      g_assert_cmpint (use->messages, ==, messages);
+      g_assert_cmpfloat_with_epsilon (use->bytes, bytes, 1e-6);
+      g_assert_cmpfloat (use->busy_time, <=, MIN (time, result->total_time) + epsilon);
+      g_assert_cmpfloat (use->busy_time, >=, longest - epsilon);
+      if (use->resource.sharing == PW_LINK_FCFS)
+        g_assert_cmpfloat_with_epsilon (use->busy_time, time, epsilon);
+      if (use->resource.sharing != PW_LINK_OWN)
+        g_assert_cmpfloat (use->bytes, <=,
+                           use->resource.capacity * (use->busy_time + epsilon) + 1e-6);
+      g_assert_cmpfloat (use->busy_time, <=, last);
+      last = use->busy_time;
+    }
+    for (guint t = 0; t < trips->len; t++)
+      taken -= g_array_index (trips, Trip, t).path.n;
+    g_assert_cmpint (taken, ==, 0);
   }
 }
 
@@ -383,5 +426,6 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/topology/engines-agree", test_engines_agree);
   g_test_add_func ("/sim/topology/a-plain-one-changes-no-bit", test_plain_topology);
   g_test_add_func ("/sim/topology/nothing-carries-more-than-it-can", test_invariants);
+  g_test_add_func ("/sim/topology/use-of-a-resource-is-that-of-its-messages", test_resource_use);
   return g_test_run ();
 }
