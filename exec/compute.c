@@ -279,8 +279,6 @@ static gboolean
 forward (PwWorker *worker, const PwStep *step, double *start, GError **error) {
   PwMicrobatch *microbatch = step->microbatch;
   gboolean is_training = worker->exec->run.program->is_training;
-  PwScriptKind script
-      = is_training && step->walk == PW_WALK_PLAIN ? PW_SCRIPT_FORWARD_KEEPING : PW_SCRIPT_FORWARD;
   if (!check_phase (step, PW_MICROBATCH_EMPTY, "it has run before", error)
       || !pw__gather_inputs (worker, step, error))
     return FALSE;
@@ -288,25 +286,31 @@ forward (PwWorker *worker, const PwStep *step, double *start, GError **error) {
   if (is_versioned (worker))
     pw__versions_use (step->stage, step, version_rule (worker));
   if (!pw__note_start (worker, start, error)
-      || !run_script (worker, step, step->walk, script, error))
+      || !run_script (worker, step, step->walk, PW_SCRIPT_FORWARD, error))
     return FALSE;
   microbatch->phase = is_training ? PW_MICROBATCH_FORWARDED : PW_MICROBATCH_EMPTY;
   return TRUE;
 }
 
-/* R begins where the plain F ended: with the received inputs it kept. */
+/* R begins with what its F has left. A tensor that was sent stays where its messages look for it,
+ * and is borrowed. */
 static void
-move_received (const PwStep *step) {
-  const PwLifetimes *from = step->stage->walks[PW_WALK_PLAIN].lifetimes;
+take_what_was_kept (const PwStep *step) {
+  const PwLifetimes *from = step->stage->walks[PW_WALK_FIRST].lifetimes;
   const PwLifetimes *to = step->stage->walks[PW_WALK_TRAINING].lifetimes;
-  PwSlot **slots = step->microbatch->slots;
+  PwSlot *first = step->microbatch->slots[PW_WALK_FIRST];
+  PwSlot *training = step->microbatch->slots[PW_WALK_TRAINING];
   for (int b = 0; b < from->n_buffers; b++) {
     const PwBuffer *buffer = &from->buffers[b];
-    if (buffer->kind != PW_BUFFER_OUTPUT || !buffer->is_received)
+    if (!first[b].data || buffer->dies_fused.phase == PW_PHASE_FORWARD)
       continue;
-    int at = pw_lifetimes_find (to, PW_BUFFER_OUTPUT, buffer->layer, 0);
-    slots[PW_WALK_TRAINING][at] = slots[PW_WALK_PLAIN][b];
-    slots[PW_WALK_PLAIN][b] = (PwSlot){ 0 };
+    PwSlot *slot = &training[pw_lifetimes_find (to, buffer->kind, buffer->layer, buffer->index)];
+    *slot = first[b];
+    if (buffer->is_sent) {
+      slot->owner = &first[b];
+      slot->holders = 0;
+    } else
+      first[b] = (PwSlot){ 0 };
   }
 }
 
@@ -317,9 +321,9 @@ recompute (PwWorker *worker, const PwStep *step, double *start, GError **error) 
     return FALSE;
   if (!pw__note_start (worker, start, error))
     return FALSE;
-  move_received (step);
+  take_what_was_kept (step);
   microbatch->forward_walk = PW_WALK_TRAINING;
-  return run_script (worker, step, PW_WALK_TRAINING, PW_SCRIPT_FORWARD, error);
+  return run_script (worker, step, PW_WALK_TRAINING, PW_SCRIPT_AGAIN, error);
 }
 
 static gboolean

@@ -178,6 +178,18 @@ start_workers (PwExec *exec, GError **error) {
              || pw__exec_on_all_together (exec, attach_worker, NULL, error));
 }
 
+/* Lists with an R may come where the plan has none. */
+static gboolean *
+again_new (const PwResolvedPlan *resolved) {
+  gsize n = (gsize)resolved->graph->n_layers;
+  if (resolved->again)
+    return g_memdup2 (resolved->again, n * sizeof *resolved->again);
+  gboolean *again = g_new (gboolean, n);
+  for (gsize l = 0; l < n; l++)
+    again[l] = TRUE;
+  return again;
+}
+
 static PwExec *
 exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboolean is_sequential,
             const PwExecOptions *options) {
@@ -195,6 +207,7 @@ exec_alloc (const PwResolvedPlan *resolved, const PwPlacement *placement, gboole
   exec->placement = pw_placement_copy (placement);
   exec->n_ranks = exec->n_local = placement->ranks;
   exec->n_stages = placement->stages;
+  exec->again = again_new (resolved);
   exec->n_places = placement->directions * placement->stages;
   exec->programs = g_ptr_array_new ();
   exec->last_program = -1;
@@ -310,6 +323,7 @@ pw_exec_free (PwExec *exec) {
   g_free (exec->run.first_sample);
   pw__minibatch_clear (&exec->run.single);
   g_free (exec->stages);
+  g_free (exec->again);
   g_free (exec->workers);
   g_free (exec);
 }

@@ -2,7 +2,7 @@
  *
  *   PwExec ── PwWorker [rank] ── stream, memory, sends in flight, trace ring
  *          ├─ PwExecStage [direction][stage] ── parameters, gradients, optimiser state
- *          │                     ├─ PwWalk training, plain: what is allocated, run, freed, in order
+ *          │                     ├─ PwWalk training, ...: what is allocated, run, freed, in order
  *          │                     ├─ PwMicrobatch [slot]: the buffers that are alive
  *          │                     └─ PwVersion: older weights that micro-batches under way need
  *          └─ PwExecProgram [n] ── steps of each rank
@@ -56,7 +56,12 @@ typedef struct {
   PwReceive receive;
 } PwPart;
 
-typedef enum { PW_WALK_TRAINING, PW_WALK_PLAIN, PW_WALK_N } PwWalkKind;
+typedef enum {
+  PW_WALK_TRAINING,
+  PW_WALK_FIRST, /* F of training before R */
+  PW_WALK_PLAIN, /* F of inference */
+  PW_WALK_N
+} PwWalkKind;
 typedef enum {
   PW_MICROBATCH_EMPTY,
   PW_MICROBATCH_FORWARDED,
@@ -87,7 +92,7 @@ typedef struct {
   int64_t version; /* of the weights its forward used */
   int n_sends;     /* in flight */
   PwMicrobatchPhase phase;
-  PwWalkKind forward_walk; /* of the last F; PLAIN and FORWARDED: to be recomputed */
+  PwWalkKind forward_walk; /* of the last F; FIRST and FORWARDED: to be recomputed */
   int64_t samples;
   PwLayerCall *calls; /* [n_layers], the stage's for this many samples */
   PwSlot *slots[PW_WALK_N];
@@ -114,7 +119,7 @@ typedef struct {
 
 typedef enum {
   PW_SCRIPT_FORWARD,
-  PW_SCRIPT_FORWARD_KEEPING, /* plain walk, before R: received inputs stay */
+  PW_SCRIPT_AGAIN, /* R, on what FIRST has left */
   PW_SCRIPT_BACKWARD,
   PW_SCRIPT_INPUT,
   PW_SCRIPT_WEIGHT,
@@ -320,6 +325,7 @@ struct PwExec {
   PwTransportState *transport_state;
   gboolean is_sequential;
   gboolean has_shared;     /* parameters used by several layers */
+  gboolean *again;         /* [layers] that an R runs: the plan's, or all */
   gboolean is_training;    /* there are gradients and optimiser states */
   gboolean is_host_memory; /* the backend computes where the caller's data is */
   PwPlacement *placement;
@@ -405,7 +411,8 @@ PwMicrobatch *pw__stage_microbatch (PwExecStage *stage, int number);
 /* script.c */
 /* The layer whose output the caller may see: the last one, or what the loss reads. */
 int pw__result_layer (const PwGraph *graph);
-void pw__walk_init (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gboolean training);
+void pw__walk_init (PwWalk *walk, const PwExecStage *stage, const PwExec *exec,
+                    PwLifetimesKind kind);
 void pw__walk_clear (PwWalk *walk);
 
 /* calls.c */

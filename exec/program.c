@@ -107,8 +107,9 @@ make_step (const PwBuilder *builder, PwAction action, PwStep *step, GError **err
   step->stage = &exec->stages[action.direction * exec->n_stages + action.stage];
   if (kind->has_microbatch) {
     const PwCell *cell = pw__builder_cell (builder, action);
-    step->walk
-        = !builder->program->is_training || cell->recomputes ? PW_WALK_PLAIN : PW_WALK_TRAINING;
+    step->walk = !builder->program->is_training ? PW_WALK_PLAIN
+                 : cell->recomputes             ? PW_WALK_FIRST
+                                                : PW_WALK_TRAINING;
     step->ends_microbatch = pw__action_ends (action, builder->program->is_training);
     step->updates_ahead = cell->updates_ahead;
   }

@@ -14,13 +14,12 @@ is_at (PwMoment moment, PwPhase phase, int layer) {
 }
 
 static void
-emit_frees (GArray *script, const PwWalk *walk, PwPhase phase, int layer, gboolean is_split,
-            gboolean keeps_received) {
+emit_frees (GArray *script, const PwWalk *walk, PwPhase phase, int layer, gboolean is_split) {
   const PwLifetimes *lifetimes = walk->lifetimes;
   for (int b = 0; b < lifetimes->n_buffers; b++) {
     const PwBuffer *buffer = &lifetimes->buffers[b];
     PwMoment dies = is_split ? buffer->dies_split : buffer->dies_fused;
-    if (is_at (dies, phase, layer) && !(keeps_received && buffer->is_received))
+    if (is_at (dies, phase, layer))
       emit (script, PW_CODE_FREE, phase, b);
   }
 }
@@ -31,29 +30,67 @@ runs_with_next (const PwExecStage *stage, const PwExec *exec, int i) {
   const PwGraph *graph = exec->resolved->graph;
   int layer = stage->first_layer + i;
   return i >= 0 && i + 1 < stage->n_layers && layer != pw__result_layer (graph)
-         && pw_graph_runs_with_next (graph, layer);
+         && pw_graph_runs_with_next (graph, exec->again, layer);
 }
 
 static void
-write_forward (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gboolean keeps_received,
-               GArray *script) {
-  const PwLifetimes *lifetimes = walk->lifetimes;
+emit_allocs (GArray *script, const PwLayerBinding *binding) {
+  if (binding->output >= 0)
+    emit (script, PW_CODE_ALLOC, PW_PHASE_FORWARD, binding->output);
+  for (int s = 0; s < PW_LAYER_STASHES_MAX; s++)
+    if (binding->stashes[s] >= 0)
+      emit (script, PW_CODE_ALLOC, PW_PHASE_FORWARD, binding->stashes[s]);
+}
+
+static gboolean
+is_again (const PwExecStage *stage, const PwExec *exec, int i) {
+  return exec->again[stage->first_layer + i];
+}
+
+/* A loss has nothing to do in inference, and one that R runs nothing in F. */
+static gboolean
+runs_forward (const PwWalk *walk, const PwExecStage *stage, const PwExec *exec, int i) {
+  if (!exec->resolved->graph->layers[stage->first_layer + i].info.is_loss)
+    return TRUE;
+  PwLifetimesKind kind = walk->lifetimes->kind;
+  return kind == PW_LIFETIMES_TRAINING
+         || (kind == PW_LIFETIMES_FIRST && !is_again (stage, exec, i));
+}
+
+static void
+emit_forward (GArray *script, const PwExecStage *stage, const PwExec *exec, int i) {
+  if (runs_with_next (stage, exec, i - 1))
+    emit (script, PW_CODE_RUN_TWO, PW_PHASE_FORWARD, i - 1);
+  else if (!runs_with_next (stage, exec, i))
+    emit (script, PW_CODE_RUN, PW_PHASE_FORWARD, i);
+}
+
+static void
+write_forward (PwWalk *walk, const PwExecStage *stage, const PwExec *exec) {
+  GArray *script = walk->scripts[PW_SCRIPT_FORWARD];
   for (int i = 0; i < stage->n_layers; i++) {
     int layer = stage->first_layer + i;
-    const PwLayerInfo *info = &exec->resolved->graph->layers[layer].info;
     const PwLayerBinding *binding = &walk->bindings[i];
-    if (binding->output >= 0)
-      emit (script, PW_CODE_ALLOC, PW_PHASE_FORWARD, binding->output);
-    for (int s = 0; s < info->n_stashes; s++)
-      if (binding->stashes[s] >= 0)
-        emit (script, PW_CODE_ALLOC, PW_PHASE_FORWARD, binding->stashes[s]);
-    if (runs_with_next (stage, exec, i - 1))
-      emit (script, PW_CODE_RUN_TWO, PW_PHASE_FORWARD, i - 1);
-    else if (!runs_with_next (stage, exec, i) && (!info->is_loss || lifetimes->training))
-      emit (script, PW_CODE_RUN, PW_PHASE_FORWARD, i);
+    emit_allocs (script, binding);
+    if (runs_forward (walk, stage, exec, i))
+      emit_forward (script, stage, exec, i);
     if (layer == pw__result_layer (exec->resolved->graph))
       emit (script, PW_CODE_RESULT, PW_PHASE_FORWARD, binding->output);
-    emit_frees (script, walk, PW_PHASE_FORWARD, layer, FALSE, keeps_received);
+    emit_frees (script, walk, PW_PHASE_FORWARD, layer, FALSE);
+  }
+}
+
+static void
+write_again (PwWalk *walk, const PwExecStage *stage, const PwExec *exec) {
+  GArray *script = walk->scripts[PW_SCRIPT_AGAIN];
+  for (int i = 0; i < stage->n_layers; i++) {
+    if (!is_again (stage, exec, i))
+      continue;
+    emit_allocs (script, &walk->bindings[i]);
+    emit_forward (script, stage, exec, i);
+    for (int b = 0; b < walk->lifetimes->n_buffers; b++)
+      if (walk->lifetimes->buffers[b].dies_again == stage->first_layer + i)
+        emit (script, PW_CODE_FREE, PW_PHASE_FORWARD, b);
   }
 }
 
@@ -87,7 +124,7 @@ write_input (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, int i, 
     else if (stage->runners[i]->input_gradient)
       emit (script, PW_CODE_RUN, PW_PHASE_INPUT, i);
   }
-  emit_frees (script, walk, PW_PHASE_INPUT, stage->first_layer + i, is_split, FALSE);
+  emit_frees (script, walk, PW_PHASE_INPUT, stage->first_layer + i, is_split);
 }
 
 static void
@@ -95,7 +132,7 @@ write_weight (PwWalk *walk, const PwExecStage *stage, const PwLayer *layer, int 
               gboolean is_split, GArray *script) {
   if (has_gradient_step (layer, &walk->bindings[i]) && stage->runners[i]->weight_gradient)
     emit (script, PW_CODE_RUN, PW_PHASE_WEIGHT, i);
-  emit_frees (script, walk, PW_PHASE_WEIGHT, stage->first_layer + i, is_split, FALSE);
+  emit_frees (script, walk, PW_PHASE_WEIGHT, stage->first_layer + i, is_split);
 }
 
 static void
@@ -164,23 +201,23 @@ pw__result_layer (const PwGraph *graph) {
 }
 
 void
-pw__walk_init (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, gboolean training) {
+pw__walk_init (PwWalk *walk, const PwExecStage *stage, const PwExec *exec, PwLifetimesKind kind) {
   const PwResolvedPlan *resolved = exec->resolved;
-  walk->lifetimes = pw_lifetimes_new_stage (resolved->graph, resolved->partition->bounds,
-                                            resolved->partition->stages, stage->number, training);
+  walk->lifetimes
+      = pw_lifetimes_new_again (resolved->graph, resolved->partition->bounds,
+                                resolved->partition->stages, stage->number, kind, exec->again);
   walk->n_edges = g_new0 (int, (gsize)walk->lifetimes->n_buffers + 1);
   walk->sample = pw_lifetimes_find (walk->lifetimes, PW_BUFFER_OUTPUT, PW_GRAPH_INPUT, 0);
   walk->bindings = g_new0 (PwLayerBinding, (gsize)stage->n_layers);
   for (int s = 0; s < PW_SCRIPT_N; s++)
     walk->scripts[s] = g_array_new (FALSE, FALSE, sizeof (PwInstruction));
   bind_forward (walk, stage, exec);
-  write_forward (walk, stage, exec, FALSE, walk->scripts[PW_SCRIPT_FORWARD]);
-  if (training) {
-    bind_gradients (walk, stage, exec);
-    write_backwards (walk, stage, exec);
-  } else {
-    write_forward (walk, stage, exec, TRUE, walk->scripts[PW_SCRIPT_FORWARD_KEEPING]);
-  }
+  write_forward (walk, stage, exec);
+  if (kind != PW_LIFETIMES_TRAINING)
+    return;
+  bind_gradients (walk, stage, exec);
+  write_backwards (walk, stage, exec);
+  write_again (walk, stage, exec);
 }
 
 void

@@ -35,8 +35,9 @@ pw__stage_init (PwExecStage *stage, PwExec *exec, int place, GError **error) {
   stage->sized_calls = g_array_new (FALSE, FALSE, sizeof (PwSizedCalls));
   if (!find_runners (stage, graph, error))
     return FALSE;
-  pw__walk_init (&stage->walks[PW_WALK_TRAINING], stage, exec, TRUE);
-  pw__walk_init (&stage->walks[PW_WALK_PLAIN], stage, exec, FALSE);
+  pw__walk_init (&stage->walks[PW_WALK_TRAINING], stage, exec, PW_LIFETIMES_TRAINING);
+  pw__walk_init (&stage->walks[PW_WALK_FIRST], stage, exec, PW_LIFETIMES_FIRST);
+  pw__walk_init (&stage->walks[PW_WALK_PLAIN], stage, exec, PW_LIFETIMES_INFERENCE);
   stage->caller_gradient = last->info.is_loss
                                ? -1
                                : pw_lifetimes_find (stage->walks[PW_WALK_TRAINING].lifetimes,

@@ -88,8 +88,7 @@ add_program (const Training *training, GError **error) {
   const PwPlan *plan = training->options->plan;
   if (!pw_schedule_is_endless (resolved->compute))
     return pw_exec_add (training->exec, resolved->lowered, error);
-  PwLowerOptions options
-      = { .policy = plan->policy, .batched = plan->batched, .recompute = plan->recompute };
+  PwLowerOptions options = pw_resolved_plan_lower_options (resolved, plan);
   return pw_exec_add_endless (training->exec, resolved->compute, &options,
                               MAX (training->options->steps, 1), error);
 }

@@ -285,10 +285,11 @@ pw_graph_parameters (const PwGraph *graph, int first_layer, int n_layers) {
 }
 
 gboolean
-pw_graph_runs_with_next (const PwGraph *graph, int layer) {
+pw_graph_runs_with_next (const PwGraph *graph, const gboolean *again, int layer) {
   const PwLayer *first = &graph->layers[layer], *next = first + 1;
   return layer + 1 < graph->n_layers && next->unit == first->unit && next->inputs[0] == layer
-         && g_str_equal (first->type->name, "linear") && g_str_equal (next->type->name, "gelu");
+         && g_str_equal (first->type->name, "linear") && g_str_equal (next->type->name, "gelu")
+         && (again == NULL || again[layer] == again[layer + 1]);
 }
 
 int64_t

@@ -79,8 +79,9 @@ PwParameterSize pw_graph_parameter_size (const PwGraph *graph, int first_layer, 
  * recomputation). */
 int64_t pw_graph_flops (const PwGraph *graph, int first_layer, int n_layers);
 /* LAYER is linear, and a gelu that reads it comes right after it in its unit, where nothing can be
- * cut: both may run at once, in the second one's place. What LAYER reads is kept until then. */
-gboolean pw_graph_runs_with_next (const PwGraph *graph, int layer);
+ * cut: both may run at once, in the second one's place. What LAYER reads is kept until then. Not so
+ * where one of them alone is to be run AGAIN: [n_layers], or NULL for none. */
+gboolean pw_graph_runs_with_next (const PwGraph *graph, const gboolean *again, int layer);
 /* All invariants: layer order, shapes, unit cover; for tests and assertions. */
 gboolean pw_graph_check (const PwGraph *graph, GError **error);
 /* The table of `model show`: units with their layers, shapes, parameters and FLOPs. */

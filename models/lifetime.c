@@ -14,9 +14,15 @@ typedef struct {
   int first, end; /* layers [first, end) */
   const int *bounds;
   int stages, stage;
-  gboolean training;
+  PwLifetimesKind kind;
+  const gboolean *again;
   GArray *buffers;
 } Maker;
+
+static gboolean
+is_again (const Maker *maker, int layer) {
+  return layer >= maker->first && maker->again != NULL && maker->again[layer];
+}
 
 static int
 position (const PwLifetimes *range, Order order, PwMoment moment) {
@@ -55,6 +61,7 @@ buffer_at (PwBufferKind kind, int layer, int index, int64_t bytes, PwPhase phase
     .born = moment,
     .dies_fused = moment,
     .dies_split = moment,
+    .dies_again = -1,
   };
 }
 
@@ -96,10 +103,33 @@ input_gradient_is_made (const PwGraph *graph, int layer, int tensor) {
          && graph->layers[layer].info.has_input_gradient;
 }
 
+/* The one at which LAYER's forward is run. */
+static int
+forward_step (const Maker *maker, int layer) {
+  gboolean is_first_of_two
+      = layer + 1 < maker->end && pw_graph_runs_with_next (maker->graph, maker->again, layer);
+  return is_first_of_two ? layer + 1 : layer;
+}
+
+/* What no gradient reads goes with the last that R runs of its readers, or when it is made. */
+static void
+set_dies_again (const Maker *maker, PwBuffer *buffer) {
+  if (maker->kind != PW_LIFETIMES_TRAINING || maker->again == NULL
+      || buffer->dies_fused.phase != PW_PHASE_FORWARD)
+    return;
+  if (is_again (maker, buffer->layer))
+    buffer->dies_again = forward_step (maker, buffer->layer);
+  for (int l = maker->first; l < maker->end; l++)
+    if (is_again (maker, l) && count_reads (&maker->graph->layers[l], buffer->layer) > 0)
+      buffer->dies_again = forward_step (maker, l);
+}
+
 static void
 add_output (Maker *maker, int tensor) {
   const PwGraph *graph = maker->graph;
   gboolean is_own = tensor >= maker->first;
+  gboolean keeps = maker->kind == PW_LIFETIMES_TRAINING
+                   || (maker->kind == PW_LIFETIMES_FIRST && !is_again (maker, tensor));
   const PwShape *shape
       = tensor == PW_GRAPH_INPUT ? &graph->input : &graph->layers[tensor].info.output;
   PwBuffer buffer = buffer_at (PW_BUFFER_OUTPUT, tensor, 0, pw_shape_bytes (shape),
@@ -112,16 +142,18 @@ add_output (Maker *maker, int tensor) {
     for (int i = 0; i < layer->n_inputs; i++) {
       if (layer->inputs[i] != tensor)
         continue;
-      gboolean is_first_of_two = l + 1 < maker->end && pw_graph_runs_with_next (graph, l);
-      extend (maker, &buffer, PW_PHASE_FORWARD, is_first_of_two ? l + 1 : l);
-      if (maker->training && (layer->info.input_reads_inputs >> i & 1))
+      extend (maker, &buffer, PW_PHASE_FORWARD, forward_step (maker, l));
+      if (keeps && (layer->info.input_reads_inputs >> i & 1))
         extend (maker, &buffer, PW_PHASE_INPUT, l);
-      if (maker->training && (layer->info.weight_reads_inputs >> i & 1))
+      if (keeps && (layer->info.weight_reads_inputs >> i & 1))
         extend (maker, &buffer, PW_PHASE_WEIGHT, l);
+      if (keeps && maker->kind == PW_LIFETIMES_FIRST && is_again (maker, l))
+        extend (maker, &buffer, PW_PHASE_INPUT, l);
     }
   }
-  if (is_own && maker->training && graph->layers[tensor].info.input_reads_output)
+  if (is_own && keeps && graph->layers[tensor].info.input_reads_output)
     extend (maker, &buffer, PW_PHASE_INPUT, tensor);
+  set_dies_again (maker, &buffer);
   g_array_append_val (maker->buffers, buffer);
 }
 
@@ -139,10 +171,12 @@ static void
 add_stashes (Maker *maker) {
   for (int l = maker->first; l < maker->end; l++) {
     const PwLayerInfo *info = &maker->graph->layers[l].info;
-    for (int i = 0; i < info->n_stashes && (maker->training || !info->is_loss); i++) {
+    gboolean keeps = maker->kind == PW_LIFETIMES_TRAINING
+                     || (maker->kind == PW_LIFETIMES_FIRST && !is_again (maker, l));
+    for (int i = 0; i < info->n_stashes && (keeps || !info->is_loss); i++) {
       PwBuffer buffer = buffer_at (PW_BUFFER_STASH, l, i, pw_shape_bytes (&info->stashes[i].shape),
                                    PW_PHASE_FORWARD, l);
-      if (maker->training)
+      if (keeps)
         extend (maker, &buffer, PW_PHASE_INPUT, l);
       g_array_append_val (maker->buffers, buffer);
     }
@@ -183,8 +217,8 @@ add_gradient (Maker *maker, int tensor) {
 }
 
 PwLifetimes *
-pw_lifetimes_new_stage (const PwGraph *graph, const int *bounds, int stages, int stage,
-                        gboolean training) {
+pw_lifetimes_new_again (const PwGraph *graph, const int *bounds, int stages, int stage,
+                        PwLifetimesKind kind, const gboolean *again) {
   g_assert (stage >= 0 && stage < stages);
   g_assert (bounds[0] >= 0 && bounds[stages] <= graph->n_layers);
   g_assert (bounds[stage] < bounds[stage + 1]);
@@ -195,12 +229,13 @@ pw_lifetimes_new_stage (const PwGraph *graph, const int *bounds, int stages, int
     .bounds = bounds,
     .stages = stages,
     .stage = stage,
-    .training = training,
+    .kind = kind,
+    .again = again,
     .buffers = g_array_new (FALSE, FALSE, sizeof (PwBuffer)),
   };
   add_outputs (&maker);
   add_stashes (&maker);
-  for (int t = 0; t < maker.end && training; t++)
+  for (int t = 0; t < maker.end && kind == PW_LIFETIMES_TRAINING; t++)
     if (graph->layers[t].needs_gradient)
       add_gradient (&maker, t);
   PwLifetimes *lifetimes = g_new0 (PwLifetimes, 1);
@@ -209,8 +244,15 @@ pw_lifetimes_new_stage (const PwGraph *graph, const int *bounds, int stages, int
   lifetimes->n_layers = maker.end - maker.first;
   lifetimes->n_buffers = (int)maker.buffers->len;
   lifetimes->buffers = (PwBuffer *)(void *)g_array_free (maker.buffers, FALSE);
-  lifetimes->training = training;
+  lifetimes->kind = kind;
   return lifetimes;
+}
+
+PwLifetimes *
+pw_lifetimes_new_stage (const PwGraph *graph, const int *bounds, int stages, int stage,
+                        gboolean training) {
+  return pw_lifetimes_new_again (graph, bounds, stages, stage,
+                                 training ? PW_LIFETIMES_TRAINING : PW_LIFETIMES_INFERENCE, NULL);
 }
 
 PwLifetimes *
@@ -362,6 +404,53 @@ pw_lifetimes_footprint (const PwLifetimes *lifetimes, PwFootprint *footprint) {
   for (int b = 0; b < lifetimes->n_buffers; b++)
     add_sums (&lifetimes->buffers[b], footprint);
   find_peaks (lifetimes, ORDER_FUSED, footprint);
-  if (lifetimes->training)
+  if (lifetimes->kind == PW_LIFETIMES_TRAINING)
     find_peaks (lifetimes, ORDER_SPLIT, footprint);
+}
+
+/* R on top of what F has left; the buffers are those of training without R. */
+static int64_t
+again_peak (const PwLifetimes *lifetimes, const gboolean *again) {
+  gsize n = (gsize)lifetimes->n_layers;
+  g_autofree int64_t *sums = g_new0 (int64_t, 2 * n);
+  int64_t *made = sums, *freed = sums + n, alive = 0, peak = 0;
+  for (int b = 0; b < lifetimes->n_buffers; b++) {
+    const PwBuffer *buffer = &lifetimes->buffers[b];
+    if (buffer->kind == PW_BUFFER_GRADIENT)
+      continue;
+    if (!buffer->is_received && again[buffer->layer])
+      made[buffer->layer - lifetimes->first_layer] += buffer->bytes_per_sample;
+    if (buffer->dies_again >= 0)
+      freed[buffer->dies_again - lifetimes->first_layer] += buffer->bytes_per_sample;
+  }
+  for (gsize i = 0; i < n; i++) {
+    alive += made[i];
+    peak = MAX (peak, alive);
+    alive -= freed[i];
+  }
+  return peak;
+}
+
+void
+pw_lifetimes_again_footprint (const PwGraph *graph, const int *bounds, int stages, int stage,
+                              const gboolean *again, PwAgainFootprint *footprint) {
+  *footprint = (PwAgainFootprint){ 0 };
+  gboolean has_some = FALSE;
+  for (int l = bounds[stage]; l < bounds[stage + 1]; l++)
+    has_some |= again[l];
+  if (!has_some)
+    return;
+  g_autoptr (PwLifetimes) first
+      = pw_lifetimes_new_again (graph, bounds, stages, stage, PW_LIFETIMES_FIRST, again);
+  g_autoptr (PwLifetimes) training
+      = pw_lifetimes_new_again (graph, bounds, stages, stage, PW_LIFETIMES_TRAINING, again);
+  PwFootprint sums;
+  pw_lifetimes_footprint (first, &sums);
+  *footprint = (PwAgainFootprint){
+    .first_peak_bytes = sums.forward_peak_bytes,
+    .first_stash_bytes = sums.stash_bytes,
+    .first_input_bytes = sums.input_bytes,
+    .first_output_held_bytes = sums.output_held_bytes,
+    .again_peak_bytes = again_peak (training, again),
+  };
 }

@@ -30,10 +30,25 @@
  * A loss layer has no output buffer (its scalar is added to the step's loss) and no output
  * gradient; targets are no buffers of this table. In inference it does nothing, its input is the
  * result: the buffer dies at the loss's F. The result of a graph without a loss is sent to the
- * caller, and in training its gradient is received from the caller. A recomputed F (before R) is an
- * inference F that keeps its received inputs; so R, not that F, adds the loss. */
+ * caller, and in training its gradient is received from the caller.
+ *
+ * Recomputation: chosen layers are run again, by R, before the backward. The first F frees what
+ * they make as soon as nothing else in F reads it, and keeps of the rest what they or the gradients
+ * read; R makes theirs anew, in order, and frees what only they read:
+ *
+ *              F(a) F(b) F(c) | R(b) | I(c) I(b) I(a)              b is run again
+ *   output a    [====================]                              read by F(b) and R(b)
+ *   output b         [===]      [===========]                       read by F(c), I(c)
+ *
+ * Of a whole stage that is the received inputs. A chosen loss is left to R. */
 #pragma once
 #include "models/graph.h"
+
+typedef enum {
+  PW_LIFETIMES_INFERENCE,
+  PW_LIFETIMES_TRAINING,
+  PW_LIFETIMES_FIRST /* the F of training before R: what dies after F is kept for R or later */
+} PwLifetimesKind;
 
 typedef enum { PW_PHASE_FORWARD, PW_PHASE_INPUT, PW_PHASE_WEIGHT } PwPhase;
 
@@ -63,6 +78,7 @@ typedef struct {
   int n_gradient_parts; /* GRADIENT: how many contributions are summed (readers of the output in
                            this stage, and one message from each other stage that reads it) */
   int n_received_parts; /* of these, messages */
+  int dies_again; /* TRAINING, with layers that run again: freed by R after this one; -1: never */
 } PwBuffer;
 
 /* Buffers of layers [first, first + n). */
@@ -71,11 +87,14 @@ typedef struct {
   int first_layer, n_layers;
   int n_buffers;
   PwBuffer *buffers; /* ordered by (kind, layer, index) */
-  gboolean training;
+  PwLifetimesKind kind;
 } PwLifetimes;
 /* Stage STAGE of the cut into [bounds[s], bounds[s + 1]), layers. */
 PwLifetimes *pw_lifetimes_new_stage (const PwGraph *graph, const int *bounds, int stages, int stage,
                                      gboolean training);
+/* AGAIN[graph's layers]: those that R runs; NULL: none. */
+PwLifetimes *pw_lifetimes_new_again (const PwGraph *graph, const int *bounds, int stages, int stage,
+                                     PwLifetimesKind kind, const gboolean *again);
 /* The same where all that follows the layers is one stage. */
 PwLifetimes *pw_lifetimes_new (const PwGraph *graph, int first_layer, int n_layers,
                                gboolean training);
@@ -102,3 +121,14 @@ typedef struct {
   int64_t weight_peak_bytes;
 } PwFootprint;
 void pw_lifetimes_footprint (const PwLifetimes *lifetimes, PwFootprint *footprint);
+
+/* Of a micro-batch whose chosen layers are run again. All 0 of a stage that has none. */
+typedef struct {
+  int64_t first_peak_bytes;        /* inside F */
+  int64_t first_stash_bytes;       /* alive between F and R, the received inputs excluded */
+  int64_t first_input_bytes;       /* received inputs kept until then */
+  int64_t first_output_held_bytes; /* sent outputs that F leaves to their sends */
+  int64_t again_peak_bytes;        /* inside R, beyond what was alive before */
+} PwAgainFootprint;
+void pw_lifetimes_again_footprint (const PwGraph *graph, const int *bounds, int stages, int stage,
+                                   const gboolean *again, PwAgainFootprint *footprint);

@@ -259,8 +259,7 @@ gboolean
 pw_simulate_stream (const PwPlan *plan, PwResolvedPlan *resolved, int iterations, GError **error) {
   if (iterations <= 1 || !pw_schedule_is_endless (resolved->compute))
     return TRUE;
-  PwLowerOptions options
-      = { .policy = plan->policy, .batched = plan->batched, .recompute = plan->recompute };
+  PwLowerOptions options = pw_resolved_plan_lower_options (resolved, plan);
   PwSchedule *lowered = lower (resolved->compute, iterations, resolved->edges, &options, error);
   if (!lowered)
     return FALSE;

@@ -73,6 +73,7 @@ typedef struct {
       gradient_in_bytes; /* received output gradients: alive from their receive to the backward */
   int64_t gradient_out_bytes; /* sent input gradients: alive until the send is done */
   int64_t forward_peak_bytes, backward_peak_bytes, input_peak_bytes, weight_peak_bytes;
+  PwAgainFootprint again; /* of a micro-batch whose F is followed by an R */
 } PwStageCost;
 
 typedef struct {
@@ -97,11 +98,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwStageCosts, pw_stage_costs_free)
 
 /* Sums layers over each stage. SAMPLES[microbatches] are the micro-batch sizes (equal sizes give no
  * factor); OPTIMIZER_SLOTS: tensors the optimiser keeps per parameter (0 SGD, 1 momentum, 2 Adam).
- * PARTITION bounds are layers. */
+ * PARTITION bounds are layers. AGAIN[layers]: those that an R runs; NULL: all. */
 PwStageCosts *pw_stage_costs_sum (const PwLayerCosts *costs, const PwGraph *graph,
                                   const PwPartition *partition, const PwStageEdges *edges,
                                   const int64_t *samples, int microbatches, int optimizer_slots,
-                                  gboolean training);
+                                  gboolean training, const gboolean *again);
 
 /* Synthetic: per-stage times given by hand, a message of LATENCY + BYTES / BANDWIDTH (0: infinite).
  */

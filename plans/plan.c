@@ -6,6 +6,7 @@
 
 #include "plans/plan_private.h"
 #include "plans/rank_factors.h"
+#include "plans/recompute.h"
 #include "schedules/action.h"
 
 const char *const pw_precision_names[] = { "fp32", "bf16", "fp16", "tf32", NULL };
@@ -214,6 +215,7 @@ pw_plan_copy (const PwPlan *plan) {
   copy->data.path = g_strdup (plan->data.path);
   copy->checkpoint = g_strdup (plan->checkpoint);
   copy->rank_factors = g_strdup (plan->rank_factors);
+  copy->recompute_layers = g_strdupv (plan->recompute_layers);
   return copy;
 }
 
@@ -233,5 +235,6 @@ pw_plan_free (PwPlan *plan) {
   g_free (plan->data.path);
   g_free (plan->checkpoint);
   g_free (plan->rank_factors);
+  g_strfreev (plan->recompute_layers);
   g_free (plan);
 }

@@ -65,7 +65,7 @@ typedef struct {
   gboolean share_devices; /* ranks may compute on the same device where there are too few */
   PwPrecision precision;
   PwRecompute recompute;
-  gboolean recompute_layers; /* a list of layers was given: known and refused */
+  char **recompute_layers; /* STAGE: of these alone (plans/recompute.h); NULL: of all */
   PwOptimizerPlan optimizer;
   PwDataPlan data;
   int data_parallel;

@@ -52,9 +52,6 @@ pw__plan_check_supported (const PwPlan *plan, GError **error) {
   if (plan->data_parallel != 1)
     return pw__plan_fail (plan, "data_parallel", "data-parallel", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "%d replicas are not supported yet, only 1", plan->data_parallel);
-  if (plan->recompute_layers)
-    return pw__plan_fail (plan, "recompute", "recompute", PW_PLAN_ERROR_UNSUPPORTED, error,
-                          "a list of layers is not supported yet, only whole stages");
   return TRUE;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plans/plan_private.h"
+#include "plans/recompute.h"
 #include "schedules/action.h"
 #include "schedules/schedule.h"
 
@@ -28,8 +29,8 @@ fail_name (const char *value, const char *const *names, GError **error) {
   return fail (error, "unknown \"%s\", expected one of: %s", value, all);
 }
 
-static gboolean
-parse_name (const char *value, const char *const *names, int *out, GError **error) {
+gboolean
+pw__plan_parse_name (const char *value, const char *const *names, int *out, GError **error) {
   for (int i = 0; names[i] != NULL; i++)
     if (strcmp (names[i], value) == 0) {
       *out = i;
@@ -160,7 +161,7 @@ static gboolean
 apply_balance (PwPlan *plan, const char *value, GError **error) {
   if (!g_ascii_isdigit (value[0]) && value[0] != '-') {
     int method = 0;
-    if (!parse_name (value, &pw_partition_method_names[PW_METHOD_TIME], &method, error))
+    if (!pw__plan_parse_name (value, &pw_partition_method_names[PW_METHOD_TIME], &method, error))
       return FALSE;
     plan->method = plan->fallback = (PwPartitionMethod)(PW_METHOD_TIME + method);
     g_clear_pointer (&plan->balance, g_array_unref);
@@ -182,19 +183,9 @@ apply_balance (PwPlan *plan, const char *value, GError **error) {
 }
 
 static gboolean
-apply_recompute (PwPlan *plan, const char *value, GError **error) {
-  int mode = 0;
-  if (!parse_name (value, pw_recompute_names, &mode, error))
-    return FALSE;
-  plan->recompute = (PwRecompute)mode;
-  plan->recompute_layers = FALSE;
-  return TRUE;
-}
-
-static gboolean
 apply_name (const char *value, const char *const *names, char **out, GError **error) {
   int index = 0;
-  if (!parse_name (value, names, &index, error))
+  if (!pw__plan_parse_name (value, names, &index, error))
     return FALSE;
   g_free (*out);
   *out = g_strdup (names[index]);
@@ -321,9 +312,10 @@ static const PwPlanOverride overrides[] = {
   {
       .name = "recompute",
       .argument = "MODE",
-      .help = "activations made again before the backward: none, stage or except-last",
+      .help = "activations made again before the backward: none, stage, "
+              "except-last, or layers:NAME,...",
       .type = PW_JSON_CUSTOM,
-      .apply = apply_recompute,
+      .apply = pw__plan_parse_recompute,
   },
   {
       .name = "precision",
@@ -528,7 +520,7 @@ apply_row (PwPlan *plan, const PwPlanOverride *row, const char *value, GError **
   case PW_JSON_BOOLEAN:
     return apply_boolean (value, field, error);
   case PW_JSON_ENUM:
-    return parse_name (value, row->names, field, error);
+    return pw__plan_parse_name (value, row->names, field, error);
   case PW_JSON_INTEGER:
     return parse_integer (value, row->minimum, row->maximum, field, error);
   case PW_JSON_INT:

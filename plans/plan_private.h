@@ -13,7 +13,12 @@ extern const PwOptimizerPlan pw__optimizer_defaults[]; /* by kind */
 /* Readers for the table of plan.c, see plan_sections.c. */
 gboolean pw__plan_read_partition (PwJsonPlace place, json_t *value, void *field, GError **error);
 gboolean pw__plan_read_schedule (PwJsonPlace place, json_t *value, void *field, GError **error);
-gboolean pw__plan_read_recompute (PwJsonPlace place, json_t *value, void *field, GError **error);
+/* One value by one row. */
+gboolean pw__plan_read_value (PwJsonPlace place, json_t *value, const PwJsonKey *row, void *target,
+                              GError **error);
+/* VALUE's number among NAMES; an error lists them. */
+gboolean pw__plan_parse_name (const char *value, const char *const *names, int *out,
+                              GError **error);
 gboolean pw__plan_read_optimizer (PwJsonPlace place, json_t *value, void *field, GError **error);
 gboolean pw__plan_read_data (PwJsonPlace place, json_t *value, void *field, GError **error);
 gboolean pw__plan_read_backend (PwJsonPlace place, json_t *value, void *field, GError **error);

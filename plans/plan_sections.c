@@ -14,8 +14,9 @@ const char *const pw__backend_names[] = { "cpu", "cuda", NULL };
 const char *const pw__transport_names[] = { "threads", "mpi", "nccl", NULL };
 
 /* VALUE, which stands at PLACE, by one row into TARGET. */
-static gboolean
-read_value (PwJsonPlace place, json_t *value, const PwJsonKey *row, void *target, GError **error) {
+gboolean
+pw__plan_read_value (PwJsonPlace place, json_t *value, const PwJsonKey *row, void *target,
+                     GError **error) {
   const char *dot = strrchr (place.path, '.');
   g_autofree char *parent
       = dot != NULL ? g_strndup (place.path, (gsize)(dot - place.path)) : g_strdup ("");
@@ -158,24 +159,6 @@ pw__plan_read_schedule (PwJsonPlace place, json_t *value, void *field, GError **
                               error);
 }
 
-gboolean
-pw__plan_read_recompute (PwJsonPlace place, json_t *value, void *field, GError **error) {
-  PwPlan *plan = field;
-  if (json_is_object (value)) {
-    json_t *layers = json_object_get (value, "layers");
-    if (json_object_size (value) != 1 || !json_is_array (layers))
-      return pw_json_fail (place, PW_JSON_ERROR_TYPE, error,
-                           "expected a name or {\"layers\": [...]}");
-    plan->recompute_layers = TRUE;
-    return TRUE;
-  }
-  const PwJsonKey key = { .key = "recompute",
-                          .type = PW_JSON_ENUM,
-                          .offset = offsetof (PwPlan, recompute),
-                          .names = pw_recompute_names };
-  return read_value (place, value, &key, plan, error);
-}
-
 static const PwJsonKey optimizer_keys[] = {
   {
       .key = "name",
@@ -245,7 +228,8 @@ pw__plan_read_optimizer (PwJsonPlace place, json_t *value, void *field, GError *
   if (name != NULL) {
     g_autofree char *path
         = name == value ? g_strdup (place.path) : pw_json_path_key (place.path, "name");
-    if (!read_value ((PwJsonPlace){ place.file, path }, name, &optimizer_keys[0], optimizer, error))
+    if (!pw__plan_read_value ((PwJsonPlace){ place.file, path }, name, &optimizer_keys[0],
+                              optimizer, error))
       return FALSE;
     *optimizer = pw__optimizer_defaults[optimizer->kind];
   }
@@ -264,7 +248,7 @@ pw__plan_read_data (PwJsonPlace place, json_t *value, void *field, GError **erro
       = { { .key = "text", .type = PW_JSON_STRING, .offset = offsetof (PwPlan, data.path) } };
   PwPlan *plan = field;
   if (!json_is_object (value))
-    return read_value (place, value, &kind_key, plan, error);
+    return pw__plan_read_value (place, value, &kind_key, plan, error);
   if (!pw_json_read_object (place, value, keys, G_N_ELEMENTS (keys), plan, error))
     return FALSE;
   plan->data.kind = plan->data.path != NULL ? PW_DATA_TEXT : PW_DATA_RANDOM;
@@ -276,7 +260,7 @@ static gboolean
 read_name (PwJsonPlace place, json_t *value, const char *const *names, char **out, GError **error) {
   int index = 0;
   const PwJsonKey key = { .type = PW_JSON_ENUM, .names = names };
-  if (!read_value (place, value, &key, &index, error))
+  if (!pw__plan_read_value (place, value, &key, &index, error))
     return FALSE;
   g_free (*out);
   *out = g_strdup (names[index]);

@@ -9,6 +9,7 @@
 #include "models/registry.h"
 #include "plans/plan_private.h"
 #include "plans/rank_factors.h"
+#include "plans/recompute.h"
 #include "schedules/check.h"
 
 /* Bytes of a whole micro-batch or of all parameters stay below this, so that sums of them do not
@@ -220,6 +221,17 @@ set_rank_factors (PwResolver *r, GError **error) {
   return costs->rank_factor != NULL;
 }
 
+static void
+find_again_stages (PwResolvedPlan *out) {
+  const PwPartition *partition = out->partition;
+  if (out->again == NULL)
+    return;
+  out->again_stage = g_new0 (gboolean, (gsize)partition->stages);
+  for (int s = 0; s < partition->stages; s++)
+    for (int l = partition->bounds[s]; l < partition->bounds[s + 1]; l++)
+      out->again_stage[s] |= out->again[l];
+}
+
 static gboolean
 cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   PwResolvedPlan *out = r->out;
@@ -230,13 +242,14 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   if (out->units == NULL)
     return FALSE;
   out->partition = pw__plan_partition_layers (out->graph, out->units);
+  find_again_stages (out);
   out->edges = pw__plan_stage_edges (out->graph, out->partition);
   if (out->edges == NULL)
     return pw__plan_fail (r->plan, "model", NULL, PW_PLAN_ERROR_PARTITION, error,
                           "more than %d tensors go from stage to stage", PW_EDGES_MAX);
-  out->costs
-      = pw_stage_costs_sum (out->layer_costs, out->graph, out->partition, out->edges, out->samples,
-                            out->microbatches, out->optimizer_slots, out->mode == PW_MODE_TRAINING);
+  out->costs = pw_stage_costs_sum (out->layer_costs, out->graph, out->partition, out->edges,
+                                   out->samples, out->microbatches, out->optimizer_slots,
+                                   out->mode == PW_MODE_TRAINING, out->again);
   return set_rank_factors (r, error) && pw__resolve_topology (r->plan, out->costs, error);
 }
 
@@ -261,6 +274,15 @@ set_param_costs (PwResolver *r) {
   params->comm = costs->n_edges > 0 ? comm / costs->n_edges / (F / costs->stages) : 0;
 }
 
+PwLowerOptions
+pw_resolved_plan_lower_options (const PwResolvedPlan *resolved, const PwPlan *plan) {
+  return (PwLowerOptions){ .policy = plan->policy,
+                           .batched = plan->batched,
+                           .recompute
+                           = resolved->again != NULL ? plan->recompute : PW_RECOMPUTE_NONE,
+                           .recomputed_stages = resolved->again_stage };
+}
+
 static gboolean
 finish_schedule (PwResolver *r, PwSchedule *draft, GError **error) {
   PwResolvedPlan *out = r->out;
@@ -274,12 +296,8 @@ finish_schedule (PwResolver *r, PwSchedule *draft, GError **error) {
   }
   if (out->compute == NULL || out->lowered != NULL)
     return out->compute != NULL;
-  PwLowerOptions options = {
-    .policy = r->plan->policy,
-    .batched = r->plan->batched,
-    .recompute = out->mode == PW_MODE_TRAINING ? r->plan->recompute : PW_RECOMPUTE_NONE,
-    .updates = r->options.updates && out->mode == PW_MODE_TRAINING,
-  };
+  PwLowerOptions options = pw_resolved_plan_lower_options (out, r->plan);
+  options.updates = r->options.updates && out->mode == PW_MODE_TRAINING;
   out->lowered = pw_schedule_lower (out->compute, out->edges, &options, error);
   if (out->lowered == NULL)
     pw__plan_prefix_error (r->plan, "schedule", "schedule", error);
@@ -299,6 +317,8 @@ resolve (PwResolver *r, GError **error) {
     return FALSE;
   out->mode = draft->mode;
   return cut_batch (r, draft->microbatches, error) && check_bytes (r, error)
+         && (out->mode != PW_MODE_TRAINING
+             || pw__plan_recomputed_layers (r->plan, out->graph, &out->again, error))
          && find_layer_costs (r, error) && cut_model (r, draft, error)
          && finish_schedule (r, g_steal_pointer (&draft), error);
 }
@@ -327,6 +347,8 @@ pw_resolved_plan_free (PwResolvedPlan *resolved) {
   pw_stage_costs_free (resolved->costs);
   pw_layer_costs_free (resolved->layer_costs);
   pw_stage_edges_free (resolved->edges);
+  g_free (resolved->again);
+  g_free (resolved->again_stage);
   pw_partition_free (resolved->partition);
   pw_partition_free (resolved->units);
   pw_graph_free (resolved->graph);

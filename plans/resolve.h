@@ -10,6 +10,8 @@ typedef struct {
   PwPartition *partition;   /* the same in layers */
   PwPartitionMethod method; /* that made them: not the plan's where its balance was dropped */
   PwStageEdges *edges;
+  gboolean *again;       /* [layers] that are run again before the backward; NULL: none */
+  gboolean *again_stage; /* [stages] that have such a layer; NULL: none */
   PwLayerCosts *layer_costs;
   PwStageCosts *costs;
   PwSchedule *compute, *lowered; /* lowered: one iteration, with U where training */
@@ -33,6 +35,8 @@ typedef struct {
 /* OPTIONS NULL: training with U. */
 PwResolvedPlan *pw_plan_resolve (const PwPlan *plan, const PwResolveOptions *options,
                                  GError **error);
+/* How PLAN has its compute schedule lowered, but for U. Borrows from RESOLVED. */
+PwLowerOptions pw_resolved_plan_lower_options (const PwResolvedPlan *resolved, const PwPlan *plan);
 void pw_resolved_plan_free (PwResolvedPlan *resolved);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwResolvedPlan, pw_resolved_plan_free)
 

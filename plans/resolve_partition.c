@@ -29,8 +29,7 @@ find_inner (const PwGraph *graph, gboolean count_ends) {
 /* What the rest of a rank's life costs besides the activations: weights, gradients, the
  * optimiser's. */
 static double
-unit_memory (const PwPlan *plan, const PwResolvedPlan *resolved, const PwUnit *unit,
-             double stash_microbatches) {
+unit_memory (const PwResolvedPlan *resolved, const PwUnit *unit, double stash_microbatches) {
   const PwGraph *graph = resolved->graph;
   g_autoptr (PwLifetimes) lifetimes = pw_lifetimes_new (graph, unit->first_layer, unit->n_layers,
                                                         resolved->mode == PW_MODE_TRAINING);
@@ -42,14 +41,19 @@ unit_memory (const PwPlan *plan, const PwResolvedPlan *resolved, const PwUnit *u
     states += (double)size.elements * (double)pw_dtype_bytes (PW_DTYPE_F32)
                   * (1 + resolved->optimizer_slots)
               + (double)size.master_bytes;
-  int64_t kept = footprint.input_bytes;
-  if (plan->recompute == PW_RECOMPUTE_NONE)
-    kept += footprint.stash_bytes;
+  int64_t kept = footprint.input_bytes + footprint.stash_bytes;
+  const int bounds[] = { unit->first_layer, unit->first_layer + unit->n_layers, graph->n_layers };
+  PwAgainFootprint again = { 0 };
+  if (resolved->again != NULL)
+    pw_lifetimes_again_footprint (graph, bounds, bounds[1] < bounds[2] ? 2 : 1, 0, resolved->again,
+                                  &again);
+  if (again.first_peak_bytes > 0)
+    kept = again.first_input_bytes + again.first_stash_bytes;
   return states + stash_microbatches * (double)resolved->samples[0] * (double)kept;
 }
 
 static double
-unit_time (const PwPlan *plan, const PwResolvedPlan *resolved, const PwUnit *unit) {
+unit_time (const PwResolvedPlan *resolved, const PwUnit *unit) {
   gboolean training = resolved->mode == PW_MODE_TRAINING;
   double sum = 0;
   for (int l = unit->first_layer; l < unit->first_layer + unit->n_layers; l++) {
@@ -59,25 +63,24 @@ unit_time (const PwPlan *plan, const PwResolvedPlan *resolved, const PwUnit *uni
     if (!training)
       continue;
     sum += cost.input_s + cost.weight_s;
-    if (plan->recompute != PW_RECOMPUTE_NONE)
+    if (resolved->again != NULL && resolved->again[l])
       sum += cost.forward_s;
   }
   return sum;
 }
 
 static double
-unit_cost (const PwPlan *plan, const PwResolvedPlan *resolved, const PwUnit *unit,
-           double stash_microbatches) {
+unit_cost (const PwResolvedPlan *resolved, const PwUnit *unit, double stash_microbatches) {
   const PwGraph *graph = resolved->graph;
   switch (resolved->method) {
   case PW_METHOD_TIME:
-    return unit_time (plan, resolved, unit);
+    return unit_time (resolved, unit);
   case PW_METHOD_PARAMETERS:
     return (double)pw_graph_parameters (graph, unit->first_layer, unit->n_layers);
   case PW_METHOD_FLOPS:
     return (double)pw_graph_flops (graph, unit->first_layer, unit->n_layers);
   case PW_METHOD_MEMORY:
-    return unit_memory (plan, resolved, unit, stash_microbatches);
+    return unit_memory (resolved, unit, stash_microbatches);
   case PW_METHOD_BALANCE:
     break;
   }
@@ -85,13 +88,13 @@ unit_cost (const PwPlan *plan, const PwResolvedPlan *resolved, const PwUnit *uni
 }
 
 static PwPartition *
-partition_by_cost (const PwPlan *plan, const PwResolvedPlan *resolved, Inner inner, int stages,
+partition_by_cost (const PwResolvedPlan *resolved, Inner inner, int stages,
                    double stash_microbatches, GError **error) {
   const PwGraph *graph = resolved->graph;
   g_autofree double *costs = g_new (double, (gsize)graph->n_units);
   double first = 0, last = 0;
   for (int u = 0; u < graph->n_units; u++) {
-    costs[u] = unit_cost (plan, resolved, &graph->units[u], stash_microbatches);
+    costs[u] = unit_cost (resolved, &graph->units[u], stash_microbatches);
     if (u < inner.first)
       first += costs[u];
     else if (u >= inner.first + inner.n)
@@ -147,10 +150,9 @@ pw__plan_partition_units (const PwPlan *plan, PwResolvedPlan *resolved, int stag
   resolved->method = plan->method;
   if (plan->method == PW_METHOD_BALANCE && balance_gives_way (plan, resolved, stages))
     resolved->method = plan->fallback;
-  PwPartition *units
-      = resolved->method == PW_METHOD_BALANCE
-            ? partition_by_balance (plan, inner, stages, error)
-            : partition_by_cost (plan, resolved, inner, stages, stash_microbatches, error);
+  PwPartition *units = resolved->method == PW_METHOD_BALANCE
+                           ? partition_by_balance (plan, inner, stages, error)
+                           : partition_by_cost (resolved, inner, stages, stash_microbatches, error);
   if (units == NULL)
     return NULL;
   for (int s = 1; s < stages; s++)

@@ -50,7 +50,8 @@ pw_stage_costs_path (const PwStageCosts *costs, int edge, int from, int to, PwPa
 /* Times of the layers [first, end) for SAMPLES samples, one action's overhead in each. */
 static void
 sum_times (const PwLayerCosts *costs, int first, int end, int64_t samples, gboolean training,
-           PwStageCost *out) {
+           const gboolean *again, PwStageCost *out) {
+  gboolean has_again = FALSE;
   for (int l = first; l < end; l++) {
     PwLayerCost layer;
     pw_layer_costs_at (costs, l, (double)samples, &layer);
@@ -61,10 +62,14 @@ sum_times (const PwLayerCosts *costs, int first, int end, int64_t samples, gbool
     out->input += layer.input_s;
     out->weight += layer.weight_s;
     out->update += layer.update_s;
+    if (!again[l])
+      continue;
+    out->recompute += layer.forward_s;
+    has_again = TRUE;
   }
   double overhead = costs->action_overhead_s;
   if (training) {
-    out->recompute = out->forward + overhead;
+    out->recompute += has_again ? overhead : 0;
     out->backward = out->input + out->weight + overhead;
     out->input += overhead;
     out->weight += overhead;
@@ -84,10 +89,11 @@ gradient_elements (const PwGraph *graph, int first, int end) {
 
 static void
 sum_bytes (const PwGraph *graph, const PwPartition *partition, int stage, int64_t samples,
-           int optimizer_slots, gboolean training, PwStageCost *out) {
+           int optimizer_slots, gboolean training, const gboolean *again, PwStageCost *out) {
   int first = partition->bounds[stage], end = partition->bounds[stage + 1];
   g_autoptr (PwLifetimes) lifetimes
-      = pw_lifetimes_new_stage (graph, partition->bounds, partition->stages, stage, training);
+      = pw_lifetimes_new_again (graph, partition->bounds, partition->stages, stage,
+                                training ? PW_LIFETIMES_TRAINING : PW_LIFETIMES_INFERENCE, again);
   PwFootprint footprint;
   pw_lifetimes_footprint (lifetimes, &footprint);
   const int64_t fp32 = pw_dtype_bytes (PW_DTYPE_F32);
@@ -108,6 +114,13 @@ sum_bytes (const PwGraph *graph, const PwPartition *partition, int stage, int64_
   out->backward_peak_bytes = footprint.backward_peak_bytes * samples;
   out->input_peak_bytes = footprint.input_peak_bytes * samples;
   out->weight_peak_bytes = footprint.weight_peak_bytes * samples;
+  pw_lifetimes_again_footprint (graph, partition->bounds, partition->stages, stage, again,
+                                &out->again);
+  out->again.first_peak_bytes *= samples;
+  out->again.first_stash_bytes *= samples;
+  out->again.first_input_bytes *= samples;
+  out->again.first_output_held_bytes *= samples;
+  out->again.again_peak_bytes *= samples;
 }
 
 static double
@@ -119,7 +132,7 @@ compute_time (const PwStageCost *cost) {
  * only a change is computed. */
 static double *
 factors_new (const PwLayerCosts *costs, const PwPartition *partition, const PwStageCosts *nominal,
-             const int64_t *samples, int microbatches, gboolean training) {
+             const int64_t *samples, int microbatches, gboolean training, const gboolean *again) {
   int stages = partition->stages;
   double *factor = g_new (double, (gsize)microbatches *(gsize)stages);
   for (int m = 0; m < microbatches; m++)
@@ -131,7 +144,7 @@ factors_new (const PwLayerCosts *costs, const PwPartition *partition, const PwSt
       }
       PwStageCost cost = { 0 };
       double whole = compute_time (&nominal->stage[s]);
-      sum_times (costs, partition->bounds[s], partition->bounds[s + 1], samples[m], training,
+      sum_times (costs, partition->bounds[s], partition->bounds[s + 1], samples[m], training, again,
                  &cost);
       *out = samples[m] == samples[0] || whole == 0 ? 1 : compute_time (&cost) / whole;
     }
@@ -141,12 +154,17 @@ factors_new (const PwLayerCosts *costs, const PwPartition *partition, const PwSt
 PwStageCosts *
 pw_stage_costs_sum (const PwLayerCosts *costs, const PwGraph *graph, const PwPartition *partition,
                     const PwStageEdges *edges, const int64_t *samples, int microbatches,
-                    int optimizer_slots, gboolean training) {
+                    int optimizer_slots, gboolean training, const gboolean *again) {
   PwStageCosts *sums = pw_stage_costs_new (partition->stages, edges);
+  g_autofree gboolean *all = g_new (gboolean, (gsize)graph->n_layers);
+  for (int l = 0; l < graph->n_layers; l++)
+    all[l] = TRUE;
+  if (again == NULL)
+    again = all;
   for (int s = 0; s < partition->stages; s++) {
-    sum_times (costs, partition->bounds[s], partition->bounds[s + 1], samples[0], training,
+    sum_times (costs, partition->bounds[s], partition->bounds[s + 1], samples[0], training, again,
                &sums->stage[s]);
-    sum_bytes (graph, partition, s, samples[0], optimizer_slots, training, &sums->stage[s]);
+    sum_bytes (graph, partition, s, samples[0], optimizer_slots, training, again, &sums->stage[s]);
   }
   for (int e = 0; e < edges->n_edges; e++) {
     const PwShape *shape = &graph->layers[edges->edges[e].tensor].info.output;
@@ -156,7 +174,7 @@ pw_stage_costs_sum (const PwLayerCosts *costs, const PwGraph *graph, const PwPar
   sums->microbatches = microbatches;
   for (int m = 1; m < microbatches && sums->factor == NULL; m++)
     if (samples[m] != samples[0])
-      sums->factor = factors_new (costs, partition, sums, samples, microbatches, training);
+      sums->factor = factors_new (costs, partition, sums, samples, microbatches, training, again);
   return sums;
 }
 

@@ -290,7 +290,9 @@ awaited_need (const Lowering *l, const PwAction *at) {
 
 static gboolean
 needs_recompute (const Lowering *l, const PwAction *at) {
-  if (!pw__action_is_backward (*at) || (*done_of (l, at) & DONE_RECOMPUTE) != 0)
+  const gboolean *stages = l->options->recomputed_stages;
+  if (!pw__action_is_backward (*at) || (*done_of (l, at) & DONE_RECOMPUTE) != 0
+      || (stages != NULL && !stages[at->stage]))
     return FALSE;
   int pieces = l->schedule->pieces, last = l->last_forward[place_of (l, at)];
   return l->options->recompute == PW_RECOMPUTE_STAGE

@@ -14,6 +14,7 @@ typedef struct {
                        into one group, at both ends (Megatron-LM's send_forward_recv_backward) */
   PwRecompute recompute; /* EXCEPT_LAST: not for the last micro-batch that a stage forwards, whose
                             backward follows at once in torchgpipe's order */
+  const gboolean *recomputed_stages; /* [stages] that have an R at all; NULL: every one */
   gboolean updates; /* add U of each stage at the end of its rank's list, and where it has two
                        replicas REDUCE_GRAD before; only to synchronous training that has none */
 } PwLowerOptions;

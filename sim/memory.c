@@ -129,10 +129,11 @@ add_start (const Memory *memory, PwAction action, Change *change) {
   switch ((PwActionKind)action.kind) {
   case PW_ACTION_FORWARD:
     boundary = own_input (memory, action, cost->input_bytes);
-    stash = cost->forward_peak_bytes;
+    stash
+        = is_recomputed (memory, action) ? cost->again.first_peak_bytes : cost->forward_peak_bytes;
     break;
   case PW_ACTION_RECOMPUTE:
-    stash = cost->forward_peak_bytes;
+    stash = cost->again.again_peak_bytes;
     break;
   case PW_ACTION_BACKWARD:
     boundary = own_input (memory, action, cost->gradient_in_bytes);
@@ -181,19 +182,23 @@ add_end (Memory *memory, PwAction action, double time, Change *change) {
   const PwStageCost *cost = &memory->costs->stage[action.stage];
   int pieces = memory->pieces;
   int64_t stash = 0, boundary = 0;
-  int64_t passed = cost->input_bytes / pieces - cost->input_kept_bytes / pieces;
+  const PwAgainFootprint *again = &cost->again;
   switch ((PwActionKind)action.kind) {
   case PW_ACTION_FORWARD:
-    stash = -(cost->forward_peak_bytes / pieces);
-    if (!is_recomputed (memory, action)) {
-      stash += cost->stash_bytes / pieces;
-      boundary -= passed;
+    if (is_recomputed (memory, action)) {
+      stash = again->first_stash_bytes / pieces - again->first_peak_bytes / pieces;
+      boundary = again->first_input_bytes / pieces - cost->input_bytes / pieces
+                 + hand_over (memory, action, again->first_output_held_bytes / pieces, time);
+      break;
     }
-    boundary += hand_over (memory, action, cost->output_held_bytes / pieces, time);
+    stash = cost->stash_bytes / pieces - cost->forward_peak_bytes / pieces;
+    boundary = cost->input_kept_bytes / pieces - cost->input_bytes / pieces
+               + hand_over (memory, action, cost->output_held_bytes / pieces, time);
     break;
   case PW_ACTION_RECOMPUTE:
-    stash = cost->stash_bytes / pieces - cost->forward_peak_bytes / pieces;
-    boundary = -passed;
+    stash = cost->stash_bytes / pieces - again->first_stash_bytes / pieces
+            - again->again_peak_bytes / pieces;
+    boundary = cost->input_kept_bytes / pieces - again->first_input_bytes / pieces;
     break;
   case PW_ACTION_BACKWARD:
   case PW_ACTION_INPUT_GRADIENT:

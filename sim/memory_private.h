@@ -1,14 +1,17 @@
 /* Bytes over time, from the times of actions and the bytes of stages (plans/costs.h).
  *
- *   start           parameters, gradients, optimizer, versions of the rank's stages; workspace: its
- *                   largest
- *   RECV_F          its share of input_bytes, when the program reaches it: at the end of the
- * compute before it F               forward_peak while it runs; then stash; of the input what is
- * kept stays; the output is held until its last SEND_F has ended F before R      keeps its whole
- * input and nothing else; R then does what F would have done RECV_B          its share of
- * gradient_in, likewise B, I            backward_peak, input_peak while it runs; then stash, kept
- * input and gradient_in go, gradient_out is held until its last SEND_B has ended; after I kept
- * stays W               weight_peak while it runs; then kept goes
+ *   start       parameters, gradients, optimizer, versions of the rank's stages; workspace: its
+ *               largest
+ *   RECV_F      its share of input_bytes, when the program reaches it: at the end of the compute
+ *               before it
+ *   F           forward_peak while it runs; then stash; of the input what is kept stays; the output
+ *               is held until its last SEND_F has ended
+ *   F before R  the same with what is kept for R
+ *   R           its own peak while it runs; then what F without R would have left
+ *   RECV_B      its share of gradient_in, when the program reaches it
+ *   B, I        backward_peak, input_peak while it runs; then stash, kept input and gradient_in go,
+ *               gradient_out is held until its last SEND_B has ended; after I kept stays
+ *   W           weight_peak while it runs; then kept goes
  *
  * An edge inside a rank needs no message: its share comes when its maker ends. A stage with several
  * edges is given its input_bytes in proportion to their messages. */

@@ -33,6 +33,10 @@ schedules (gconstpointer data) {
     { "'name': '1f1b'", ", 'recompute': 'except-last'", 3 },
     { "'name': 'interleaved-1f1b', 'chunks': 2", ", 'recompute': 'stage'", 2 },
     { "'name': 'zb-h1'", "", 3 },
+    { "'name': '1f1b'", ", 'recompute': {'layers': [1, 2, 4, 6]}", 3 },
+    { "'name': 'gpipe'", ", 'recompute': {'layers': [0, 3, 8]}", 2 },
+    { "'name': 'interleaved-1f1b', 'chunks': 2", ", 'recompute': {'layers': [1, 5, 7]}", 2 },
+    { "'name': 'zb-h1'", ", 'recompute': {'layers': ['*dropout*', 1, 4]}", 3 },
     { "'name': 'zb-v'", "", 2 },
   };
   double expected[STEPS], losses[STEPS];

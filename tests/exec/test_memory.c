@@ -5,6 +5,17 @@
 
 #include "sim/sim.h"
 
+static gboolean
+is_recomputed (const PwProgram *program, PwAction forward) {
+  for (int64_t i = 0; i < program->n_prologue; i++) {
+    PwAction action = program->actions[i];
+    if (action.kind == PW_ACTION_RECOMPUTE && action.stage == forward.stage
+        && action.microbatch == forward.microbatch && action.direction == forward.direction)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 /* What the rank holds along its list if sends are done AT_ONCE, or only at the end: the two bounds
  * of what the other rank's speed can make of it. Old weights are counted as if they were there all
  * the time, or (AT_ONCE) never: they come and go with the updates. Workspace aside. */
@@ -35,8 +46,20 @@ predicted_peak (const PwResolvedPlan *resolved, const PwSchedule *lowered, int r
     case PW_ACTION_RECV_BACKWARD:
       alive += cost->gradient_in_bytes;
       break;
+    case PW_ACTION_RECOMPUTE:
+      peak = MAX (peak, alive + cost->again.again_peak_bytes);
+      alive += cost->stash_bytes - cost->again.first_stash_bytes;
+      alive += cost->input_kept_bytes - cost->again.first_input_bytes;
+      break;
     case PW_ACTION_FORWARD:
       alive += is_first ? cost->input_bytes : 0;
+      if (is_recomputed (program, action)) {
+        peak = MAX (peak, alive + cost->again.first_peak_bytes);
+        alive += cost->again.first_stash_bytes;
+        alive += cost->again.first_input_bytes - cost->input_bytes;
+        alive += at_once || is_last ? 0 : cost->again.first_output_held_bytes;
+        break;
+      }
       peak = MAX (peak, alive + cost->forward_peak_bytes);
       alive += cost->stash_bytes - (cost->input_bytes - cost->input_kept_bytes);
       alive += at_once || is_last ? 0 : cost->output_held_bytes;
@@ -76,7 +99,8 @@ check_rank (const ExecCase *c, const PwSchedule *lowered, const PwSimResult *pre
 static PwSchedule *
 lower_all (const ExecCase *c, int iterations) {
   g_autoptr (GError) error = NULL;
-  PwLowerOptions options = { .policy = c->plan->policy, .updates = TRUE };
+  PwLowerOptions options = pw_resolved_plan_lower_options (c->resolved, c->plan);
+  options.updates = TRUE;
   g_autoptr (PwSchedule) unrolled = pw_schedule_unroll (c->resolved->compute, iterations, &error);
   g_assert_no_error (error);
   PwSchedule *lowered = pw_schedule_lower (unrolled, c->resolved->edges, &options, &error);
@@ -85,13 +109,13 @@ lower_all (const ExecCase *c, int iterations) {
 }
 
 static void
-check_peaks (const char *model, const char *schedule, int ranks, const char *optimizer,
-             int microbatches) {
+check_peaks_again (const char *model, const char *schedule, int ranks, const char *optimizer,
+                   int microbatches, const char *recompute) {
   g_autoptr (GError) error = NULL;
   g_autofree char *members = g_strdup_printf (
       "'model': %s, 'ranks': %d, 'schedule': {'name': '%s', 'microbatches': %d}, 'batch': %d, "
-      "'optimizer': %s, 'data': 'random'",
-      model, ranks, schedule, microbatches, 2 * microbatches, optimizer);
+      "'optimizer': %s, 'data': 'random', 'recompute': %s",
+      model, ranks, schedule, microbatches, 2 * microbatches, optimizer, recompute);
   g_autoptr (ExecCase) c = exec_case_new (members, NULL);
   g_autoptr (PwExec) exec = pw_exec_new (c->resolved, NULL, &error);
   g_assert_no_error (error);
@@ -117,6 +141,12 @@ check_peaks (const char *model, const char *schedule, int ranks, const char *opt
   }
 }
 
+static void
+check_peaks (const char *model, const char *schedule, int ranks, const char *optimizer,
+             int microbatches) {
+  check_peaks_again (model, schedule, ranks, optimizer, microbatches, "'none'");
+}
+
 static const char *const models[] = { PW_TEST_MLP, PW_TEST_GPT, PW_TEST_LIST };
 
 /* No messages: the two bounds are one number. */
@@ -136,6 +166,23 @@ several_ranks (void) {
       check_peaks (models[m], "gpipe", ranks, "{'name': 'adamw'}", 5);
       check_peaks (models[m], "1f1b", ranks, "{'name': 'adamw'}", 5);
     }
+}
+
+static void
+recomputation (void) {
+  static const char *const modes[]
+      = { "'stage'", "'except-last'", "{'layers': ['*gelu*', '*layernorm*']}",
+          "{'layers': [1, 2, 4, 5]}" };
+  for (gsize m = 0; m < G_N_ELEMENTS (models); m++)
+    for (gsize k = 0; k < G_N_ELEMENTS (modes); k++) {
+      if (m < 2 && k == 2)
+        continue; /* they have not all of these */
+      for (int ranks = 1; ranks <= 3; ranks++)
+        check_peaks_again (models[m], "1f1b", ranks, "{'name': 'sgd'}", 4, modes[k]);
+    }
+  for (int ranks = 1; ranks <= 3; ranks++)
+    check_peaks_again (PW_TEST_GPT, "1f1b", ranks, "{'name': 'sgd'}", 4,
+                       "{'layers': ['*.gelu', '*.ln?', '*.attention']}");
 }
 
 /* Two replicas of each stage, one from each end. */
@@ -197,6 +244,7 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/exec/memory/peak-of-one-rank-is-the-predicted-one", one_rank);
   g_test_add_func ("/exec/memory/peaks-lie-between-the-predicted-bounds", several_ranks);
+  g_test_add_func ("/exec/memory/recomputation-of-stages-and-layers", recomputation);
   g_test_add_func ("/exec/memory/two-directions-have-two-replicas", two_directions);
   g_test_add_func ("/exec/memory/asynchronous-schedules-keep-weight-versions", weight_versions);
   g_test_add_func ("/exec/memory/trace-holds-the-last-iterations-and-their-memory", trace_samples);

@@ -156,7 +156,7 @@ profile (gconstpointer data) {
         const PwLayerInfo *info = &graph->layers[l].info;
         g_assert_cmpstr (cost->layer, ==, graph->layers[l].name);
         /* A gelu that runs with its linear layer is timed with it. */
-        gboolean is_second = l > 0 && pw_graph_runs_with_next (graph, l - 1);
+        gboolean is_second = l > 0 && pw_graph_runs_with_next (graph, NULL, l - 1);
         g_assert_true ((cost->forward_s > 0) == !is_second);
         g_assert_true ((cost->weight_s > 0) == (info->flops_weight > 0 || info->bytes_weight > 0));
         g_assert_cmpfloat (cost->update_s, >=, 0);

@@ -42,7 +42,7 @@ touch_step (const Stage *stage, PwMoment moment, GArray *touches) {
       touch (touches, PW_BUFFER_GRADIENT, layer->inputs[i], 0, moment);
   }
   if (is_forward && moment.layer > stage->first
-      && pw_graph_runs_with_next (stage->graph, moment.layer - 1))
+      && pw_graph_runs_with_next (stage->graph, NULL, moment.layer - 1))
     touch (touches, PW_BUFFER_OUTPUT, stage->graph->layers[moment.layer - 1].inputs[0], 0, moment);
   if (is_forward || is_input)
     for (int i = 0; i < info->n_stashes && (stage->training || !info->is_loss); i++)

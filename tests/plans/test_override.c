@@ -129,6 +129,7 @@ static const struct {
   { "balance", "3;3", "--balance: expected an integer, not \"3;3\"" },
   { "balance", "tim", "--balance: unknown \"tim\", did you mean \"time\"?" },
   { "recompute", "layer", "--recompute: unknown \"layer\"" },
+  { "recompute", "layers:", "--recompute: no layer is named" },
   { "p2p-policy", "per-rank", "--p2p-policy: unknown \"per-rank\"" },
   { "p2p-batched", "perhaps", "--p2p-batched: expected true or false, not \"perhaps\"" },
   { "memory-limit", "much", "--memory-limit: expected a number of bytes" },

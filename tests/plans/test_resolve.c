@@ -204,8 +204,11 @@ static const struct {
     PW_FILE_ERROR_READ, "plan.json:2: schedule: no-such.csv" },
   { "{\"model\": \"mlp\", \"ranks\": 2,\n\"data_parallel\": 2}", pw_plan_error_quark,
     PW_PLAN_ERROR_UNSUPPORTED, "plan.json:2: data_parallel: " },
-  { "{\"model\": \"mlp\", \"ranks\": 2,\n\"recompute\": {\"layers\": []}}", pw_plan_error_quark,
-    PW_PLAN_ERROR_UNSUPPORTED, "plan.json:2: recompute: " },
+  { "{\"model\": \"mlp\", \"ranks\": 2,\n\"recompute\": {\"layers\": [\"hiden0.*\"]}}",
+    pw_plan_error_quark, PW_PLAN_ERROR_VALUE,
+    "plan.json:2: recompute: mlp has no layer \"hiden0.*\"" },
+  { "{\"model\": \"mlp\", \"ranks\": 2,\n\"recompute\": {\"layers\": [0, 99]}}",
+    pw_plan_error_quark, PW_PLAN_ERROR_VALUE, "plan.json:2: recompute: mlp has no layer \"99\"" },
 };
 
 static void

@@ -72,7 +72,7 @@ test_sums (void) {
     Case c = case_new (stages);
     const int64_t samples[] = { 3, 3, 3 };
     g_autoptr (PwStageCosts) costs
-        = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, samples, 3, 2, TRUE);
+        = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, samples, 3, 2, TRUE, NULL);
     g_assert_null (costs->factor);
     g_assert_false (costs->unitless);
     double overhead = c.costs->action_overhead_s;
@@ -117,7 +117,7 @@ test_bytes (void) {
     Case c = case_new (stages);
     const int64_t samples = 7;
     g_autoptr (PwStageCosts) costs
-        = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, &samples, 1, 0, TRUE);
+        = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, &samples, 1, 0, TRUE, NULL);
     for (int s = 0; s < stages; s++) {
       const PwStageCost *stage = &costs->stage[s];
       g_autoptr (PwLifetimes) lifetimes
@@ -145,7 +145,7 @@ test_inference (void) {
   Case c = case_new (3);
   const int64_t samples = 2;
   g_autoptr (PwStageCosts) costs
-      = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, &samples, 1, 2, FALSE);
+      = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, &samples, 1, 2, FALSE, NULL);
   for (int s = 0; s < 3; s++) {
     const PwStageCost *stage = &costs->stage[s];
     g_assert_cmpfloat (stage->forward, >, 0);
@@ -161,9 +161,9 @@ test_factors (void) {
   Case c = case_new (3);
   const int64_t samples[] = { 5, 5, 2 };
   g_autoptr (PwStageCosts) costs
-      = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, samples, 3, 0, TRUE);
+      = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, samples, 3, 0, TRUE, NULL);
   g_autoptr (PwStageCosts) small
-      = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, &samples[2], 1, 0, TRUE);
+      = pw_stage_costs_sum (c.costs, c.graph, c.partition, c.edges, &samples[2], 1, 0, TRUE, NULL);
   g_assert_nonnull (costs->factor);
   for (int s = 0; s < 3; s++) {
     g_assert_cmpfloat (costs->factor[s], ==, 1);

@@ -425,6 +425,13 @@ costs_randomise_bytes (PwStageCosts *costs) {
     cost->backward_peak_bytes = random_bytes ();
     cost->input_peak_bytes = random_bytes ();
     cost->weight_peak_bytes = random_bytes ();
+    cost->again = (PwAgainFootprint){
+      .first_peak_bytes = random_bytes (),
+      .first_stash_bytes = random_bytes (),
+      .first_input_bytes = cost->input_bytes,
+      .first_output_held_bytes = random_bytes (),
+      .again_peak_bytes = random_bytes (),
+    };
   }
 }
 

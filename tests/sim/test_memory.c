@@ -122,12 +122,17 @@ tell_forward (Story *story, int rank, PwAction f, double start, double end) {
   int64_t b = find (story, rank, PW_ACTION_BACKWARD, PW_ACTION_INPUT_GRADIENT, f);
   double gone = b < 0 ? INFINITY : end_of (story, rank, b);
   double ready = r < 0 ? end : end_of (story, rank, r);
-  tell_arrivals (story, rank, f, TRUE, cost->input_bytes - cost->input_kept_bytes, start, ready);
+  const PwAgainFootprint *again = &cost->again;
+  int64_t kept = r < 0 ? cost->input_kept_bytes : again->first_input_bytes;
+  tell_arrivals (story, rank, f, TRUE, cost->input_bytes - kept, start, end);
+  tell_arrivals (story, rank, f, TRUE, kept - cost->input_kept_bytes, start, ready);
   tell_arrivals (story, rank, f, TRUE, cost->input_kept_bytes, start, gone);
-  live (story, rank, PW_MEMORY_STASH, start, end, cost->forward_peak_bytes);
+  live (story, rank, PW_MEMORY_STASH, start, end,
+        r < 0 ? cost->forward_peak_bytes : again->first_peak_bytes);
+  live (story, rank, PW_MEMORY_STASH, end, ready, r < 0 ? 0 : again->first_stash_bytes);
   live (story, rank, PW_MEMORY_STASH, ready, gone, cost->stash_bytes);
   live (story, rank, PW_MEMORY_BOUNDARY, end, last_sent (story, rank, f, TRUE),
-        cost->output_held_bytes);
+        r < 0 ? cost->output_held_bytes : again->first_output_held_bytes);
 }
 
 static void
@@ -159,7 +164,7 @@ tell_rank (Story *story, int rank) {
     else if (action.kind == PW_ACTION_WEIGHT_GRADIENT)
       live (story, rank, PW_MEMORY_STASH, start, end, cost->weight_peak_bytes);
     else if (action.kind == PW_ACTION_RECOMPUTE)
-      live (story, rank, PW_MEMORY_STASH, start, end, cost->forward_peak_bytes);
+      live (story, rank, PW_MEMORY_STASH, start, end, cost->again.again_peak_bytes);
   }
 }
 
