@@ -108,7 +108,7 @@ print_facts (const PwSimulation *simulation) {
   const PwResolvedPlan *resolved = simulation->resolved;
   if (resolved && result->iteration_time > 0)
     pw_print_fact ("throughput", "%.6g samples/s",
-                   (double)resolved->batch / result->iteration_time);
+                   (double)(resolved->batch * resolved->replicas) / result->iteration_time);
   printf ("\n");
 }
 

@@ -136,7 +136,7 @@ simulate_plan (const PwSweep *sweep, const PwSettings *settings, int64_t point, 
   *limit = (double)plan->memory_limit;
   PwSimulation *simulation = pw_simulate_plan (plan, iterations, error);
   if (simulation)
-    *items = (double)simulation->resolved->batch;
+    *items = (double)(simulation->resolved->batch * simulation->resolved->replicas);
   return simulation;
 }
 

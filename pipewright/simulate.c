@@ -170,6 +170,12 @@ pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
           .sharing = synthetic->sharing,
           .topology = pw_topology_is_plain (&synthetic->topology) ? NULL : &synthetic->topology };
   g_autoptr (PwStageCosts) made = pw_stage_costs_new_synthetic (&costs, edges);
+  made->norm = synthetic->norm;
+  for (int s = 0; s < made->stages; s++) {
+    int parts = synthetic->per_rank ? schedule->chunks : 1;
+    made->stage[s].update = synthetic->update / parts;
+    made->stage[s].reduce = synthetic->reduce / parts;
+  }
   return set_rank_factors (synthetic, schedule, made, error) ? g_steal_pointer (&made) : NULL;
 }
 
@@ -232,7 +238,13 @@ pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error) {
   simulation->costs = pw_simulate_costs (synthetic, compute, edges, error);
   if (!simulation->costs)
     return NULL;
-  PwLowerOptions options = { .policy = synthetic->policy, .batched = synthetic->batched };
+  PwLowerOptions options = { .policy = synthetic->policy,
+                             .batched = synthetic->batched,
+                             .updates = synthetic->update > 0 || synthetic->reduce > 0
+                                        || synthetic->norm > 0,
+                             .reduces = synthetic->reduce > 0,
+                             .overlaps_reduction = synthetic->reduction == PW_REDUCTION_OVERLAPPED,
+                             .norms = synthetic->norm > 0 };
   simulation->lowered = lower (compute, synthetic->iterations, edges, &options, error);
   if (!simulation->lowered
       || !simulate (simulation, synthetic->iterations, synthetic->params.weight_memory, begin_us,

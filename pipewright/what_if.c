@@ -54,8 +54,8 @@ move_layers (const PwWhatIfChange *change, const PwStageCosts *costs, int *count
   counts[other] -= more;
   int giver = more < 0 ? stage : other;
   if (counts[giver] < 1)
-    return fail (error, "stage %d has %d that can move: %d cannot leave it", giver, counts[giver] + abs (more),
-                 abs (more));
+    return fail (error, "stage %d has %d that can move: %d cannot leave it", giver,
+                 counts[giver] + abs (more), abs (more));
   return TRUE;
 }
 
@@ -126,8 +126,9 @@ simulate_changed (const PwSimulation *base, const PwPlan *plan, const PwSyntheti
 
 static double
 samples_of (const PwSimulation *simulation) {
-  return simulation->resolved ? (double)simulation->resolved->batch
-                              : (double)simulation->compute->microbatches;
+  return simulation->resolved
+             ? (double)(simulation->resolved->batch * simulation->resolved->replicas)
+             : (double)simulation->compute->microbatches;
 }
 
 gboolean

@@ -60,6 +60,7 @@ typedef struct {
   double input, weight;
   double recompute, update;
   double overlapped; /* an F and a B as a pair; 0: their sum */
+  double reduce;     /* the exchange of its gradients among its replicas (plans/collective.h) */
   /* Bytes, by models/lifetime.h's rule; all 0 for synthetic costs. */
   int64_t parameter_bytes, gradient_bytes;
   int64_t optimizer_bytes; /* with the fp32 masters of parameters of a half type */
@@ -86,6 +87,7 @@ typedef struct {
   double *factor; /* [microbatches][stages], times every compute time; NULL: all 1 */
   int ranks;
   double *rank_factor; /* [ranks], times every compute time on that rank; NULL: all 1 */
+  double norm;         /* the exchange of the gradients' norm among all ranks */
   gboolean unitless;
 } PwStageCosts;
 /* The way of EDGE's messages from one rank to another one. */

@@ -4,6 +4,7 @@
 #include "plans/precision.h"
 #include "plans/rates.h"
 #include "plans/topology.h"
+#include "plans/collective.h"
 
 typedef enum { PW_COPY_TO_DEVICE, PW_COPY_TO_HOST, PW_COPY_ON_DEVICE, PW_COPY_N } PwCopyKind;
 extern const char *const pw_copy_names[]; /* "to_device", "to_host", "on_device", NULL */
@@ -19,6 +20,7 @@ typedef struct {
   int64_t memory_bytes;    /* per rank; 0: unknown */
   PwLink link;             /* between ranks of a node */
   PwTopology topology;     /* how they are joined, and nodes with each other */
+  PwCollective collective; /* exchanges of whole groups */
   /* Measured, by size; they stand in for the figures above where they have rows. */
   PwRates rates[PW_PRECISION_N]; /* of products, by FLOPs */
   PwRates memory_rates;          /* bytes read and written by a kernel, by these */

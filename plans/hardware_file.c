@@ -239,6 +239,26 @@ static const PwJsonKey keys[] = {
       .unit = "times as long while a message is on its way",
   },
   {
+      .key = "collective_algorithm",
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwHardware, collective.algorithm),
+      .names = pw_collective_names,
+  },
+  {
+      .key = "collective_latency_s",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwHardware, collective.latency_s),
+      .maximum = 1e6,
+      .unit = "s of one step; 0: a message's",
+  },
+  {
+      .key = "collective_bandwidth",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwHardware, collective.bandwidth),
+      .maximum = 1e18,
+      .unit = "bytes/s of a member, one direction; 0: a message's",
+  },
+  {
       .key = "rates",
       .type = PW_JSON_CUSTOM,
       .offset = offsetof (PwHardware, rates),
@@ -370,6 +390,17 @@ add_topology (json_t *object, const PwTopology *topology) {
   json_decref (keys);
 }
 
+static void
+add_collective (json_t *object, const PwCollective *collective) {
+  if (collective->algorithm != PW_COLLECTIVE_RING)
+    json_object_set_new (object, "collective_algorithm",
+                         json_string (pw_collective_names[collective->algorithm]));
+  if (collective->latency_s > 0)
+    json_object_set_new (object, "collective_latency_s", json_real (collective->latency_s));
+  if (collective->bandwidth > 0)
+    json_object_set_new (object, "collective_bandwidth", json_real (collective->bandwidth));
+}
+
 json_t *
 pw_hardware_to_json (const PwHardware *hardware) {
   json_t *object = json_pack (
@@ -379,6 +410,7 @@ pw_hardware_to_json (const PwHardware *hardware) {
       hardware->memory_bandwidth, "memory_bytes", (json_int_t)hardware->memory_bytes, "link",
       pw__link_to_json (&hardware->link));
   add_topology (object, &hardware->topology);
+  add_collective (object, &hardware->collective);
   json_t *rates = json_object (), *copies = json_object ();
   for (gsize i = 0; i < G_N_ELEMENTS (rate_keys); i++)
     pw__rates_add_products (rates, rate_keys[i].key,

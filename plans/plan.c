@@ -131,6 +131,18 @@ static const PwJsonKey keys[] = {
       .unit = "replicas",
   },
   {
+      .key = "gradient_reduction", /* default overlapped */
+      .type = PW_JSON_ENUM,
+      .offset = offsetof (PwPlan, reduction),
+      .names = pw_reduction_names,
+  },
+  {
+      .key = "clip_norm", /* default 0: not clipped */
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwPlan, clip_norm),
+      .maximum = 1e30,
+  },
+  {
       .key = "memory_limit", /* default 0: none */
       .type = PW_JSON_BYTES,
       .offset = offsetof (PwPlan, memory_limit),

@@ -32,6 +32,13 @@ typedef struct {
   double learning_rate, momentum, beta1, beta2, epsilon, weight_decay;
 } PwOptimizerPlan;
 
+/* When replicas of a stage exchange its gradients. */
+typedef enum {
+  PW_REDUCTION_OVERLAPPED, /* as soon as it has its last one, beside what else its rank does */
+  PW_REDUCTION_AT_END      /* when its rank has nothing else to do */
+} PwReduction;
+extern const char *const pw_reduction_names[]; /* "overlapped", "at-end", NULL */
+
 typedef enum { PW_DATA_TEXT, PW_DATA_RANDOM } PwDataKind;
 typedef struct {
   PwDataKind kind; /* text: bytes of a file are the tokens; random: seeded inputs and targets */
@@ -61,19 +68,22 @@ typedef struct {
   PwPolicy policy;
   gboolean batched;
   gboolean cuda_graphs;   /* steps are captured once and launched from then on */
-  char *rank_factors; /* plans/rank_factors.h; NULL: all 1 */
+  char *rank_factors;     /* plans/rank_factors.h; NULL: all 1 */
   gboolean share_devices; /* ranks may compute on the same device where there are too few */
   PwPrecision precision;
   PwRecompute recompute;
   char **recompute_layers; /* STAGE: of these alone (plans/recompute.h); NULL: of all */
   PwOptimizerPlan optimizer;
   PwDataPlan data;
-  int data_parallel;
-  int64_t memory_limit; /* bytes per rank; 0: none */
-  char *checkpoint;     /* folder; NULL: none */
-  PwTopology topology;   /* what overrides say of it */
-  PwLinkSharing sharing; /* likewise, of links and the network */
-  guint64 overridden;   /* bit i: row i of pw_plan_overrides was applied */
+  int data_parallel;       /* pipelines; the batch is shared by them */
+  PwReduction reduction;   /* of gradients among replicas */
+  PwCollective collective; /* what overrides say of it */
+  double clip_norm;        /* of all gradients together; 0: not clipped */
+  int64_t memory_limit;    /* bytes per rank; 0: none */
+  char *checkpoint;        /* folder; NULL: none */
+  PwTopology topology;     /* what overrides say of it */
+  PwLinkSharing sharing;   /* likewise, of links and the network */
+  guint64 overridden;      /* bit i: row i of pw_plan_overrides was applied */
 } PwPlan;
 
 PwPlan *pw_plan_load (const char *path, GError **error);

@@ -47,14 +47,6 @@ pw__plan_fail (const PwPlan *plan, const char *key, const char *option, PwPlanEr
   return FALSE;
 }
 
-gboolean
-pw__plan_check_supported (const PwPlan *plan, GError **error) {
-  if (plan->data_parallel != 1)
-    return pw__plan_fail (plan, "data_parallel", "data-parallel", PW_PLAN_ERROR_UNSUPPORTED, error,
-                          "%d replicas are not supported yet, only 1", plan->data_parallel);
-  return TRUE;
-}
-
 static gboolean
 check_graphs (const PwPlan *plan, gboolean is_nccl, GError **error) {
   if (!plan->cuda_graphs)
@@ -72,8 +64,12 @@ check_graphs (const PwPlan *plan, gboolean is_nccl, GError **error) {
 
 gboolean
 pw_plan_check_runnable (const PwPlan *plan, GError **error) {
-  if (!pw__plan_check_supported (plan, error))
-    return FALSE;
+  if (plan->data_parallel != 1)
+    return pw__plan_fail (plan, "data_parallel", "data-parallel", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "%d replicas can be simulated, not run", plan->data_parallel);
+  if (plan->clip_norm > 0)
+    return pw__plan_fail (plan, "clip_norm", "clip-norm", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "clipped gradients can be simulated, not run");
   if (plan->precision != PW_PRECISION_FP32 && strcmp (plan->backend, "cpu") == 0)
     return pw__plan_fail (plan, "precision", "precision", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "the cpu backend computes in fp32 only");

@@ -34,6 +34,9 @@ gboolean pw__plan_fail (const PwPlan *plan, const char *key, const char *option,
 /* Puts the same place before the message of *ERROR. */
 void pw__plan_prefix_error (const PwPlan *plan, const char *key, const char *option,
                             GError **error);
+/* Times of the exchanges of gradients and norms, into the resolved costs. */
+void pw__resolve_collectives (const PwPlan *plan, const PwResolvedPlan *resolved, int ranks,
+                              int directions);
 /* Bytes that move when the layer's parameters are updated. */
 double pw__layer_update_bytes (const PwLayerInfo *info, int optimizer_slots);
 
@@ -63,9 +66,6 @@ void pw__rates_add_bytes (json_t *object, const char *key, const PwRates *rates)
 void pw__messages_add (json_t *object, const PwMessageRates *messages);
 /* Takes ROOT. Reals are written with 17 digits, so that they are read back to the last bit. */
 gboolean pw__json_save (json_t *root, const char *path, GError **error);
-
-/* The values the reader takes and this version cannot do at all, simulation included. */
-gboolean pw__plan_check_supported (const PwPlan *plan, GError **error);
 
 /* Stage bounds in units by the plan's method, which it leaves in RESOLVED; STASH_MICROBATCHES: how
  * many micro-batches' activations a rank holds. */

@@ -9,6 +9,7 @@
 
 const char *const pw_partition_method_names[]
     = { "balance", "time", "parameters", "flops", "memory", NULL };
+const char *const pw_reduction_names[] = { "overlapped", "at-end", NULL };
 const char *const pw_optimizer_names[] = { "sgd", "adam", "adamw", NULL };
 const char *const pw__backend_names[] = { "cpu", "cuda", NULL };
 const char *const pw__transport_names[] = { "threads", "mpi", "nccl", NULL };

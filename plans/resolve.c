@@ -85,9 +85,10 @@ choose_microbatches (PwResolver *r) {
   if (r->params.microbatches > 0)
     return;
   int64_t wanted = MIN (2 * (int64_t)r->params.ranks, PW_MICROBATCHES_MAX);
-  if (r->plan->batch > 0) {
-    int64_t size = (r->plan->batch + wanted - 1) / wanted;
-    wanted = (r->plan->batch + size - 1) / size;
+  int64_t batch = r->plan->batch / r->plan->data_parallel;
+  if (batch > 0) {
+    int64_t size = (batch + wanted - 1) / wanted;
+    wanted = (batch + size - 1) / size;
   }
   r->params.microbatches = (int)wanted;
 }
@@ -132,7 +133,12 @@ static gboolean
 cut_batch (PwResolver *r, int microbatches, GError **error) {
   PwResolvedPlan *out = r->out;
   out->microbatches = microbatches;
-  out->batch = r->plan->batch > 0 ? r->plan->batch : microbatches;
+  out->replicas = r->plan->data_parallel;
+  if (r->plan->batch % out->replicas != 0)
+    return pw__plan_fail (r->plan, "batch", "batch", PW_PLAN_ERROR_VALUE, error,
+                          "%" G_GINT64_FORMAT " samples cannot be shared equally by %d pipelines",
+                          r->plan->batch, out->replicas);
+  out->batch = r->plan->batch > 0 ? r->plan->batch / out->replicas : microbatches;
   out->samples = pw_plan_cut_batch (out->batch, microbatches, error);
   if (out->samples == NULL)
     pw__plan_prefix_error (r->plan, "schedule.microbatches", "microbatches", error);
@@ -250,7 +256,10 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   out->costs = pw_stage_costs_sum (out->layer_costs, out->graph, out->partition, out->edges,
                                    out->samples, out->microbatches, out->optimizer_slots,
                                    out->mode == PW_MODE_TRAINING, out->again);
-  return set_rank_factors (r, error) && pw__resolve_topology (r->plan, out->costs, error);
+  if (!set_rank_factors (r, error) || !pw__resolve_topology (r->plan, out->costs, error))
+    return FALSE;
+  pw__resolve_collectives (r->plan, out, draft->ranks, draft->placement->directions);
+  return TRUE;
 }
 
 /* Mean times of a stage, its forward being 1. */
@@ -280,7 +289,10 @@ pw_resolved_plan_lower_options (const PwResolvedPlan *resolved, const PwPlan *pl
                            .batched = plan->batched,
                            .recompute
                            = resolved->again != NULL ? plan->recompute : PW_RECOMPUTE_NONE,
-                           .recomputed_stages = resolved->again_stage };
+                           .recomputed_stages = resolved->again_stage,
+                           .reduces = plan->data_parallel > 1,
+                           .overlaps_reduction = plan->reduction == PW_REDUCTION_OVERLAPPED,
+                           .norms = plan->clip_norm > 0 };
 }
 
 static gboolean
@@ -307,7 +319,7 @@ finish_schedule (PwResolver *r, PwSchedule *draft, GError **error) {
 static gboolean
 resolve (PwResolver *r, GError **error) {
   PwResolvedPlan *out = r->out;
-  if (!read_model (r, error) || !pw__plan_check_supported (r->plan, error))
+  if (!read_model (r, error))
     return FALSE;
   out->optimizer = r->plan->optimizer;
   out->optimizer_slots = pw_optimizer_slots (&out->optimizer);

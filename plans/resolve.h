@@ -17,7 +17,8 @@ typedef struct {
   PwSchedule *compute, *lowered; /* lowered: one iteration, with U where training */
   int microbatches;
   int64_t *samples; /* [microbatches], as torch.chunk cuts the batch */
-  int64_t batch;
+  int64_t batch;    /* of one pipeline */
+  int replicas;     /* pipelines, each with a batch of its own */
   PwMode mode;
   int optimizer_slots;
   PwOptimizerPlan optimizer;

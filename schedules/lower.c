@@ -19,6 +19,7 @@
  * compute, or it would stand still for data it does not need yet. */
 #include "schedules/block.h"
 #include "schedules/lower_private.h"
+#include "schedules/lower_updates_private.h"
 #include "schedules/messages_private.h"
 #include "schedules/schedule_private.h"
 
@@ -258,8 +259,9 @@ allocate_lists (Lowering *l) {
     }
     if (l->options->recompute != PW_RECOMPUTE_NONE)
       length[rank] += l->n_gradient[place];
-    length[rank] += l->adds_updates * placement->directions; /* U, and REDUCE_GRAD of replicas */
   }
+  if (l->adds_updates)
+    pw__lower_count_updates (placement, l->options, length);
   l->lowered = pw__schedule_copy_head (schedule);
   pw_schedule_new_lists (l->lowered, length);
   for (int rank = 0; rank < schedule->ranks; rank++) {
@@ -530,31 +532,6 @@ check_finished (Lowering *l, GError **error) {
   return TRUE;
 }
 
-/* The two replicas of a stage first add their gradients: behind all else, and on every rank in the
- * order of the stages, so that no two of these exchanges can wait for each other. */
-static void
-append_reductions (Lowering *l) {
-  const PwPlacement *placement = l->schedule->placement;
-  for (int stage = 0; stage < placement->stages; stage++)
-    for (int direction = 0; direction < 2; direction++) {
-      PwAction reduction = pw_action (PW_ACTION_REDUCE_GRADIENT, stage, 0);
-      reduction.direction = direction != 0;
-      *l->ranks[pw_placement_rank (placement, direction, stage)].out++ = reduction;
-    }
-}
-
-static void
-append_updates (Lowering *l) {
-  const PwPlacement *placement = l->schedule->placement;
-  if (placement->directions == 2)
-    append_reductions (l);
-  for (int place = 0; place < placement->directions * placement->stages; place++) {
-    PwAction update = pw_action (PW_ACTION_UPDATE, place % placement->stages, 0);
-    update.direction = place >= placement->stages;
-    *l->ranks[placement->rank_of_stage[place]].out++ = update;
-  }
-}
-
 static PwSchedule *
 take_lowered (Lowering *l) {
   PwSchedule *lowered = g_steal_pointer (&l->lowered);
@@ -574,9 +551,10 @@ run (Lowering *l, GError **error) {
   play (l);
   if (!check_finished (l, error))
     return NULL;
+  PwSchedule *lowered = take_lowered (l);
   if (l->adds_updates)
-    append_updates (l);
-  return take_lowered (l);
+    pw__lower_append_updates (lowered, l->options);
+  return lowered;
 }
 
 static gboolean
@@ -746,7 +724,8 @@ pw_schedule_raise (const PwSchedule *lowered) {
       PwAction *start_of_part = out;
       for (int64_t i = 0; i < *lengths[part]; i++, from++)
         if (!pw__action_is_message (*from) && from->kind != PW_ACTION_RECOMPUTE
-            && ((from->kind != PW_ACTION_UPDATE && from->kind != PW_ACTION_REDUCE_GRADIENT)
+            && ((from->kind != PW_ACTION_UPDATE && from->kind != PW_ACTION_REDUCE_GRADIENT
+                 && from->kind != PW_ACTION_NORM)
                 || !lowered->promise.synchronous))
           *out++ = *from;
       *lengths[part] = out - start_of_part;

@@ -15,24 +15,30 @@ typedef struct {
   PwRecompute recompute; /* EXCEPT_LAST: not for the last micro-batch that a stage forwards, whose
                             backward follows at once in torchgpipe's order */
   const gboolean *recomputed_stages; /* [stages] that have an R at all; NULL: every one */
-  gboolean updates; /* add U of each stage at the end of its rank's list, and where it has two
-                       replicas REDUCE_GRAD before; only to synchronous training that has none */
+  /* Add U of each stage at the end of its rank's list, and where it has two replicas REDUCE_GRAD
+   * before; only to synchronous training that has none. The next three are of these. */
+  gboolean updates;
+  gboolean reduces;            /* REDUCE_GRAD of every stage: the pipeline has replicas */
+  gboolean overlaps_reduction; /* right behind the stage's last gradient; not of two directions */
+  gboolean norms;              /* NORM on every rank, between these and U */
 } PwLowerOptions;
 
-/* All messages stand in one order that every list keeps: that in which their data are ready if F, I,
- * W and R take one unit of time, B two and messages none. A send follows its compute directly. A
+/* All messages stand in one order that every list keeps: that in which their data are ready if F,
+ * I, W and R take one unit of time, B two and messages none. A send follows its compute directly. A
  * receive is posted before the compute during which its data come (policies that block the program:
  * directly behind that compute), behind every send that was ready by then, and never behind its
  * consumer.
  *
- * Guaranteed, and tested on random graphs: whatever compute schedule runs at all is free of deadlock
- * under every policy, `rendezvous` included, batched or not, whichever policy it was lowered for.
- * With one in-order queue no message waits behind one that is not ready, so the iteration takes no
- * longer than without messages as long as the real times are in those proportions.
+ * Guaranteed, and tested on random graphs: whatever compute schedule runs at all is free of
+ * deadlock under every policy, `rendezvous` included, batched or not, whichever policy it was
+ * lowered for. With one in-order queue no message waits behind one that is not ready, so the
+ * iteration takes no longer than without messages as long as the real times are in those
+ * proportions.
  *
- * Fails if the schedule cannot run: MISSING, PLACEMENT, or DEADLOCK with the whole cycle. EDGES NULL:
- * a chain. SCHEDULE may be lowered already only if it is to be copied; bodies are unrolled. */
+ * Fails if the schedule cannot run: MISSING, PLACEMENT, or DEADLOCK with the whole cycle. EDGES
+ * NULL: a chain. SCHEDULE may be lowered already only if it is to be copied; bodies are unrolled.
+ */
 PwSchedule *pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
                                const PwLowerOptions *options, GError **error);
-/* The opposite: drops messages, R, and of synchronous training REDUCE_GRAD and U. */
+/* The opposite: drops messages, R, and of synchronous training REDUCE_GRAD, NORM and U. */
 PwSchedule *pw_schedule_raise (const PwSchedule *lowered);

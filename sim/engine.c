@@ -1,4 +1,5 @@
 #include "sim/engine_private.h"
+#include "sim/collectives_private.h"
 #include "sim/graph_private.h"
 #include "sim/links_private.h"
 #include "sim/memory_private.h"
@@ -11,9 +12,11 @@ typedef struct {
   int64_t next; /* id of the action it will do next */
   gboolean is_running;
   /* Where compute pays for communication: */
-  int n_transfers;      /* from or to it, under way */
-  double left, updated; /* of what runs: its time alone, as of `updated` */
-  int64_t version;      /* of its end; events of an older one are void */
+  int n_transfers;                 /* from or to it, under way */
+  double left, updated;            /* of what runs: its time alone, as of `updated` */
+  int64_t version;                 /* of its end; events of an older one are void */
+  int collective, last_collective; /* places of the one at the head of its queue, and the end */
+  int n_arrived; /* of those at the head that are one group, a rank's both replicas */
 } Rank;
 
 typedef struct {
@@ -35,6 +38,8 @@ typedef struct {
   int64_t *queue_start, *queue_head;
   int32_t *items;
   Rank *ranks;
+  PwSimCollectives *collectives;
+  int *n_arrived; /* [groups] */
 } Engine;
 
 static PwAction
@@ -169,10 +174,52 @@ has_inputs (const Engine *engine, PwAction action) {
   return TRUE;
 }
 
+/* The rank comes to the collective at the head of its queue if its program has; with the last of
+ * the group that starts. */
+static void
+try_collective (Engine *engine, int rank) {
+  Rank *state = &engine->ranks[rank];
+  const PwSimCollectives *collectives = engine->collectives;
+  if (state->collective == state->last_collective)
+    return;
+  int group = collectives->group[state->collective];
+  int before = engine->n_arrived[group];
+  for (int i = state->collective + state->n_arrived;
+       i < state->last_collective && collectives->group[i] == group
+       && collectives->id[i] <= state->next;
+       i++) {
+    state->n_arrived++;
+    engine->n_arrived[group]++;
+  }
+  if (engine->n_arrived[group] == before || engine->n_arrived[group] < collectives->size[group])
+    return;
+  PwAction action = action_at (engine, rank, collectives->id[state->collective]);
+  double end = engine->now + pw__sim_duration (&engine->durations, action);
+  engine->start[collectives->first[group]] = engine->now;
+  engine->end[collectives->first[group]] = end;
+  pw__sim_heap_push (&engine->heap, pw__sim_event (end, PW_SIM_EVENT_COLLECTIVE, group, 0));
+}
+
+/* Whether the rank has the reduction that ACTION, a U at ID, waits for behind it. */
+static gboolean
+is_reduced (const Engine *engine, int rank, int64_t id, PwAction update) {
+  const PwSimCollectives *collectives = engine->collectives;
+  const Rank *state = &engine->ranks[rank];
+  for (int i = state->collective; i < state->last_collective && collectives->id[i] < id; i++) {
+    PwAction action = action_at (engine, rank, collectives->id[i]);
+    if (action.kind == PW_ACTION_REDUCE_GRADIENT && action.stage == update.stage
+        && action.direction == update.direction)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static gboolean
 try_compute (Engine *engine, int rank, int64_t id) {
   PwAction action = action_at (engine, rank, id);
   gboolean is_pair = pw__sim_is_pair (engine->layout, rank, id);
+  if (action.kind == PW_ACTION_UPDATE && !is_reduced (engine, rank, id, action))
+    return FALSE;
   if (!has_inputs (engine, action)
       || (is_pair && !has_inputs (engine, action_at (engine, rank, id + 1))))
     return FALSE;
@@ -197,6 +244,13 @@ try_rank (Engine *engine, int rank) {
   Rank *state = &engine->ranks[rank];
   while (!state->is_running && state->next < layout->offset[rank + 1]) {
     int64_t id = state->next;
+    if (pw__sim_is_collective (action_at (engine, rank, id))) {
+      try_collective (engine, rank);
+      if (action_at (engine, rank, id).kind == PW_ACTION_NORM && !engine->is_done[id])
+        return;
+      state->next++;
+      continue;
+    }
     if (!pw__sim_is_message (action_at (engine, rank, id))) {
       if (!try_compute (engine, rank, id))
         return;
@@ -236,6 +290,26 @@ end_compute (Engine *engine, int rank) {
   state->version++;
   state->next += width;
   try_rank (engine, rank);
+}
+
+static void
+end_collective (Engine *engine, int group) {
+  const PwSimLayout *layout = engine->layout;
+  const PwSimCollectives *collectives = engine->collectives;
+  int32_t first = collectives->first[group];
+  for (int rank = 0; rank < layout->ranks; rank++) {
+    Rank *state = &engine->ranks[rank];
+    if (state->n_arrived == 0 || collectives->group[state->collective] != group)
+      continue;
+    for (; state->n_arrived > 0; state->n_arrived--) {
+      int32_t id = collectives->id[state->collective++];
+      engine->start[id] = engine->start[first];
+      engine->end[id] = engine->end[first];
+      engine->is_done[id] = TRUE;
+    }
+    try_collective (engine, rank);
+    try_rank (engine, rank);
+  }
 }
 
 /* One end of a transfer is through; with its group's last member the queues move on. */
@@ -303,7 +377,7 @@ make_queues (Engine *engine) {
 
 static void
 engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
-             const PwStageCosts *costs, PwSimResult *result) {
+             PwSimCollectives *collectives, const PwStageCosts *costs, PwSimResult *result) {
   gsize n = (gsize)layout->n_actions + 1;
   int64_t ranks = layout->ranks;
   *engine = (Engine){ .layout = layout,
@@ -316,7 +390,9 @@ engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
                       .entry = g_new (int32_t, (gsize)n),
                       .n_open = g_new0 (int32_t, (gsize)n),
                       .items = g_new (int32_t, (gsize)n),
-                      .ranks = g_new0 (Rank, (gsize)ranks) };
+                      .ranks = g_new0 (Rank, (gsize)ranks),
+                      .collectives = collectives,
+                      .n_arrived = g_new0 (int, (gsize)collectives->n_groups + 1) };
   if (engine->policy->queue != PW_QUEUE_NONE)
     engine->n_queues = engine->policy->queue == PW_QUEUE_RANK   ? ranks
                        : engine->policy->queue == PW_QUEUE_PEER ? ranks * ranks
@@ -329,8 +405,13 @@ engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
     engine->slowdown = costs->topology->compute_slowdown;
   engine->links = pw__sim_links_new (layout, costs, &engine->durations, &engine->heap,
                                      engine->start, engine->end);
-  for (int rank = 0; rank < layout->ranks; rank++)
+  for (int rank = 0, i = 0; rank < layout->ranks; rank++) {
     engine->ranks[rank].next = layout->offset[rank];
+    engine->ranks[rank].collective = i;
+    while (i < collectives->n && collectives->id[i] < layout->offset[rank + 1])
+      i++;
+    engine->ranks[rank].last_collective = i;
+  }
 }
 
 static void
@@ -346,6 +427,7 @@ engine_clear (Engine *engine) {
   g_free (engine->ranks);
   g_free (engine->queue_start);
   g_free (engine->queue_head);
+  g_free (engine->n_arrived);
 }
 
 /* All queues show their first entries; without queues all messages are at a head, unless programs
@@ -383,6 +465,9 @@ run (Engine *engine) {
       if (event.more == engine->ranks[what].version)
         end_compute (engine, what);
       break;
+    case PW_SIM_EVENT_COLLECTIVE:
+      end_collective (engine, what);
+      break;
     case PW_SIM_EVENT_BEGIN:
       pay_for (engine, (int)event.more, what, TRUE);
       break;
@@ -397,7 +482,8 @@ run (Engine *engine) {
     }
   }
   for (int rank = 0; rank < layout->ranks; rank++) {
-    if (engine->ranks[rank].next < layout->offset[rank + 1])
+    if (engine->ranks[rank].next < layout->offset[rank + 1]
+        || engine->ranks[rank].collective < engine->ranks[rank].last_collective)
       return FALSE;
     for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1]; id++)
       if (engine->entry[id] >= 0 && engine->n_open[engine->entry[id]] > 0)
@@ -409,11 +495,13 @@ run (Engine *engine) {
 PwSimResult *
 pw__sim_run_events (const PwSimInput *input, const PwSimLayout *layout, GError **error) {
   g_autoptr (PwSimIndex) index = pw__sim_index_new (layout, error);
-  if (index == NULL)
+  g_autoptr (PwSimCollectives) collectives
+      = index != NULL ? pw__sim_collectives_new (layout, error) : NULL;
+  if (collectives == NULL)
     return NULL;
   g_autoptr (PwSimResult) result = pw__sim_result_new (layout);
   Engine engine;
-  engine_init (&engine, layout, index, input->costs, result);
+  engine_init (&engine, layout, index, collectives, input->costs, result);
   gboolean done = run (&engine);
   engine_clear (&engine);
   if (!done) {

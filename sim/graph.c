@@ -1,4 +1,5 @@
 #include "sim/graph_private.h"
+#include "sim/collectives_private.h"
 #include "sim/order_private.h"
 
 /* While the graph is built a node is known by the id of its first action, a join by numbers from
@@ -6,7 +7,15 @@
 #define NONE -1
 #define NO_NODE -2 /* in `a`: this id is no node of its own */
 
+typedef struct Build Build;
+
+/* The predecessors of one node, each once; more than two are joined in pairs. */
 typedef struct {
+  Build *build;
+  int32_t first, second; /* NONE: free */
+} Waits;
+
+struct Build {
   const PwSimLayout *layout;
   const PwSimIndex *index;
   gboolean instant;
@@ -16,13 +25,15 @@ typedef struct {
   int32_t *before; /* [n_actions] of a message: what its queue must have finished at this end */
   int32_t *tail;   /* of each queue of the rank at hand */
   int n_queues;
-} Build;
+  PwSimCollectives *collectives;
+  Waits *group_waits; /* [collectives->n_groups] */
+  int32_t *reduced;   /* [directions * stages] the last REDUCE_GRAD of the rank at hand */
+};
 
-/* The predecessors of one node, each once; more than two are joined in pairs. */
-typedef struct {
-  Build *build;
-  int32_t first, second; /* NONE: free */
-} Waits;
+static void
+waits_init (Waits *waits, Build *build) {
+  *waits = (Waits){ .build = build, .first = NONE, .second = NONE };
+}
 
 static int32_t
 add_join (Build *build, int32_t a, int32_t b) {
@@ -61,6 +72,18 @@ fail_at (const PwSimLayout *layout, int rank, int64_t id, const char *what, GErr
                "rank %d, action %" G_GINT64_FORMAT ": %s %s", rank, id - layout->offset[rank],
                pw_action_format (pw__sim_action (layout, rank, id), text), what);
   return FALSE;
+}
+
+/* All that meet are one node. */
+static void
+name_collectives (Build *build) {
+  const PwSimCollectives *collectives = build->collectives;
+  for (int i = 0; i < collectives->n; i++) {
+    int32_t first = collectives->first[collectives->group[i]];
+    build->self[collectives->id[i]] = first;
+    if (first != collectives->id[i])
+      build->a[collectives->id[i]] = NO_NODE;
+  }
 }
 
 /* Computes are their own nodes, a pair's second action is its first's. */
@@ -184,10 +207,37 @@ queue_entry (Build *build, int rank, int64_t id, int32_t *last) {
   return stop;
 }
 
+/* The collective at ID, with LAST of its program before it and *QUEUE of those before it; TRUE if
+ * the program waits for it. */
+static gboolean
+connect_collective (Build *build, int rank, int64_t id, int32_t last, int32_t *queue) {
+  PwAction action = pw__sim_action (build->layout, rank, id);
+  int i = pw__sim_collectives_find (build->collectives, id);
+  Waits *waits = &build->group_waits[build->collectives->group[i]];
+  wait_for (waits, last);
+  if (*queue != build->self[id]) /* the same exchange: a rank that has both replicas */
+    wait_for (waits, *queue);
+  *queue = build->self[id];
+  if (action.kind == PW_ACTION_NORM)
+    return TRUE;
+  build->reduced[(int)action.direction * build->layout->stages + (int)action.stage] = *queue;
+  return FALSE;
+}
+
+static void
+wait_for_reduction (const Build *build, Waits *waits, PwAction action) {
+  if (action.kind == PW_ACTION_UPDATE)
+    wait_for (waits,
+              build->reduced[(int)action.direction * build->layout->stages + (int)action.stage]);
+}
+
 static gboolean
 connect_rank (Build *build, int rank, GError **error) {
   const PwSimLayout *layout = build->layout;
   int32_t last = NONE; /* what the program has passed */
+  int32_t collective = NONE;
+  for (int i = 0; i < layout->schedule->placement->directions * layout->stages; i++)
+    build->reduced[i] = NONE;
   for (int queue = 0; queue < build->n_queues; queue++)
     build->tail[queue] = NONE;
   for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1];) {
@@ -195,9 +245,17 @@ connect_rank (Build *build, int rank, GError **error) {
       id = queue_entry (build, rank, id, &last);
       continue;
     }
+    if (pw__sim_is_collective (pw__sim_action (layout, rank, id))) {
+      if (connect_collective (build, rank, id, last, &collective))
+        last = collective;
+      id++;
+      continue;
+    }
     int width = pw__sim_is_pair (layout, rank, id) ? 2 : 1;
-    Waits waits = { .build = build, .first = NONE, .second = NONE };
+    Waits waits;
+    waits_init (&waits, build);
     wait_for (&waits, last);
+    wait_for_reduction (build, &waits, pw__sim_action (layout, rank, id));
     for (int i = 0; i < width; i++)
       if (!wait_for_inputs (build, &waits, rank, id + i, error))
         return FALSE;
@@ -244,6 +302,8 @@ build_init (Build *build, const PwSimLayout *layout, const PwSimIndex *index, gb
   build->self = g_new (int32_t, (gsize)(n + 1));
   build->before = g_new (int32_t, (gsize)(n + 1));
   build->tail = g_new (int32_t, (gsize)build->n_queues);
+  build->reduced
+      = g_new (int32_t, (gsize)(layout->schedule->placement->directions * layout->stages));
   for (int32_t i = 0; i <= n; i++)
     build->a[i] = build->b[i] = build->before[i] = NONE;
 }
@@ -255,6 +315,27 @@ build_clear (Build *build) {
   g_free (build->self);
   g_free (build->before);
   g_free (build->tail);
+  g_free (build->reduced);
+  g_free (build->group_waits);
+  pw__sim_collectives_free (build->collectives);
+}
+
+static gboolean
+find_collectives (Build *build, GError **error) {
+  build->collectives = pw__sim_collectives_new (build->layout, error);
+  if (build->collectives == NULL)
+    return FALSE;
+  build->group_waits = g_new (Waits, (gsize)build->collectives->n_groups + 1);
+  for (int g = 0; g < build->collectives->n_groups; g++)
+    waits_init (&build->group_waits[g], build);
+  name_collectives (build);
+  return TRUE;
+}
+
+static void
+connect_groups (Build *build) {
+  for (int g = 0; g < build->collectives->n_groups; g++)
+    set_waits (build, build->collectives->first[g], &build->group_waits[g]);
 }
 
 /* Numbers the nodes as ORDER has them and moves everything over. */
@@ -333,13 +414,14 @@ pw__sim_graph_new (const PwSimLayout *layout, const PwSimIndex *index, gboolean 
   Build build;
   build_init (&build, layout, index, instant);
   name_computes (&build);
-  gboolean fine = name_messages (&build, error);
+  gboolean fine = find_collectives (&build, error) && name_messages (&build, error);
   for (int rank = 0; fine && rank < layout->ranks; rank++)
     fine = connect_rank (&build, rank, error);
   for (int rank = 0; fine && !instant && rank < layout->ranks; rank++)
     fine = connect_sends (&build, rank, error);
   PwSimGraph *graph = NULL;
   if (fine) {
+    connect_groups (&build);
     g_autoptr (GArray) cycle = g_array_new (FALSE, FALSE, sizeof (int32_t));
     g_autofree int32_t *place = g_new (int32_t, (gsize)(build.n + 1));
     int32_t n_nodes = pw__sim_order (build.n, build.a, build.b, place, cycle);

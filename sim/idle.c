@@ -1,6 +1,8 @@
 /* Why a rank idles, read from the times of its actions. Before a compute the cause is that of the
  * message that arrived last; without messages of its own in the way, the producer's. A policy that
- * blocks the program makes each message before the compute a cause of its own. */
+ * blocks the program makes each message before the compute a cause of its own. Behind an exchange
+ * of gradients or norms it is `barrier` until all have come to it, and then `transfer`. */
+#include "sim/collectives_private.h"
 #include "sim/summary_private.h"
 
 /* A piece of what lies between two computes; one with the cause of the piece before it makes that
@@ -88,6 +90,57 @@ explain_by_program (PwSimSummary *summary, const PwSimIndex *index, PwSimAccount
     explain (summary, account, until, to, to, to);
 }
 
+/* Where the exchanges begin that the compute at ID may wait for: U for those since the last U of
+ * its stage, others for those since the last compute, from BEHIND_LAST on. */
+static int64_t
+first_awaited (const PwSimLayout *layout, int rank, int64_t id, int64_t behind_last) {
+  PwAction action = pw__sim_action (layout, rank, id);
+  if (action.kind != PW_ACTION_UPDATE)
+    return behind_last;
+  int64_t first = id;
+  for (; first > layout->offset[rank]; first--) {
+    PwAction before = pw__sim_action (layout, rank, first - 1);
+    if (before.kind == PW_ACTION_UPDATE && before.stage == action.stage
+        && before.direction == action.direction)
+      break;
+  }
+  return first;
+}
+
+static void
+add_piece (PwSimSummary *summary, PwSimAccount *account, double from, double to,
+           PwIdleCause cause) {
+  if (to <= from)
+    return;
+  account->idle_by_cause[cause] += to - from;
+  if (summary->idle != NULL)
+    keep (summary, (int)(account - summary->accounts), from, to, cause);
+}
+
+/* FALSE: it is no exchange that the compute at ID, idle until TO, waited for. */
+static gboolean
+explain_by_collectives (PwSimSummary *summary, PwSimAccount *account, int rank, int64_t first,
+                        int64_t id, double to) {
+  const PwSimLayout *layout = summary->layout;
+  const double *start = summary->result->start, *end = summary->result->end;
+  double until = account->clock;
+  int64_t last = -1;
+  for (int64_t i = first; i < id; i++)
+    if (pw__sim_is_collective (pw__sim_action (layout, rank, i)) && end[i] >= to)
+      last = i;
+  if (last < 0)
+    return FALSE;
+  for (int64_t i = first; i <= last; i++) {
+    if (!pw__sim_is_collective (pw__sim_action (layout, rank, i)))
+      continue;
+    double begun = CLAMP (start[i], until, to), ended = CLAMP (end[i], begun, to);
+    add_piece (summary, account, until, begun, PW_IDLE_BARRIER);
+    add_piece (summary, account, begun, ended, PW_IDLE_TRANSFER);
+    until = ended;
+  }
+  return TRUE;
+}
+
 static void
 read_rank (PwSimSummary *summary, const PwSimIndex *index, int rank) {
   const PwSimLayout *layout = summary->layout;
@@ -103,10 +156,12 @@ read_rank (PwSimSummary *summary, const PwSimIndex *index, int rank) {
     }
     int width = pw__sim_is_pair (layout, rank, id) ? 2 : 1;
     if (start[id] > account->clock && pw_action_kinds[action->kind].is_compute) {
-      if (stops)
+      int64_t first = first_awaited (layout, rank, id, behind_last);
+      gboolean is_said = explain_by_collectives (summary, account, rank, first, id, start[id]);
+      if (!is_said && stops)
         explain_by_program (summary, index, account, rank, behind_last, id, account->clock,
                             start[id]);
-      else
+      else if (!is_said)
         explain_by_arrival (summary, index, account, action, width, account->clock, start[id]);
     }
     pw__sim_account_node (summary, account, action, width, start[id], end[id]);

@@ -219,6 +219,8 @@ init_stage (PwSimDurations *durations, const PwSimLayout *layout, const PwStageC
   double *compute = durations->compute + direction * PW_ACTION_N * stages + stage;
   for (int kind = 0; kind < (int)G_N_ELEMENTS (of_kind); kind++)
     compute[kind * stages] = of_kind[kind] * factor;
+  compute[PW_ACTION_REDUCE_GRADIENT * stages] = cost->reduce;
+  compute[PW_ACTION_NORM * stages] = costs->norm;
   durations->overlapped[direction * stages + stage] = cost->overlapped / pieces * factor;
 }
 

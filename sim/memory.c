@@ -1,4 +1,5 @@
 #include "sim/memory_private.h"
+#include "sim/collectives_private.h"
 
 #include <string.h>
 
@@ -257,6 +258,10 @@ add_rank (Memory *memory, int r) {
       Change arrival = { .boundary = memory->share[pw__sim_channel (layout, *at)] };
       if (!pw__sim_is_send (*at))
         apply (memory, memory->clock, arrival);
+      id++;
+      continue;
+    }
+    if (pw__sim_is_collective (*at)) {
       id++;
       continue;
     }

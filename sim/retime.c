@@ -1,10 +1,12 @@
 #include "sim/program_private.h"
 
+#include <string.h>
+
 /* The lowest row of each part of the table. */
 static int64_t
 channel_row (const PwSimLayout *layout) {
   int directions = layout->schedule->placement->directions;
-  return 1 + directions * (PW_ACTION_UPDATE + 1) * (int64_t)layout->stages;
+  return 1 + directions * PW_ACTION_N * (int64_t)layout->stages;
 }
 static int64_t
 pair_row (const PwSimLayout *layout) {
@@ -48,10 +50,7 @@ row_of (PwSimTimed *timed, GHashTable *pairs, const PwSimLayout *layout, int ran
     return channel_row (layout) + pw__sim_channel (layout, *at);
   if (pw__sim_is_pair (layout, rank, id))
     return find_pair_row (timed, pairs, layout, at);
-  if (at->kind <= PW_ACTION_UPDATE)
-    return 1 + (int64_t)(at->direction * (PW_ACTION_UPDATE + 1) + at->kind) * layout->stages
-           + at->stage;
-  return 0;
+  return 1 + (int64_t)(at->direction * PW_ACTION_N + at->kind) * layout->stages + at->stage;
 }
 
 PwSimTimed *
@@ -92,10 +91,9 @@ void
 pw__sim_fill_table (const PwSimTimed *timed, const PwSimLayout *layout,
                     const PwSimDurations *durations, double *table) {
   table[0] = 0;
-  int64_t n = (PW_ACTION_UPDATE + 1) * (int64_t)layout->stages;
-  for (int d = 0; d < layout->schedule->placement->directions; d++)
-    for (int64_t i = 0; i < n; i++)
-      table[1 + d * n + i] = durations->compute[d * PW_ACTION_N * (int64_t)layout->stages + i];
+  int directions = layout->schedule->placement->directions;
+  memcpy (table + 1, durations->compute,
+          (gsize)(directions * PW_ACTION_N * layout->stages) * sizeof *table);
   for (int channel = 0; channel < layout->n_channels; channel++)
     table[channel_row (layout) + channel] = durations->transfer[channel];
   for (guint i = 0; durations->factor == NULL && i < timed->pairs->len / 2; i++) {

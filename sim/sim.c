@@ -31,7 +31,7 @@ pw_sim_needs_events (const PwSimInput *input) {
 /* NULL without an error: the walk does not know. */
 static PwSimResult *
 run_walk (const PwSimInput *input, const PwSimLayout *layout, gboolean shares) {
-  if (!pw__sim_walk_applies (layout->schedule))
+  if (!pw__sim_walk_applies (layout))
     return NULL;
   g_autoptr (PwSimResult) result = pw__sim_result_new (layout);
   PwSimSummary summary;

@@ -1,4 +1,5 @@
 #include "sim/walk_private.h"
+#include "sim/collectives_private.h"
 #include "schedules/block.h"
 #include "sim/links_private.h"
 
@@ -71,8 +72,9 @@ typedef struct {
 } Walk;
 
 gboolean
-pw__sim_walk_applies (const PwSchedule *schedule) {
-  return !schedule->batched
+pw__sim_walk_applies (const PwSimLayout *layout) {
+  const PwSchedule *schedule = layout->schedule;
+  return !schedule->batched && !pw__sim_collectives_at_end (layout)
          && (schedule->policy == PW_POLICY_BUFFERED || schedule->policy == PW_POLICY_PER_EDGE);
 }
 
@@ -476,7 +478,9 @@ make_ways (Walk *walk) {
         action.direction = direction != 0;
         action.paired = paired != 0;
         Way *way = &walk->ways[pw_action_key (&action)];
-        if (pw__sim_is_message (action))
+        if (pw__sim_is_collective (action))
+          *way = (Way){ .what = NOT_KNOWN };
+        else if (pw__sim_is_message (action))
           *way = (Way){ .what = pw__sim_is_send (action) ? SEND : RECEIVE,
                         .first_row = pw__sim_channel (layout, action) };
         else

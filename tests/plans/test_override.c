@@ -57,6 +57,11 @@ static const struct {
   { "costs", "other.json" },
   { "rank-factors", "0:1.5" },
   { "memory-limit", "1GiB" },
+  { "gradient-reduction", "at-end" },
+  { "clip-norm", "1.5" },
+  { "collective-algorithm", "tree" },
+  { "collective-latency", "1e-5" },
+  { "collective-bandwidth", "50e9" },
 };
 
 static void
@@ -106,6 +111,11 @@ test_every_row (void) {
   g_assert_cmpint (plan->steps, ==, 77);
   g_assert_cmpint (plan->seed, ==, 0);
   g_assert_cmpint (plan->data_parallel, ==, 2);
+  g_assert_cmpint (plan->reduction, ==, PW_REDUCTION_AT_END);
+  g_assert_cmpfloat (plan->clip_norm, ==, 1.5);
+  g_assert_cmpint (plan->collective.algorithm, ==, PW_COLLECTIVE_TREE);
+  g_assert_cmpfloat (plan->collective.latency_s, ==, 1e-5);
+  g_assert_cmpfloat (plan->collective.bandwidth, ==, 50e9);
   g_assert_cmpstr (plan->costs, ==, "other.json");
   g_assert_cmpint (plan->memory_limit, ==, 1 << 30);
 }
@@ -227,9 +237,10 @@ test_messages_name_the_option (void) {
   g_clear_error (&error);
   apply (plan, "ranks", "2");
   apply (plan, "data-parallel", "2");
+  apply (plan, "batch", "13");
   g_assert_null (pw_plan_resolve (plan, NULL, &error));
-  g_assert_error (error, PW_PLAN_ERROR, PW_PLAN_ERROR_UNSUPPORTED);
-  g_assert_true (g_str_has_prefix (error->message, "--data-parallel: "));
+  g_assert_error (error, PW_PLAN_ERROR, PW_PLAN_ERROR_VALUE);
+  g_assert_true (g_str_has_prefix (error->message, "--batch: "));
 }
 
 int

@@ -232,6 +232,7 @@ static const struct {
   { "\"backend\": \"cuda\",\"precision\": \"fp16\"", "plan.json:2: precision: fp16 can be" },
   { "\"backend\": \"cuda\",\"precision\": \"tf32\"", NULL },
   { "\"data_parallel\": 2", "plan.json:2: data_parallel: " },
+  { "\"clip_norm\": 1", "plan.json:2: clip_norm: " },
   { "\"recompute\": {\"layers\": [1]}", NULL },
   { "\"transport\": \"nccl\"", "plan.json:2: transport: " },
   { "\"backend\": \"cuda\", \"share_devices\": true", NULL },

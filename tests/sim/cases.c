@@ -249,6 +249,9 @@ case_random (void) {
     .batched = g_test_rand_int_range (0, 2),
     .recompute = schedule->mode == PW_MODE_TRAINING ? g_test_rand_int_range (0, 3) : 0,
     .updates = g_test_rand_int_range (0, 2),
+    .reduces = g_test_rand_int_range (0, 2),
+    .overlaps_reduction = g_test_rand_int_range (0, 2),
+    .norms = g_test_rand_int_range (0, 2),
   };
   Case *c = case_new (lower (schedule, edges, &options), edges);
   costs_randomise (c->costs, TRUE);
@@ -350,9 +353,11 @@ costs_randomise (PwStageCosts *costs, gboolean quarters) {
     cost->weight = random_time (quarters);
     cost->backward = random_time (quarters);
     cost->recompute = random_time (quarters);
+    cost->reduce = g_test_rand_bit () ? random_time (quarters) : 0;
     cost->update = random_time (quarters);
     cost->overlapped = g_test_rand_int_range (0, 2) ? random_time (quarters) : 0;
   }
+  costs->norm = g_test_rand_bit () ? random_time (quarters) : 0;
   int links = g_test_rand_int_range (0, 3);
   for (int e = 0; e < costs->n_edges; e++) {
     costs->link[e] = (PwLink){ .latency_s = links > 0 ? random_time (quarters) - 0.25 : 0 };

@@ -34,6 +34,11 @@ is_message (PwAction action) {
 }
 
 static gboolean
+is_collective (PwAction action) {
+  return action.kind == PW_ACTION_REDUCE_GRADIENT || action.kind == PW_ACTION_NORM;
+}
+
+static gboolean
 is_gradient (PwAction action) {
   return action.kind == PW_ACTION_SEND_BACKWARD || action.kind == PW_ACTION_RECV_BACKWARD;
 }
@@ -62,6 +67,8 @@ compute_time (const Case *c, PwAction action) {
       = { [PW_ACTION_FORWARD] = cost->forward,      [PW_ACTION_BACKWARD] = cost->backward,
           [PW_ACTION_INPUT_GRADIENT] = cost->input, [PW_ACTION_WEIGHT_GRADIENT] = cost->weight,
           [PW_ACTION_RECOMPUTE] = cost->recompute,  [PW_ACTION_UPDATE] = cost->update };
+  if (is_collective (action))
+    return action.kind == PW_ACTION_NORM ? costs->norm : cost->reduce;
   if (costs->rank_factor != NULL)
     time[action.kind] *= rank_factor_of (c, action);
   if (costs->factor == NULL || action.kind == PW_ACTION_UPDATE)
@@ -142,6 +149,36 @@ find_message (const Play *play, PwActionKind kind, int edge, PwAction like, int6
   g_assert_not_reached ();
 }
 
+static gboolean
+meet (const Play *play, PwAction a, PwAction b) {
+  return a.kind == b.kind
+         && (a.kind == PW_ACTION_NORM
+             || (a.stage == b.stage && play->schedule->placement->directions == 2));
+}
+
+/* How many of its like stand before INDEX: the k-th of each meet. */
+static int
+occurrence (const Play *play, int rank, int64_t index) {
+  PwAction action = at (play, rank, index);
+  int before = 0;
+  for (int64_t i = 0; i < index; i++)
+    before += at (play, rank, i).kind == action.kind && at (play, rank, i).stage == action.stage
+              && at (play, rank, i).direction == action.direction;
+  return before;
+}
+
+/* Whether what stands at INDEX waits for the REDUCE_GRAD at I before it: U of its stage does, and
+ * exchanges, which are made one after another; not the other replica's half of the same. */
+static gboolean
+waits_for_reduction (const Play *play, int rank, int64_t index, int64_t i) {
+  PwAction action = at (play, rank, index), reduction = at (play, rank, i);
+  if (is_collective (action))
+    return !meet (play, action, reduction)
+           || occurrence (play, rank, index) != occurrence (play, rank, i);
+  return action.kind == PW_ACTION_UPDATE && action.stage == reduction.stage
+         && action.direction == reduction.direction;
+}
+
 /* The latest end of what comes before INDEX in the program, messages too where they BLOCK; a
  * message does not wait for its own group. */
 static double
@@ -152,7 +189,9 @@ before_in_program (const Play *play, int rank, int64_t index, gboolean blocks) {
     while (i >= 0 && is_message (at (play, rank, i)) && at (play, rank, i).grouped)
       i--;
   for (; i >= 0; i--)
-    if (blocks || !is_message (at (play, rank, i))) {
+    if (at (play, rank, i).kind == PW_ACTION_REDUCE_GRADIENT
+            ? waits_for_reduction (play, rank, index, i)
+            : blocks || !is_message (at (play, rank, i))) {
       double end = end_of (play, play->offset[rank] + i);
       latest = MAX (latest, end);
     }
@@ -253,6 +292,21 @@ inputs_end (const Play *play, PwAction action) {
   return latest;
 }
 
+/* When the last of those that take part has come to it. */
+static double
+collective_start (const Play *play, int rank, int64_t index) {
+  gboolean blocks = pw_policies[play->schedule->policy].blocks_program;
+  double start = before_in_program (play, rank, index, blocks);
+  for (int other = 0; other < play->schedule->ranks; other++)
+    for (int64_t i = 0; i < length (play, other); i++)
+      if (meet (play, at (play, rank, index), at (play, other, i))
+          && occurrence (play, rank, index) == occurrence (play, other, i)) {
+        double ready = before_in_program (play, other, i, blocks);
+        start = MAX (start, ready);
+      }
+  return start;
+}
+
 static gboolean
 set_time (Play *play, int64_t id, double start, double duration) {
   double end = start + (play->unit ? 1 : duration);
@@ -275,6 +329,8 @@ put_off (Play *play, int rank, int64_t index) {
     int sender = find_message (play, action.kind - 1, action.edge, action, &other);
     return set_time (play, id, play->start[play->offset[sender] + other], duration);
   }
+  if (is_collective (action))
+    return set_time (play, id, collective_start (play, rank, index), duration);
   if (is_second_of_pair (play, rank, index))
     return set_time (play, id, play->start[id - 1], duration);
   double program = before_in_program (play, rank, index, blocks);

@@ -23,6 +23,7 @@ typedef struct {
   State state; /* WAITING, FLOWING, DONE */
   double end;
   gboolean is_slow;
+  gboolean is_collective; /* nothing slows it */
 } Compute;
 
 typedef struct {
@@ -256,7 +257,7 @@ set_paces (Play *play) {
   double slowdown = topology != NULL ? MAX (topology->compute_slowdown, 1) : 1;
   for (guint i = 0; i < play->computes->len; i++) {
     Compute *x = &g_array_index (play->computes, Compute, i);
-    if (x->state != FLOWING || slowdown <= 1)
+    if (x->state != FLOWING || slowdown <= 1 || x->is_collective)
       continue;
     gboolean is_slow = communicates (play, x->rank);
     double left = x->end - play->now;
@@ -331,8 +332,10 @@ add_action (Play *play, int rank, int64_t index, int64_t id) {
   if (kind->is_recv)
     return;
   if (!kind->is_send) {
-    Compute x
-        = { .rank = rank, .id = id, .is_pair = action.paired && index + 1 < program->n_prologue };
+    Compute x = { .rank = rank,
+                  .id = id,
+                  .is_pair = action.paired && index + 1 < program->n_prologue,
+                  .is_collective = !kind->is_compute };
     g_array_append_val (play->computes, x);
     return;
   }
