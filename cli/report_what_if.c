@@ -42,6 +42,8 @@ name_row (const PwSimSensitivity *row) {
     return g_strdup_printf ("rank %d", row->from);
   if (row->kind == PW_WHAT_IF_STAGE)
     return g_strdup_printf ("stage %d", row->from);
+  if (row->kind == PW_WHAT_IF_REDUCE)
+    return g_strdup ("exchanges of gradients");
   return row->from < 0 ? g_strdup ("all links")
                        : g_strdup_printf ("link %d-%d", row->from, row->to);
 }

@@ -31,6 +31,15 @@ add_links (GArray *list, const PwPlacement *placement, const PwStageEdges *edges
   }
 }
 
+static void
+add_reductions (GArray *list, const PwStageCosts *costs) {
+  for (int s = 0; s < costs->stages; s++)
+    if (costs->stage[s].reduce > 0) {
+      add (list, PW_WHAT_IF_REDUCE, -1, -1);
+      return;
+    }
+}
+
 static int
 compare (const void *x, const void *y) {
   const PwSimSensitivity *a = x, *b = y;
@@ -115,6 +124,7 @@ pw_sim_sensitivities (const PwSimInput *input, double iteration_time, GError **e
   for (int stage = 0; stage < placement->stages; stage++)
     add (list, PW_WHAT_IF_STAGE, stage, -1);
   add_links (list, placement, runner.edges, input->costs->topology);
+  add_reductions (list, input->costs);
   if (!run_all (&runner, list, iteration_time, error))
     return NULL;
   qsort (list->data, list->len, sizeof (PwSimSensitivity), compare);

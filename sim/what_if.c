@@ -100,6 +100,16 @@ change_stages (const PwWhatIfChange *change, PwStageCosts *costs, GError **error
   return TRUE;
 }
 
+static gboolean
+change_reductions (const PwWhatIfChange *change, PwStageCosts *costs, GError **error) {
+  if (change->from >= costs->stages)
+    return fail (error, "stage %d: the last one is %d", change->from, costs->stages - 1);
+  for (int s = 0; s < costs->stages; s++)
+    if (change->from < 0 || change->from == s)
+      costs->stage[s].reduce /= change->value;
+  return TRUE;
+}
+
 gboolean
 pw__what_if_apply_one (const PwWhatIfChange *change, const PwPlacement *placement,
                        const PwStageEdges *edges, PwStageCosts *costs, GError **error) {
@@ -109,6 +119,8 @@ pw__what_if_apply_one (const PwWhatIfChange *change, const PwPlacement *placemen
     return change_ranks (change, placement->ranks, costs, error);
   if (change->kind == PW_WHAT_IF_STAGE)
     return change_stages (change, costs, error);
+  if (change->kind == PW_WHAT_IF_REDUCE)
+    return change_reductions (change, costs, error);
   return TRUE;
 }
 

@@ -4,10 +4,11 @@
  *   change  := target ":" value
  *   target  := "link" [A-B] | "latency" [A-B] | "bandwidth" [A-B]    links, or those of two ranks
  *            | "rank" [N] | "stage" [N]                              what computes
+ *            | "reduce" [N]                                          a stage's REDUCE_GRAD
  *            | "microbatches"
- *   value   := NUMBER "x"                  so many times as fast; micro-batches: so many times as
- * many | "=" NUMBER [UNIT]           latency, bandwidth, micro-batches: the new value | ("+" | "-")
- * N "layer"[s]    of one stage: taken from or given to a neighbour
+ *   value   := NUMBER "x"               so many times as fast; micro-batches: so many times as many
+ *            | "=" NUMBER [UNIT]        latency, bandwidth, micro-batches: the new value
+ *            | ("+" | "-") N "layer"[s] of one stage: taken from or given to a neighbour
  *
  * Targets may be plural. */
 #pragma once
@@ -28,6 +29,7 @@ typedef enum {
   PW_WHAT_IF_BANDWIDTH,
   PW_WHAT_IF_RANK,
   PW_WHAT_IF_STAGE,
+  PW_WHAT_IF_REDUCE,
   PW_WHAT_IF_MICROBATCHES,
   PW_WHAT_IF_LAYERS
 } PwWhatIfKind;
@@ -47,11 +49,11 @@ gboolean pw_what_if_changes_plan (const GArray *changes);
 gboolean pw_what_if_apply (const GArray *changes, const PwPlacement *placement,
                            const PwStageEdges *edges, PwStageCosts *costs, GError **error);
 
-/* What one rank, one stage, one link or all links decide: the iteration if each alone, and nothing
- * else, were 1% faster. ITERATION_TIME is what it is now. Array of PwSimSensitivity, the largest
- * gain first. In two directions links are not told apart. */
+/* What one rank, one stage, one link, all links or all exchanges of gradients decide: the iteration
+ * if each alone, and nothing else, were 1% faster. ITERATION_TIME is what it is now. Array of
+ * PwSimSensitivity, the largest gain first. In two directions links are not told apart. */
 typedef struct {
-  PwWhatIfKind kind; /* RANK, STAGE, LINK */
+  PwWhatIfKind kind; /* RANK, STAGE, LINK, REDUCE */
   int from, to;      /* as of a change */
   double iteration_time;
   double gain; /* share of the iteration that is saved */

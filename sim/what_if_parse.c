@@ -80,6 +80,7 @@ static const char *const targets[] = { [PW_WHAT_IF_LINK] = "link",
                                        [PW_WHAT_IF_BANDWIDTH] = "bandwidth",
                                        [PW_WHAT_IF_RANK] = "rank",
                                        [PW_WHAT_IF_STAGE] = "stage",
+                                       [PW_WHAT_IF_REDUCE] = "reduce",
                                        [PW_WHAT_IF_MICROBATCHES] = "microbatches",
                                        [PW_WHAT_IF_LAYERS] = NULL };
 

@@ -18,6 +18,8 @@ static const struct {
   { "bandwidth: =100", { PW_WHAT_IF_BANDWIDTH, -1, -1, TRUE, 100 } },
   { "rank 3: 1.2x", { PW_WHAT_IF_RANK, 3, -1, FALSE, 1.2 } },
   { "ranks: 2x", { PW_WHAT_IF_RANK, -1, -1, FALSE, 2 } },
+  { "reduce: 2x", { PW_WHAT_IF_REDUCE, -1, -1, FALSE, 2 } },
+  { "reduce 3: 2x", { PW_WHAT_IF_REDUCE, 3, -1, FALSE, 2 } },
   { "stage 0: -1 layer", { PW_WHAT_IF_LAYERS, 0, -1, FALSE, -1 } },
   { "stage 12: +3 layers", { PW_WHAT_IF_LAYERS, 12, -1, FALSE, 3 } },
   { "microbatches: =16", { PW_WHAT_IF_MICROBATCHES, -1, -1, TRUE, 16 } },
@@ -44,7 +46,7 @@ test_good_texts (void) {
 
 static const char *const bad[][2] = {
   { "", "character 1: \"\" is none of link, latency" },
-  { "rnk 3: 2x", "character 1: \"rnk\" is none of link, latency, bandwidth, rank, stage, "
+  { "rnk 3: 2x", "character 1: \"rnk\" is none of link, latency, bandwidth, rank, stage, reduce, "
                  "microbatches, did you mean \"rank\"?" },
   { "link: 2x, stge 1: 2x", "character 11: \"stge\"" },
   { "link 2: 2x", "character 7: expected \"-\" and the link's other rank" },
@@ -153,9 +155,10 @@ test_sensitivities (void) {
     for (guint k = 0; k < rows->len; k++) {
       const PwSimSensitivity *row = &g_array_index (rows, PwSimSensitivity, k);
       g_autofree char *text
-          = row->kind == PW_WHAT_IF_RANK    ? g_strdup_printf ("rank %d: 1.01x", row->from)
-            : row->kind == PW_WHAT_IF_STAGE ? g_strdup_printf ("stage %d: 1.01x", row->from)
-            : row->from < 0                 ? g_strdup ("link: 1.01x")
+          = row->kind == PW_WHAT_IF_RANK     ? g_strdup_printf ("rank %d: 1.01x", row->from)
+            : row->kind == PW_WHAT_IF_STAGE  ? g_strdup_printf ("stage %d: 1.01x", row->from)
+            : row->kind == PW_WHAT_IF_REDUCE ? g_strdup ("reduce: 1.01x")
+            : row->from < 0                  ? g_strdup ("link: 1.01x")
                             : g_strdup_printf ("link %d-%d: 1.01x", row->from, row->to);
       g_assert_cmpfloat (row->iteration_time, ==, time_with (c, text, NULL));
       g_assert_cmpfloat (row->gain, ==, (before - row->iteration_time) / before);
