@@ -1,4 +1,5 @@
 #include "cli/execution.h"
+#include "cli/report.h"
 #include "cli/command.h"
 #include "cli/table.h"
 #include "sim/sim.h"
@@ -88,6 +89,22 @@ check_host_memory (const int64_t *rank_bytes, int ranks, GError **error) {
                         pw_format_bytes ((int64_t)available, text[1]));
 }
 
+/* Refused before anything is allocated, with what would fit instead. */
+static gboolean
+check_limit (const PwPlan *plan, const PwSimResult *result, GError **error) {
+  if (plan->memory_limit <= 0 || result->peak_memory_bytes <= plan->memory_limit)
+    return TRUE;
+  g_autoptr (PwSimulation) simulation = pw_simulate_plan (plan, 1, error);
+  if (!simulation)
+    return FALSE;
+  g_autoptr (PwVerdict) verdict = pw_verdict_new (plan, simulation, plan->memory_limit);
+  if (!verdict)
+    return TRUE;
+  g_autofree char *why = pw_report_verdict_sentence (verdict);
+  g_autofree char *advice = pw_report_verdict_advice (verdict);
+  return pw_input_fail (error, "%s; %s", why, advice);
+}
+
 gboolean
 pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
                            const PwExecOptions *options, int64_t (*predicted)[PW_MEMORY_N],
@@ -106,6 +123,8 @@ pw_execution_check_memory (const PwPlan *plan, const PwResolvedPlan *resolved,
     if (predicted)
       memcpy (predicted[r], result->rank[r].peak_by_category, sizeof predicted[r]);
   }
+  if (!check_limit (plan, result, error))
+    return FALSE;
   if (options->backend->check)
     return check_backend (plan, options, result->ranks, rank_bytes, error);
   int first, n;

@@ -1,6 +1,7 @@
 /* A simulation's result, as `simulate` and `compare` print it. */
 #pragma once
 #include "cli/table.h"
+#include "pipewright/verdict.h"
 #include "pipewright/what_if.h"
 #include "sim/what_if.h"
 #include <jansson.h>
@@ -44,3 +45,10 @@ json_t *pw_report_links_json (const PwSimulation *simulation);
 /* Ports, buses, cards; empty where messages take links of their own. */
 json_t *pw_report_resources_json (const PwSimulation *simulation);
 void pw_report_links_print (const PwSimulation *simulation);
+
+/* Why a plan does not fit ("rank 0 needs 116.8 MiB (69.9 MiB stash, ...), the memory limit is 100
+ * MiB"), and what would. */
+char *pw_report_verdict_sentence (const PwVerdict *verdict);
+char *pw_report_verdict_advice (const PwVerdict *verdict);
+json_t *pw_report_verdict_json (const PwVerdict *verdict);
+void pw_report_verdict_print (const PwVerdict *verdict);

@@ -57,8 +57,19 @@ write_files (const PwSimulation *simulation, const Options *options, GError **er
   return pw_plot_timeline (traces, 1, &plot, NULL, error);
 }
 
+/* Of a plan: why it does not fit the limit, or the machine where there is none. */
+static PwVerdict *
+find_verdict (const Workload *workload, const PwSimulation *simulation) {
+  const PwPlan *plan = workload->plan;
+  if (!plan)
+    return NULL;
+  int64_t limit = plan->memory_limit > 0 ? plan->memory_limit : plan->hardware->memory_bytes;
+  return pw_verdict_new (plan, simulation, limit);
+}
+
 static void
-print (const PwCall *call, const PwSimulation *simulation, const Options *options) {
+print (const PwCall *call, const PwSimulation *simulation, const Options *options,
+       const PwVerdict *verdict) {
   if (!call->json) {
     pw_report_print (simulation);
     if (options->links)
@@ -66,6 +77,8 @@ print (const PwCall *call, const PwSimulation *simulation, const Options *option
     if (options->critical_path)
       pw_report_critical_print (simulation);
     pw_why_print (&options->why, simulation);
+    if (verdict)
+      pw_report_verdict_print (verdict);
     return;
   }
   json_t *object = pw_report_json (simulation, call->no_timing);
@@ -76,6 +89,8 @@ print (const PwCall *call, const PwSimulation *simulation, const Options *option
   if (options->critical_path)
     json_object_set_new (object, "critical_path", pw_report_critical_json (simulation));
   pw_why_add_json (&options->why, object);
+  if (verdict)
+    json_object_set_new (object, "verdict", pw_report_verdict_json (verdict));
   pw_output_json (object);
 }
 
@@ -89,8 +104,10 @@ answer (PwCall *call, Options *options, GError **error) {
       || !pw_why_ask (&options->why, simulation, workload.plan,
                       workload.plan ? NULL : &workload.synthetic.synthetic, error))
     return PW_EXIT_USAGE;
-  print (call, simulation, options);
-  g_autofree char *excess = pw_report_excess (simulation, workload.memory_limit);
+  g_autoptr (PwVerdict) verdict = find_verdict (&workload, simulation);
+  print (call, simulation, options, verdict);
+  g_autofree char *excess = verdict ? pw_report_verdict_sentence (verdict)
+                                    : pw_report_excess (simulation, workload.memory_limit);
   if (!excess)
     return PW_EXIT_DONE;
   pw_output_complain ("%s", excess);
