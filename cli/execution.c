@@ -26,6 +26,11 @@ const char *const pw_execution_without[] = { "p2p-sharing",
                                              "network-cards",
                                              "compute-slowdown-while-communicating",
                                              "rank-factors",
+                                             "microbatch-factors",
+                                             "gradient-reduction",
+                                             "collective-algorithm",
+                                             "collective-latency",
+                                             "collective-bandwidth",
                                              NULL };
 
 /* What is missing without RANK_BYTES is said before the plan's memory is known. */

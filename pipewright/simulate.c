@@ -2,6 +2,7 @@
 #include "io/file.h"
 #include "schedules/check.h"
 #include "schedules/csv.h"
+#include "plans/microbatch_factors.h"
 #include "plans/rank_factors.h"
 #include "schedules/lower.h"
 
@@ -126,6 +127,17 @@ set_rank_factors (const PwSynthetic *synthetic, const PwSchedule *schedule, PwSt
   return costs->rank_factor != NULL;
 }
 
+static gboolean
+set_microbatch_factors (const PwSynthetic *synthetic, const PwSchedule *schedule,
+                        PwStageCosts *costs, GError **error) {
+  if (!synthetic->microbatch_factors
+      || pw_microbatch_factors_apply (synthetic->microbatch_factors, NULL, costs,
+                                      schedule->microbatches, error))
+    return TRUE;
+  g_prefix_error (error, "--microbatch-factors: ");
+  return FALSE;
+}
+
 PwStageCosts *
 pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
                    const PwStageEdges *edges, GError **error) {
@@ -176,7 +188,9 @@ pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
     made->stage[s].update = synthetic->update / parts;
     made->stage[s].reduce = synthetic->reduce / parts;
   }
-  return set_rank_factors (synthetic, schedule, made, error) ? g_steal_pointer (&made) : NULL;
+  gboolean good = set_rank_factors (synthetic, schedule, made, error)
+                  && set_microbatch_factors (synthetic, schedule, made, error);
+  return good ? g_steal_pointer (&made) : NULL;
 }
 
 /* A file may hold anything; the simulator expects a schedule that is in order. */

@@ -18,12 +18,14 @@ typedef struct {
   const double *forward, *backward, *input, *weight;
   int n_forward, n_backward, n_input, n_weight; /* 0: not given */
   double overlapped, latency, message_bytes, bandwidth;
-  /* Of U, of a stage's REDUCE_GRAD, of NORM; 0: there is none, but for what replicas have to add. */
+  /* Of U, of a stage's REDUCE_GRAD, of NORM; 0: there is none, but for what replicas have to add.
+   */
   double update, reduce, norm;
   PwReduction reduction;
   PwTopology topology;
   PwLinkSharing sharing;
-  const char *rank_factors; /* plans/rank_factors.h; NULL: all 1 */
+  const char *microbatch_factors; /* plans/microbatch_factors.h; NULL: all 1 */
+  const char *rank_factors;       /* plans/rank_factors.h; NULL: all 1 */
   int iterations;
   gboolean per_rank; /* lists have an entry per rank: its share of the model, divided by the
                         schedule's chunks */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plans/plan_private.h"
+#include "plans/microbatch_factors.h"
 #include "plans/rank_factors.h"
 #include "plans/recompute.h"
 #include "schedules/action.h"
@@ -103,6 +104,12 @@ static const PwJsonKey keys[] = {
       .type = PW_JSON_CUSTOM,
       .offset = offsetof (PwPlan, rank_factors),
       .read = pw_rank_factors_read,
+  },
+  {
+      .key = "microbatch_factors", /* default: all 1 */
+      .type = PW_JSON_CUSTOM,
+      .offset = offsetof (PwPlan, microbatch_factors),
+      .read = pw_microbatch_factors_read,
   },
   { .key = "cuda_graphs", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, cuda_graphs) },
   { .key = "share_devices", .type = PW_JSON_BOOLEAN, .offset = offsetof (PwPlan, share_devices) },
@@ -227,6 +234,7 @@ pw_plan_copy (const PwPlan *plan) {
   copy->data.path = g_strdup (plan->data.path);
   copy->checkpoint = g_strdup (plan->checkpoint);
   copy->rank_factors = g_strdup (plan->rank_factors);
+  copy->microbatch_factors = g_strdup (plan->microbatch_factors);
   copy->recompute_layers = g_strdupv (plan->recompute_layers);
   return copy;
 }
@@ -247,6 +255,7 @@ pw_plan_free (PwPlan *plan) {
   g_free (plan->data.path);
   g_free (plan->checkpoint);
   g_free (plan->rank_factors);
+  g_free (plan->microbatch_factors);
   g_strfreev (plan->recompute_layers);
   g_free (plan);
 }

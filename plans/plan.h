@@ -67,9 +67,10 @@ typedef struct {
   char *transport; /* "threads" */
   PwPolicy policy;
   gboolean batched;
-  gboolean cuda_graphs;   /* steps are captured once and launched from then on */
-  char *rank_factors;     /* plans/rank_factors.h; NULL: all 1 */
-  gboolean share_devices; /* ranks may compute on the same device where there are too few */
+  gboolean cuda_graphs;     /* steps are captured once and launched from then on */
+  char *microbatch_factors; /* plans/microbatch_factors.h; NULL: all 1 */
+  char *rank_factors;       /* plans/rank_factors.h; NULL: all 1 */
+  gboolean share_devices;   /* ranks may compute on the same device where there are too few */
   PwPrecision precision;
   PwRecompute recompute;
   char **recompute_layers; /* STAGE: of these alone (plans/recompute.h); NULL: of all */

@@ -479,6 +479,14 @@ static const PwPlanOverride overrides[] = {
       .offset = offsetof (PwPlan, rank_factors),
   },
   {
+      .name = "microbatch-factors",
+      .argument = "FILE|lognormal:S|...",
+      .help = "computes of a micro-batch take so many times as long: a file with a line for each, "
+              "lognormal:SIGMA[:SEED], uniform:LOW:HIGH[:SEED], or a list",
+      .type = PW_JSON_STRING,
+      .offset = offsetof (PwPlan, microbatch_factors),
+  },
+  {
       .name = "gradient-reduction",
       .argument = "overlapped|at-end",
       .help = "when replicas exchange gradients: after a stage's last, or after all else",

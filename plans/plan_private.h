@@ -70,7 +70,8 @@ gboolean pw__json_save (json_t *root, const char *path, GError **error);
 /* Stage bounds in units by the plan's method, which it leaves in RESOLVED; STASH_MICROBATCHES: how
  * many micro-batches' activations a rank holds. */
 PwPartition *pw__plan_partition_units (const PwPlan *plan, PwResolvedPlan *resolved, int stages,
-                                       double stash_microbatches, GError **error);
+                                       const double *weights, double stash_microbatches,
+                                       GError **error);
 PwPartition *pw__plan_partition_layers (const PwGraph *graph, const PwPartition *units);
 /* Every tensor that a later stage reads, once per reading stage, and the shared parameters. */
 /* NULL: more than PW_EDGES_MAX. */

@@ -8,6 +8,7 @@
 
 #include "models/registry.h"
 #include "plans/plan_private.h"
+#include "plans/microbatch_factors.h"
 #include "plans/rank_factors.h"
 #include "plans/recompute.h"
 #include "schedules/check.h"
@@ -215,16 +216,55 @@ fullest_rank (const PwSchedule *schedule, double weight_memory) {
   return largest;
 }
 
+/* Of ranks of different speed: [ranks], NULL where there are none. */
 static gboolean
-set_rank_factors (PwResolver *r, GError **error) {
-  PwStageCosts *costs = r->out->costs;
+find_rank_factors (PwResolver *r, double **factors, GError **error) {
   if (r->plan->rank_factors == NULL)
     return TRUE;
-  costs->ranks = r->params.ranks;
-  costs->rank_factor = pw_rank_factors_expand (r->plan->rank_factors, costs->ranks, error);
-  if (costs->rank_factor == NULL)
+  *factors = pw_rank_factors_expand (r->plan->rank_factors, r->params.ranks, error);
+  if (*factors == NULL)
     pw__plan_prefix_error (r->plan, "rank_factors", "rank-factors", error);
-  return costs->rank_factor != NULL;
+  return *factors != NULL;
+}
+
+static gboolean
+set_rank_factors (PwResolver *r, GError **error) {
+  r->out->costs->ranks = r->params.ranks;
+  return find_rank_factors (r, &r->out->costs->rank_factor, error);
+}
+
+/* [stages] the factor of a stage's rank, of two the larger; NULL: all 1. */
+static gboolean
+stage_weights (PwResolver *r, const PwSchedule *draft, double **weights, GError **error) {
+  g_autofree double *factors = NULL;
+  if (!find_rank_factors (r, &factors, error))
+    return FALSE;
+  if (factors == NULL)
+    return TRUE;
+  *weights = g_new0 (double, (gsize)draft->stages);
+  for (int direction = 0; direction < draft->placement->directions; direction++)
+    for (int s = 0; s < draft->stages; s++) {
+      int rank = pw_placement_rank (draft->placement, direction, s);
+      double factor = rank >= 0 ? factors[rank] : 1;
+      (*weights)[s] = MAX ((*weights)[s], factor);
+    }
+  return TRUE;
+}
+
+/* Files of a plan are named as seen from it, those of options as seen from here. */
+static gboolean
+set_microbatch_factors (PwResolver *r, GError **error) {
+  const PwPlan *plan = r->plan;
+  if (plan->microbatch_factors == NULL)
+    return TRUE;
+  g_autofree char *folder = pw__plan_is_overridden (plan, "microbatch-factors")
+                                ? NULL
+                                : g_path_get_dirname (plan->file);
+  if (pw_microbatch_factors_apply (plan->microbatch_factors, folder, r->out->costs,
+                                   r->out->microbatches, error))
+    return TRUE;
+  pw__plan_prefix_error (plan, "microbatch_factors", "microbatch-factors", error);
+  return FALSE;
 }
 
 static void
@@ -244,7 +284,10 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   double held = r->plan->method == PW_METHOD_BALANCE && r->plan->fallback != PW_METHOD_MEMORY
                     ? 0
                     : fullest_rank (draft, r->params.weight_memory);
-  out->units = pw__plan_partition_units (r->plan, out, draft->stages, held, error);
+  g_autofree double *weights = NULL;
+  if (!stage_weights (r, draft, &weights, error))
+    return FALSE;
+  out->units = pw__plan_partition_units (r->plan, out, draft->stages, weights, held, error);
   if (out->units == NULL)
     return FALSE;
   out->partition = pw__plan_partition_layers (out->graph, out->units);
@@ -256,7 +299,8 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
   out->costs = pw_stage_costs_sum (out->layer_costs, out->graph, out->partition, out->edges,
                                    out->samples, out->microbatches, out->optimizer_slots,
                                    out->mode == PW_MODE_TRAINING, out->again);
-  if (!set_rank_factors (r, error) || !pw__resolve_topology (r->plan, out->costs, error))
+  if (!set_rank_factors (r, error) || !set_microbatch_factors (r, error)
+      || !pw__resolve_topology (r->plan, out->costs, error))
     return FALSE;
   pw__resolve_collectives (r->plan, out, draft->ranks, draft->placement->directions);
   return TRUE;

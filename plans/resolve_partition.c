@@ -88,7 +88,7 @@ unit_cost (const PwResolvedPlan *resolved, const PwUnit *unit, double stash_micr
 }
 
 static PwPartition *
-partition_by_cost (const PwResolvedPlan *resolved, Inner inner, int stages,
+partition_by_cost (const PwResolvedPlan *resolved, Inner inner, int stages, const double *weights,
                    double stash_microbatches, GError **error) {
   const PwGraph *graph = resolved->graph;
   g_autofree double *costs = g_new (double, (gsize)graph->n_units);
@@ -100,7 +100,10 @@ partition_by_cost (const PwResolvedPlan *resolved, Inner inner, int stages,
     else if (u >= inner.first + inner.n)
       last += costs[u];
   }
-  return pw_partition_new_balanced (costs + inner.first, inner.n, stages, first, last, error);
+  /* What a slow rank makes longer is time, not its memory. */
+  return pw_partition_new_weighted (costs + inner.first, inner.n, stages,
+                                    resolved->method == PW_METHOD_TIME ? weights : NULL, first,
+                                    last, error);
 }
 
 static PwPartition *
@@ -138,7 +141,7 @@ balance_gives_way (const PwPlan *plan, const PwResolvedPlan *resolved, int stage
 
 PwPartition *
 pw__plan_partition_units (const PwPlan *plan, PwResolvedPlan *resolved, int stages,
-                          double stash_microbatches, GError **error) {
+                          const double *weights, double stash_microbatches, GError **error) {
   const PwGraph *graph = resolved->graph;
   Inner inner = find_inner (graph, plan->count_ends);
   if (stages > inner.n) {
@@ -150,9 +153,10 @@ pw__plan_partition_units (const PwPlan *plan, PwResolvedPlan *resolved, int stag
   resolved->method = plan->method;
   if (plan->method == PW_METHOD_BALANCE && balance_gives_way (plan, resolved, stages))
     resolved->method = plan->fallback;
-  PwPartition *units = resolved->method == PW_METHOD_BALANCE
-                           ? partition_by_balance (plan, inner, stages, error)
-                           : partition_by_cost (resolved, inner, stages, stash_microbatches, error);
+  PwPartition *units
+      = resolved->method == PW_METHOD_BALANCE
+            ? partition_by_balance (plan, inner, stages, error)
+            : partition_by_cost (resolved, inner, stages, weights, stash_microbatches, error);
   if (units == NULL)
     return NULL;
   for (int s = 1; s < stages; s++)

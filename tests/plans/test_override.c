@@ -58,6 +58,7 @@ static const struct {
   { "rank-factors", "0:1.5" },
   { "memory-limit", "1GiB" },
   { "gradient-reduction", "at-end" },
+  { "microbatch-factors", "lognormal:0.3" },
   { "clip-norm", "1.5" },
   { "collective-algorithm", "tree" },
   { "collective-latency", "1e-5" },

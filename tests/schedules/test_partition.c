@@ -5,19 +5,34 @@
 /* The best of all partitions, tried one by one; sums are added from the left as the library's are.
  */
 static double
-best_cost (const double *costs, int n, int stages, double first, double last) {
+best_cost (const double *costs, int n, int stages, const double *weights, double first,
+           double last) {
   if (stages == 1) {
     double sum = first + last;
     for (int i = 0; i < n; i++)
       sum += costs[i];
-    return sum;
+    return sum * weights[0];
   }
   double best = INFINITY, sum = first;
   for (int taken = 1; taken <= n - (stages - 1); taken++) {
     sum += costs[taken - 1];
-    best = MIN (best, MAX (sum, best_cost (costs + taken, n - taken, stages - 1, 0, last)));
+    best = MIN (best, MAX (sum * weights[0],
+                           best_cost (costs + taken, n - taken, stages - 1, weights + 1, 0, last)));
   }
   return best;
+}
+
+static double
+weighted_cost (const PwPartition *partition, const double *costs, const double *weights,
+               double first, double last) {
+  double largest = 0;
+  for (int s = 0; s < partition->stages; s++) {
+    double sum = (s == 0 ? first : 0) + (s == partition->stages - 1 ? last : 0);
+    for (int i = partition->bounds[s]; i < partition->bounds[s + 1]; i++)
+      sum += costs[i];
+    largest = MAX (largest, sum * weights[s]);
+  }
+  return largest;
 }
 
 static double
@@ -37,19 +52,37 @@ random_cost (void) {
 static void
 test_equals_brute_force (void) {
   for (int round = 0; round < 3000; round++) {
-    double costs[9], first = random_cost (), last = random_cost ();
+    double costs[9], weights[9], first = random_cost (), last = random_cost ();
+    gboolean is_weighted = g_test_rand_bit () != 0;
     int n = g_test_rand_int_range (1, 10), stages = g_test_rand_int_range (1, n + 1);
     for (int i = 0; i < n; i++)
       costs[i] = random_cost ();
+    for (int i = 0; i < 9; i++)
+      weights[i] = is_weighted ? g_test_rand_double_range (0.5, 3) : 1;
     g_autoptr (PwPartition) partition
-        = pw_partition_new_balanced (costs, n, stages, first, last, NULL);
+        = is_weighted ? pw_partition_new_weighted (costs, n, stages, weights, first, last, NULL)
+                      : pw_partition_new_balanced (costs, n, stages, first, last, NULL);
     g_assert_cmpint (partition->bounds[0], ==, 0);
     g_assert_cmpint (partition->bounds[stages], ==, n);
     for (int s = 0; s < stages; s++)
       g_assert_cmpint (partition->bounds[s], <, partition->bounds[s + 1]);
-    g_assert_cmpfloat (pw_partition_cost (partition, costs, first, last), ==,
-                       best_cost (costs, n, stages, first, last));
+    double best = best_cost (costs, n, stages, weights, first, last);
+    g_assert_cmpfloat (weighted_cost (partition, costs, weights, first, last), ==, best);
+    if (!is_weighted)
+      g_assert_cmpfloat (pw_partition_cost (partition, costs, first, last), ==, best);
   }
+}
+
+/* A rank that takes three times as long gets a third of what the others get. */
+static void
+test_slow_rank_gets_less (void) {
+  double ones[20];
+  const double weights[] = { 1, 3, 1 };
+  for (int i = 0; i < 20; i++)
+    ones[i] = 1;
+  g_autoptr (PwPartition) partition = pw_partition_new_weighted (ones, 20, 3, weights, 0, 0, NULL);
+  g_assert_cmpint (partition->bounds[1], ==, 9);
+  g_assert_cmpint (partition->bounds[2], ==, 12);
 }
 
 static void
@@ -121,13 +154,14 @@ static void
 test_balance_becomes_bounds (void) {
   g_autoptr (PwPartition) partition = pw_partition_new_balance ((int[]){ 6, 5, 7 }, 3, 18, NULL);
   g_assert_cmpint (partition->bounds[1], ==, 6);
-  g_assert_cmpint (partition->bounds[2], ==, 11);
+  g_assert_cmpint (partition->bounds[2], ==, 12);
   g_assert_cmpint (partition->bounds[3], ==, 18);
 }
 
 int
 main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/schedules/partition/a-slow-rank-gets-less", test_slow_rank_gets_less);
   g_test_add_func ("/schedules/partition/cost-equals-brute-force-to-the-bit",
                    test_equals_brute_force);
   g_test_add_func ("/schedules/partition/equal-layers-are-spread-evenly",
