@@ -50,13 +50,7 @@ typedef struct {
   const double *costs;
   int n, stages;
   double first, last;
-  const double *weights; /* [stages]; NULL: all 1 */
 } Balance;
-
-static double
-weight_of (const Balance *b, int stage) {
-  return b->weights != NULL ? b->weights[stage] : 1;
-}
 
 static double
 start_cost (const Balance *b, int stage) {
@@ -78,8 +72,7 @@ reach (const Balance *b, int stage, int from, double limit) {
   int most = b->n - (b->stages - 1 - stage);
   double sum = start_cost (b, stage);
   int to = from;
-  double weight = weight_of (b, stage);
-  while (to < most && (sum + b->costs[to]) * weight <= limit)
+  while (to < most && sum + b->costs[to] <= limit)
     sum += b->costs[to++];
   return to;
 }
@@ -101,12 +94,9 @@ fits (const Balance *b, double limit) {
 static double
 smallest_limit (const Balance *b) {
   uint64_t low = 0, high;
-  double total = b->first + b->last, heaviest = 0;
+  double total = b->first + b->last;
   for (int i = 0; i < b->n; i++)
     total += b->costs[i];
-  for (int stage = 0; stage < b->stages; stage++)
-    heaviest = MAX (heaviest, weight_of (b, stage));
-  total *= heaviest;
   if (fits (b, 0))
     return 0;
   /* A stage alone is never above the total by more than rounding; infinity covers that too. */
@@ -129,15 +119,14 @@ smallest_limit (const Balance *b) {
 static int
 reach_back (const Balance *b, int stage, int to, double limit) {
   int good = to - 1, step = 1;
-  double weight = weight_of (b, stage);
-  while (good > stage && stage_cost (b, stage, MAX (stage, good - step), to) * weight <= limit) {
+  while (good > stage && stage_cost (b, stage, MAX (stage, good - step), to) <= limit) {
     good = MAX (stage, good - step);
     step *= 2;
   }
   int bad = MAX (stage, good - step) - 1; /* too far, or below the first start possible */
   while (good - bad > 1) {
     int middle = bad + (good - bad) / 2;
-    if (stage_cost (b, stage, middle, to) * weight <= limit)
+    if (stage_cost (b, stage, middle, to) <= limit)
       good = middle;
     else
       bad = middle;
@@ -154,34 +143,24 @@ fill_evenly (const Balance *b, double limit, int *bounds) {
   for (int stage = b->stages - 1; stage >= 0; stage--)
     earliest[stage] = reach_back (b, stage, earliest[stage + 1], limit);
 
-  double left = b->first + b->last, speeds = 0;
+  double left = b->first + b->last;
   for (int i = 0; i < b->n; i++)
     left += b->costs[i];
-  for (int stage = 0; stage < b->stages; stage++)
-    speeds += 1 / weight_of (b, stage);
   bounds[0] = 0;
   for (int stage = 0; stage < b->stages; stage++) {
     int from = bounds[stage], most = reach (b, stage, from, limit);
     int to = MAX (from + 1, earliest[stage + 1]);
-    double speed = 1 / weight_of (b, stage);
-    double share = left * speed / speeds, sum = stage_cost (b, stage, from, to);
+    double share = left / (b->stages - stage), sum = stage_cost (b, stage, from, to);
     while (to < most && fabs (sum + b->costs[to] - share) <= fabs (sum - share))
       sum += b->costs[to++];
     bounds[stage + 1] = to;
     left -= sum;
-    speeds -= speed;
   }
 }
 
 PwPartition *
 pw_partition_new_balanced (const double *costs, int n, int stages, double first, double last,
                            GError **error) {
-  return pw_partition_new_weighted (costs, n, stages, NULL, first, last, error);
-}
-
-PwPartition *
-pw_partition_new_weighted (const double *costs, int n, int stages, const double *weights,
-                           double first, double last, GError **error) {
   if (stages < 1) {
     g_set_error (error, PW_PARTITION_ERROR, PW_PARTITION_ERROR_EMPTY, "there are no stages");
     return NULL;
@@ -194,11 +173,7 @@ pw_partition_new_weighted (const double *costs, int n, int stages, const double 
   g_assert (isfinite (first) && first >= 0 && isfinite (last) && last >= 0);
   for (int i = 0; i < n; i++)
     g_assert (isfinite (costs[i]) && costs[i] >= 0);
-  Balance balance = {
-    .costs = costs, .n = n, .stages = stages, .first = first, .last = last, .weights = weights
-  };
-  for (int stage = 0; weights != NULL && stage < stages; stage++)
-    g_assert (isfinite (weights[stage]) && weights[stage] > 0);
+  Balance balance = { .costs = costs, .n = n, .stages = stages, .first = first, .last = last };
   PwPartition *partition = partition_new (stages);
   fill_evenly (&balance, smallest_limit (&balance), partition->bounds);
   return partition;

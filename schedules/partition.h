@@ -24,8 +24,8 @@ PwPartition *pw_partition_new_balance (const int *counts, int stages, int n, GEr
  * greedily. */
 PwPartition *pw_partition_new_balanced (const double *costs, int n, int stages, double first,
                                         double last, GError **error);
-/* The same, a stage's sum counting WEIGHTS[stage] (> 0) times: of a slower rank more. NULL: all 1.
- */
+/* The same, a stage's sum counting WEIGHTS[stage] (> 0) times: of a slower rank more. As exact, but
+ * slower: it looks at all layers for all stages, up to 63 times. NULL: all 1. */
 PwPartition *pw_partition_new_weighted (const double *costs, int n, int stages,
                                         const double *weights, double first, double last,
                                         GError **error);

@@ -154,7 +154,7 @@ static void
 test_balance_becomes_bounds (void) {
   g_autoptr (PwPartition) partition = pw_partition_new_balance ((int[]){ 6, 5, 7 }, 3, 18, NULL);
   g_assert_cmpint (partition->bounds[1], ==, 6);
-  g_assert_cmpint (partition->bounds[2], ==, 12);
+  g_assert_cmpint (partition->bounds[2], ==, 11);
   g_assert_cmpint (partition->bounds[3], ==, 18);
 }
 
