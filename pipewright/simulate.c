@@ -3,6 +3,7 @@
 #include "schedules/check.h"
 #include "schedules/csv.h"
 #include "plans/microbatch_factors.h"
+#include "plans/offload.h"
 #include "plans/rank_factors.h"
 #include "schedules/lower.h"
 
@@ -187,6 +188,7 @@ pw_simulate_costs (const PwSynthetic *synthetic, const PwSchedule *schedule,
     int parts = synthetic->per_rank ? schedule->chunks : 1;
     made->stage[s].update = synthetic->update / parts;
     made->stage[s].reduce = synthetic->reduce / parts;
+    made->stage[s].offload = synthetic->offload_time / parts;
   }
   gboolean good = set_rank_factors (synthetic, schedule, made, error)
                   && set_microbatch_factors (synthetic, schedule, made, error);
@@ -252,13 +254,19 @@ pw_simulate_synthetic (const PwSynthetic *synthetic, GError **error) {
   simulation->costs = pw_simulate_costs (synthetic, compute, edges, error);
   if (!simulation->costs)
     return NULL;
-  PwLowerOptions options = { .policy = synthetic->policy,
-                             .batched = synthetic->batched,
-                             .updates = synthetic->update > 0 || synthetic->reduce > 0
-                                        || synthetic->norm > 0,
-                             .reduces = synthetic->reduce > 0,
-                             .overlaps_reduction = synthetic->reduction == PW_REDUCTION_OVERLAPPED,
-                             .norms = synthetic->norm > 0 };
+  g_autofree gboolean *offloaded = NULL;
+  if (!pw_offload_parse (synthetic->offload, compute->stages, &offloaded, error)) {
+    g_prefix_error (error, "--offload: ");
+    return NULL;
+  }
+  PwLowerOptions options
+      = { .policy = synthetic->policy,
+          .offloaded_stages = offloaded,
+          .batched = synthetic->batched,
+          .updates = synthetic->update > 0 || synthetic->reduce > 0 || synthetic->norm > 0,
+          .reduces = synthetic->reduce > 0,
+          .overlaps_reduction = synthetic->reduction == PW_REDUCTION_OVERLAPPED,
+          .norms = synthetic->norm > 0 };
   simulation->lowered = lower (compute, synthetic->iterations, edges, &options, error);
   if (!simulation->lowered
       || !simulate (simulation, synthetic->iterations, synthetic->params.weight_memory, begin_us,

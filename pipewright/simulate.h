@@ -21,6 +21,8 @@ typedef struct {
   /* Of U, of a stage's REDUCE_GRAD, of NORM; 0: there is none, but for what replicas have to add.
    */
   double update, reduce, norm;
+  const char *offload; /* plans/offload.h; NULL: none */
+  double offload_time; /* of a stage's stash to the host, and back */
   PwReduction reduction;
   PwTopology topology;
   PwLinkSharing sharing;

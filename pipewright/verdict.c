@@ -91,6 +91,8 @@ list_numbers (const Trial *trial) {
     g_autofree char *number = g_strdup_printf ("%d", resolved->microbatches * times);
     add (trial, trial->microbatches, "microbatches", number);
   }
+  if (trial->plan->recompute == PW_RECOMPUTE_NONE && trial->base->resolved->offloaded == NULL)
+    add (trial, trial->others, "offload", "stash"); /* where the host's bandwidth is known */
   add (trial, trial->others, "balance", "memory");
   g_autofree char *ranks = g_strdup_printf ("%d", 2 * resolved->compute->ranks);
   add (trial, trial->others, "ranks", ranks);

@@ -20,6 +20,7 @@ typedef struct {
   int64_t memory_bytes;    /* per rank; 0: unknown */
   PwLink link;             /* between ranks of a node */
   PwTopology topology;     /* how they are joined, and nodes with each other */
+  PwLink host; /* to and from the host's memory, each rank its own; bandwidth 0: unknown */
   PwCollective collective; /* exchanges of whole groups */
   /* Measured, by size; they stand in for the figures above where they have rows. */
   PwRates rates[PW_PRECISION_N]; /* of products, by FLOPs */

@@ -6,6 +6,7 @@
 
 #define NVLINK_LATENCY_S 5e-6
 #define NETWORK_LATENCY_S 10e-6
+#define HOST_LATENCY_S 10e-6 /* of a copy through the runtime; its rate is PCIe's, one way */
 
 const PwHardware pw__hardware_catalogue[] = {
   {
@@ -29,6 +30,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 900e9,
       .memory_bytes = INT64_C (32000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 16e9 },
       .link = { .latency_s = NVLINK_LATENCY_S, .bandwidth = 50e9 },
   },
   {
@@ -42,6 +44,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 900e9,
       .memory_bytes = INT64_C (32000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 16e9 },
       .link = { .latency_s = NETWORK_LATENCY_S, .bandwidth = 12.5e9 },
   },
   {
@@ -54,6 +57,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 1555e9,
       .memory_bytes = INT64_C (40000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 32e9 },
       .link = { .latency_s = NVLINK_LATENCY_S, .bandwidth = 300e9 },
   },
   {
@@ -66,6 +70,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 2039e9,
       .memory_bytes = INT64_C (80000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 32e9 },
       .link = { .latency_s = NVLINK_LATENCY_S, .bandwidth = 300e9 },
   },
   {
@@ -78,6 +83,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 1935e9,
       .memory_bytes = INT64_C (80000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 32e9 },
       .link = { .latency_s = NETWORK_LATENCY_S, .bandwidth = 32e9 },
   },
   {
@@ -91,6 +97,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 3350e9,
       .memory_bytes = INT64_C (80000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 64e9 },
       .link = { .latency_s = NVLINK_LATENCY_S, .bandwidth = 450e9 },
   },
   {
@@ -104,6 +111,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 3350e9,
       .memory_bytes = INT64_C (80000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 64e9 },
       .link = { .latency_s = NETWORK_LATENCY_S, .bandwidth = 50e9 },
   },
   {
@@ -117,6 +125,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 4800e9,
       .memory_bytes = INT64_C (141000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 64e9 },
       .link = { .latency_s = NVLINK_LATENCY_S, .bandwidth = 450e9 },
   },
   {
@@ -132,6 +141,7 @@ const PwHardware pw__hardware_catalogue[] = {
       .efficiency = 0.5,
       .memory_bandwidth = 7700e9,
       .memory_bytes = INT64_C (180000000000),
+      .host = { .latency_s = HOST_LATENCY_S, .bandwidth = 64e9 },
       .link = { .latency_s = NVLINK_LATENCY_S, .bandwidth = 900e9 },
   },
 };

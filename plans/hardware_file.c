@@ -239,6 +239,20 @@ static const PwJsonKey keys[] = {
       .unit = "times as long while a message is on its way",
   },
   {
+      .key = "host_latency_s",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwHardware, host.latency_s),
+      .maximum = 1e6,
+      .unit = "s",
+  },
+  {
+      .key = "host_bandwidth",
+      .type = PW_JSON_NUMBER,
+      .offset = offsetof (PwHardware, host.bandwidth),
+      .maximum = 1e18,
+      .unit = "bytes/s between a rank and its host's memory, one direction; 0: unknown",
+  },
+  {
       .key = "collective_algorithm",
       .type = PW_JSON_ENUM,
       .offset = offsetof (PwHardware, collective.algorithm),
@@ -391,6 +405,14 @@ add_topology (json_t *object, const PwTopology *topology) {
 }
 
 static void
+add_host (json_t *object, const PwLink *host) {
+  if (host->latency_s > 0)
+    json_object_set_new (object, "host_latency_s", json_real (host->latency_s));
+  if (host->bandwidth > 0)
+    json_object_set_new (object, "host_bandwidth", json_real (host->bandwidth));
+}
+
+static void
 add_collective (json_t *object, const PwCollective *collective) {
   if (collective->algorithm != PW_COLLECTIVE_RING)
     json_object_set_new (object, "collective_algorithm",
@@ -410,6 +432,7 @@ pw_hardware_to_json (const PwHardware *hardware) {
       hardware->memory_bandwidth, "memory_bytes", (json_int_t)hardware->memory_bytes, "link",
       pw__link_to_json (&hardware->link));
   add_topology (object, &hardware->topology);
+  add_host (object, &hardware->host);
   add_collective (object, &hardware->collective);
   json_t *rates = json_object (), *copies = json_object ();
   for (gsize i = 0; i < G_N_ELEMENTS (rate_keys); i++)

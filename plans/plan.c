@@ -6,6 +6,7 @@
 
 #include "plans/plan_private.h"
 #include "plans/microbatch_factors.h"
+#include "plans/offload.h"
 #include "plans/rank_factors.h"
 #include "plans/recompute.h"
 #include "schedules/action.h"
@@ -123,6 +124,12 @@ static const PwJsonKey keys[] = {
     .type = PW_JSON_CUSTOM,
     .read = pw__plan_read_recompute }, /* default none */
   {
+      .key = "offload", /* default none */
+      .type = PW_JSON_CUSTOM,
+      .offset = offsetof (PwPlan, offload),
+      .read = pw__plan_read_offload,
+  },
+  {
       .key = "optimizer", /* default adamw */
       .type = PW_JSON_CUSTOM,
       .offset = offsetof (PwPlan, optimizer),
@@ -233,6 +240,7 @@ pw_plan_copy (const PwPlan *plan) {
   copy->transport = g_strdup (plan->transport);
   copy->data.path = g_strdup (plan->data.path);
   copy->checkpoint = g_strdup (plan->checkpoint);
+  copy->offload = g_strdup (plan->offload);
   copy->rank_factors = g_strdup (plan->rank_factors);
   copy->microbatch_factors = g_strdup (plan->microbatch_factors);
   copy->recompute_layers = g_strdupv (plan->recompute_layers);
@@ -254,6 +262,7 @@ pw_plan_free (PwPlan *plan) {
   g_free (plan->transport);
   g_free (plan->data.path);
   g_free (plan->checkpoint);
+  g_free (plan->offload);
   g_free (plan->rank_factors);
   g_free (plan->microbatch_factors);
   g_strfreev (plan->recompute_layers);

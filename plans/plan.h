@@ -68,6 +68,8 @@ typedef struct {
   PwPolicy policy;
   gboolean batched;
   gboolean cuda_graphs;     /* steps are captured once and launched from then on */
+  char *offload;            /* plans/offload.h; NULL: none */
+  PwLink host;              /* what overrides say of it */
   char *microbatch_factors; /* plans/microbatch_factors.h; NULL: all 1 */
   char *rank_factors;       /* plans/rank_factors.h; NULL: all 1 */
   gboolean share_devices;   /* ranks may compute on the same device where there are too few */

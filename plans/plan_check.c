@@ -67,6 +67,9 @@ pw_plan_check_runnable (const PwPlan *plan, GError **error) {
   if (plan->data_parallel != 1)
     return pw__plan_fail (plan, "data_parallel", "data-parallel", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "%d replicas can be simulated, not run", plan->data_parallel);
+  if (plan->offload != NULL && strcmp (plan->offload, "none") != 0)
+    return pw__plan_fail (plan, "offload", "offload", PW_PLAN_ERROR_UNSUPPORTED, error,
+                          "offloaded stashes can be simulated, not run");
   if (plan->clip_norm > 0)
     return pw__plan_fail (plan, "clip_norm", "clip-norm", PW_PLAN_ERROR_UNSUPPORTED, error,
                           "clipped gradients can be simulated, not run");

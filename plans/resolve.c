@@ -9,6 +9,7 @@
 #include "models/registry.h"
 #include "plans/plan_private.h"
 #include "plans/microbatch_factors.h"
+#include "plans/offload.h"
 #include "plans/rank_factors.h"
 #include "plans/recompute.h"
 #include "schedules/check.h"
@@ -303,7 +304,7 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
       || !pw__resolve_topology (r->plan, out->costs, error))
     return FALSE;
   pw__resolve_collectives (r->plan, out, draft->ranks, draft->placement->directions);
-  return TRUE;
+  return pw__resolve_offload (r->plan, out, error);
 }
 
 /* Mean times of a stage, its forward being 1. */
@@ -334,6 +335,7 @@ pw_resolved_plan_lower_options (const PwResolvedPlan *resolved, const PwPlan *pl
                            .recompute
                            = resolved->again != NULL ? plan->recompute : PW_RECOMPUTE_NONE,
                            .recomputed_stages = resolved->again_stage,
+                           .offloaded_stages = resolved->offloaded,
                            .reduces = plan->data_parallel > 1,
                            .overlaps_reduction = plan->reduction == PW_REDUCTION_OVERLAPPED,
                            .norms = plan->clip_norm > 0 };
@@ -405,6 +407,7 @@ pw_resolved_plan_free (PwResolvedPlan *resolved) {
   pw_stage_edges_free (resolved->edges);
   g_free (resolved->again);
   g_free (resolved->again_stage);
+  g_free (resolved->offloaded);
   pw_partition_free (resolved->partition);
   pw_partition_free (resolved->units);
   pw_graph_free (resolved->graph);

@@ -15,6 +15,7 @@ typedef struct {
   PwLayerCosts *layer_costs;
   PwStageCosts *costs;
   PwSchedule *compute, *lowered; /* lowered: one iteration, with U where training */
+  gboolean *offloaded;           /* [stages] whose stashes go to the host; NULL: none */
   int microbatches;
   int64_t *samples; /* [microbatches], as torch.chunk cuts the batch */
   int64_t batch;    /* of one pipeline */

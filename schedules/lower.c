@@ -19,6 +19,7 @@
  * compute, or it would stand still for data it does not need yet. */
 #include "schedules/block.h"
 #include "schedules/lower_private.h"
+#include "schedules/lower_offload_private.h"
 #include "schedules/lower_updates_private.h"
 #include "schedules/messages_private.h"
 #include "schedules/schedule_private.h"
@@ -554,6 +555,8 @@ run (Lowering *l, GError **error) {
   PwSchedule *lowered = take_lowered (l);
   if (l->adds_updates)
     pw__lower_append_updates (lowered, l->options);
+  if (l->options->offloaded_stages != NULL && lowered->mode == PW_MODE_TRAINING)
+    pw__lower_add_offloads (lowered, l->options);
   return lowered;
 }
 
@@ -724,6 +727,7 @@ pw_schedule_raise (const PwSchedule *lowered) {
       PwAction *start_of_part = out;
       for (int64_t i = 0; i < *lengths[part]; i++, from++)
         if (!pw__action_is_message (*from) && from->kind != PW_ACTION_RECOMPUTE
+            && from->kind != PW_ACTION_OFFLOAD && from->kind != PW_ACTION_RELOAD
             && ((from->kind != PW_ACTION_UPDATE && from->kind != PW_ACTION_REDUCE_GRADIENT
                  && from->kind != PW_ACTION_NORM)
                 || !lowered->promise.synchronous))

@@ -15,6 +15,9 @@ typedef struct {
   PwRecompute recompute; /* EXCEPT_LAST: not for the last micro-batch that a stage forwards, whose
                             backward follows at once in torchgpipe's order */
   const gboolean *recomputed_stages; /* [stages] that have an R at all; NULL: every one */
+  /* [stages] whose stashes are copied to the host behind F, and back before the compute that goes
+   * before their gradient; not where fewer than two computes stand between. NULL: none. */
+  const gboolean *offloaded_stages;
   /* Add U of each stage at the end of its rank's list, and where it has two replicas REDUCE_GRAD
    * before; only to synchronous training that has none. The next three are of these. */
   gboolean updates;
@@ -40,5 +43,6 @@ typedef struct {
  */
 PwSchedule *pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
                                const PwLowerOptions *options, GError **error);
-/* The opposite: drops messages, R, and of synchronous training REDUCE_GRAD, NORM and U. */
+/* The opposite: drops messages, R, OFFLOAD, RELOAD, and of synchronous training REDUCE_GRAD, NORM
+ * and U. */
 PwSchedule *pw_schedule_raise (const PwSchedule *lowered);

@@ -121,11 +121,13 @@ typedef struct {
   const char *twice, *late;
 } Rule;
 static const Rule rules[PW_ACTION_N] = {
-  [PW_ACTION_FORWARD] = { .sets = PW__SEEN_F,
-                          .repeats = PW__SEEN_F,
-                          .precedes = PW__SEEN_B | PW__SEEN_I | PW__SEEN_W | PW__SEEN_R,
-                          .twice = "stands there twice",
-                          .late = "stands behind its own backward" },
+  [PW_ACTION_FORWARD]
+  = { .sets = PW__SEEN_F,
+      .repeats = PW__SEEN_F,
+      .precedes
+      = PW__SEEN_B | PW__SEEN_I | PW__SEEN_W | PW__SEEN_R | PW__SEEN_OFFLOAD | PW__SEEN_RELOAD,
+      .twice = "stands there twice",
+      .late = "stands behind its own backward, or what is done with its stash" },
   [PW_ACTION_BACKWARD] = { .sets = PW__SEEN_B,
                            .repeats = PW__SEEN_B | PW__SEEN_I | PW__SEEN_W,
                            .twice = "repeats a backward (B, or I and W) that stands before it" },
@@ -142,6 +144,16 @@ static const Rule rules[PW_ACTION_N] = {
                             .precedes = PW__SEEN_B | PW__SEEN_I,
                             .twice = "stands there twice",
                             .late = "stands behind its backward" },
+  [PW_ACTION_OFFLOAD] = { .sets = PW__SEEN_OFFLOAD,
+                          .repeats = PW__SEEN_OFFLOAD,
+                          .precedes = PW__SEEN_B | PW__SEEN_I | PW__SEEN_R | PW__SEEN_RELOAD,
+                          .twice = "stands there twice",
+                          .late = "stands behind what reads the stash, or its RELOAD" },
+  [PW_ACTION_RELOAD] = { .sets = PW__SEEN_RELOAD,
+                         .repeats = PW__SEEN_RELOAD,
+                         .precedes = PW__SEEN_B | PW__SEEN_I | PW__SEEN_R,
+                         .twice = "stands there twice",
+                         .late = "stands behind what reads the stash" },
 };
 
 static PwOrderPlace *
@@ -203,6 +215,11 @@ check_compute (PwOrderWalk *w, PwAction action) {
     complain (w, PW_SCHEDULE_ERROR_DUPLICATE, action, rule->twice);
   else if ((*seen & rule->precedes) != 0)
     complain (w, PW_SCHEDULE_ERROR_DEPENDENCY, action, rule->late);
+  else if ((*seen & (PW__SEEN_OFFLOAD | PW__SEEN_RELOAD)) == PW__SEEN_OFFLOAD
+           && (pw__action_is_backward (action) || action.kind == PW_ACTION_RECOMPUTE))
+    complain (w, PW_SCHEDULE_ERROR_DEPENDENCY, action, "reads a stash that is on the host");
+  else if ((*seen & PW__SEEN_OFFLOAD) == 0 && action.kind == PW_ACTION_RELOAD)
+    complain (w, PW_SCHEDULE_ERROR_MISSING, action, "has no OFFLOAD before it");
   *seen |= rule->sets;
   if (action.kind == PW_ACTION_FORWARD || pw__action_is_backward (action)) {
     check_local_edges (w, action);

@@ -4,7 +4,15 @@
 #include "schedules/schedule_private.h"
 
 /* Of a (stage, micro-batch). */
-enum { PW__SEEN_F = 1, PW__SEEN_B = 2, PW__SEEN_I = 4, PW__SEEN_W = 8, PW__SEEN_R = 16 };
+enum {
+  PW__SEEN_F = 1,
+  PW__SEEN_B = 2,
+  PW__SEEN_I = 4,
+  PW__SEEN_W = 8,
+  PW__SEEN_R = 16,
+  PW__SEEN_OFFLOAD = 32,
+  PW__SEEN_RELOAD = 64
+};
 /* Of a message. */
 enum { PW__SEEN_SEND = 1, PW__SEEN_RECV = 2 };
 

@@ -1,5 +1,5 @@
 #include "sim/engine_private.h"
-#include "sim/collectives_private.h"
+#include "sim/async_private.h"
 #include "sim/graph_private.h"
 #include "sim/links_private.h"
 #include "sim/memory_private.h"
@@ -8,15 +8,20 @@
 /* What a transfer still waits for is what is missing of the first three; ranks pay for it. */
 enum { PRODUCED = 1, AT_SENDERS_HEAD = 2, AT_RECEIVERS_HEAD = 4, CLEARED = 7, COUNTED = 8 };
 
+/* Of a rank: what goes on beside its compute. */
+typedef struct {
+  int head, stop; /* places of the one that is next or under way, and behind the last */
+  int n_arrived;  /* of those at the head that are one group, a rank's both replicas */
+} AsyncQueue;
+
 typedef struct {
   int64_t next; /* id of the action it will do next */
   gboolean is_running;
   /* Where compute pays for communication: */
-  int n_transfers;                 /* from or to it, under way */
-  double left, updated;            /* of what runs: its time alone, as of `updated` */
-  int64_t version;                 /* of its end; events of an older one are void */
-  int collective, last_collective; /* places of the one at the head of its queue, and the end */
-  int n_arrived; /* of those at the head that are one group, a rank's both replicas */
+  int n_transfers;      /* from or to it, under way */
+  double left, updated; /* of what runs: its time alone, as of `updated` */
+  int64_t version;      /* of its end; events of an older one are void */
+  AsyncQueue async[PW_SIM_ASYNC_QUEUES];
 } Rank;
 
 typedef struct {
@@ -38,7 +43,7 @@ typedef struct {
   int64_t *queue_start, *queue_head;
   int32_t *items;
   Rank *ranks;
-  PwSimCollectives *collectives;
+  PwSimAsync *async;
   int *n_arrived; /* [groups] */
 } Engine;
 
@@ -174,55 +179,65 @@ has_inputs (const Engine *engine, PwAction action) {
   return TRUE;
 }
 
-/* The rank comes to the collective at the head of its queue if its program has; with the last of
- * the group that starts. */
+/* Its stash is on the host. */
+static gboolean
+is_offloaded (const Engine *engine, PwAction reload) {
+  return engine->is_done[pw__sim_async_offload (engine->async, engine->layout, reload)];
+}
+
+/* The rank comes to what is at the head of its queue if its program has; with the last of the group
+ * that starts. */
 static void
-try_collective (Engine *engine, int rank) {
-  Rank *state = &engine->ranks[rank];
-  const PwSimCollectives *collectives = engine->collectives;
-  if (state->collective == state->last_collective)
+try_async (Engine *engine, int rank, int queue) {
+  const PwSimAsync *async = engine->async;
+  AsyncQueue *state = &engine->ranks[rank].async[queue];
+  if (state->head == state->stop)
     return;
-  int group = collectives->group[state->collective];
-  int before = engine->n_arrived[group];
-  for (int i = state->collective + state->n_arrived;
-       i < state->last_collective && collectives->group[i] == group
-       && collectives->id[i] <= state->next;
+  int group = async->group[state->head], before = engine->n_arrived[group];
+  PwAction action = action_at (engine, rank, async->id[state->head]);
+  if (action.kind == PW_ACTION_RELOAD && !is_offloaded (engine, action))
+    return;
+  for (int i = state->head + state->n_arrived;
+       i < state->stop && async->group[i] == group && async->id[i] <= engine->ranks[rank].next;
        i++) {
     state->n_arrived++;
     engine->n_arrived[group]++;
   }
-  if (engine->n_arrived[group] == before || engine->n_arrived[group] < collectives->size[group])
+  if (engine->n_arrived[group] == before || engine->n_arrived[group] < async->size[group])
     return;
-  PwAction action = action_at (engine, rank, collectives->id[state->collective]);
   double end = engine->now + pw__sim_duration (&engine->durations, action);
-  engine->start[collectives->first[group]] = engine->now;
-  engine->end[collectives->first[group]] = end;
-  pw__sim_heap_push (&engine->heap, pw__sim_event (end, PW_SIM_EVENT_COLLECTIVE, group, 0));
+  engine->start[async->first[group]] = engine->now;
+  engine->end[async->first[group]] = end;
+  pw__sim_heap_push (&engine->heap, pw__sim_event (end, PW_SIM_EVENT_ASYNC, group, queue));
 }
 
-/* Whether the rank has the reduction that ACTION, a U at ID, waits for behind it. */
+/* Whether ACTION, at ID, has what it waits for beside other computes: U the reduction behind which
+ * it stands, what reads a stash its reload. */
 static gboolean
-is_reduced (const Engine *engine, int rank, int64_t id, PwAction update) {
-  const PwSimCollectives *collectives = engine->collectives;
-  const Rank *state = &engine->ranks[rank];
-  for (int i = state->collective; i < state->last_collective && collectives->id[i] < id; i++) {
-    PwAction action = action_at (engine, rank, collectives->id[i]);
-    if (action.kind == PW_ACTION_REDUCE_GRADIENT && action.stage == update.stage
-        && action.direction == update.direction)
+has_async (const Engine *engine, int rank, int64_t id, PwAction action) {
+  const PwSimAsync *async = engine->async;
+  const AsyncQueue *exchanges = &engine->ranks[rank].async[PW_SIM_ASYNC_EXCHANGE];
+  for (int i = exchanges->head;
+       action.kind == PW_ACTION_UPDATE && i < exchanges->stop && async->id[i] < id; i++) {
+    PwAction exchange = action_at (engine, rank, async->id[i]);
+    if (exchange.kind == PW_ACTION_REDUCE_GRADIENT && exchange.stage == action.stage
+        && exchange.direction == action.direction)
       return FALSE;
   }
-  return TRUE;
+  if (async->reloads == NULL || !pw__sim_reads_stash (action))
+    return TRUE;
+  int32_t reload = pw__sim_async_reload (async, engine->layout, action);
+  return reload < 0 || engine->is_done[reload];
 }
 
 static gboolean
 try_compute (Engine *engine, int rank, int64_t id) {
   PwAction action = action_at (engine, rank, id);
   gboolean is_pair = pw__sim_is_pair (engine->layout, rank, id);
-  if (action.kind == PW_ACTION_UPDATE && !is_reduced (engine, rank, id, action))
-    return FALSE;
-  if (!has_inputs (engine, action)
-      || (is_pair && !has_inputs (engine, action_at (engine, rank, id + 1))))
-    return FALSE;
+  for (int i = 0; i <= is_pair; i++)
+    if (!has_inputs (engine, action_at (engine, rank, id + i))
+        || !has_async (engine, rank, id + i, action_at (engine, rank, id + i)))
+      return FALSE;
   double duration = is_pair ? pw__sim_pair_duration (&engine->durations, action,
                                                      action_at (engine, rank, id + 1))
                             : pw__sim_duration (&engine->durations, action);
@@ -244,8 +259,8 @@ try_rank (Engine *engine, int rank) {
   Rank *state = &engine->ranks[rank];
   while (!state->is_running && state->next < layout->offset[rank + 1]) {
     int64_t id = state->next;
-    if (pw__sim_is_collective (action_at (engine, rank, id))) {
-      try_collective (engine, rank);
+    if (pw__sim_is_async (action_at (engine, rank, id))) {
+      try_async (engine, rank, (int)pw__sim_async_queue (action_at (engine, rank, id)));
       if (action_at (engine, rank, id).kind == PW_ACTION_NORM && !engine->is_done[id])
         return;
       state->next++;
@@ -293,21 +308,23 @@ end_compute (Engine *engine, int rank) {
 }
 
 static void
-end_collective (Engine *engine, int group) {
+end_async (Engine *engine, int group, int queue) {
   const PwSimLayout *layout = engine->layout;
-  const PwSimCollectives *collectives = engine->collectives;
-  int32_t first = collectives->first[group];
-  for (int rank = 0; rank < layout->ranks; rank++) {
-    Rank *state = &engine->ranks[rank];
-    if (state->n_arrived == 0 || collectives->group[state->collective] != group)
+  const PwSimAsync *async = engine->async;
+  int32_t first = async->first[group];
+  int one = async->size[group] == 1 ? pw__sim_rank_of (layout, first) : -1;
+  for (int rank = MAX (one, 0); rank < (one < 0 ? layout->ranks : one + 1); rank++) {
+    AsyncQueue *state = &engine->ranks[rank].async[queue];
+    if (state->n_arrived == 0 || async->group[state->head] != group)
       continue;
     for (; state->n_arrived > 0; state->n_arrived--) {
-      int32_t id = collectives->id[state->collective++];
+      int32_t id = async->id[state->head++];
       engine->start[id] = engine->start[first];
       engine->end[id] = engine->end[first];
       engine->is_done[id] = TRUE;
     }
-    try_collective (engine, rank);
+    for (int other = 0; other < PW_SIM_ASYNC_QUEUES; other++)
+      try_async (engine, rank, other);
     try_rank (engine, rank);
   }
 }
@@ -376,8 +393,8 @@ make_queues (Engine *engine) {
 }
 
 static void
-engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
-             PwSimCollectives *collectives, const PwStageCosts *costs, PwSimResult *result) {
+engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index, PwSimAsync *async,
+             const PwStageCosts *costs, PwSimResult *result) {
   gsize n = (gsize)layout->n_actions + 1;
   int64_t ranks = layout->ranks;
   *engine = (Engine){ .layout = layout,
@@ -391,8 +408,8 @@ engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
                       .n_open = g_new0 (int32_t, (gsize)n),
                       .items = g_new (int32_t, (gsize)n),
                       .ranks = g_new0 (Rank, (gsize)ranks),
-                      .collectives = collectives,
-                      .n_arrived = g_new0 (int, (gsize)collectives->n_groups + 1) };
+                      .async = async,
+                      .n_arrived = g_new0 (int, (gsize)async->n_groups + 1) };
   if (engine->policy->queue != PW_QUEUE_NONE)
     engine->n_queues = engine->policy->queue == PW_QUEUE_RANK   ? ranks
                        : engine->policy->queue == PW_QUEUE_PEER ? ranks * ranks
@@ -405,12 +422,12 @@ engine_init (Engine *engine, const PwSimLayout *layout, const PwSimIndex *index,
     engine->slowdown = costs->topology->compute_slowdown;
   engine->links = pw__sim_links_new (layout, costs, &engine->durations, &engine->heap,
                                      engine->start, engine->end);
-  for (int rank = 0, i = 0; rank < layout->ranks; rank++) {
+  for (int rank = 0; rank < layout->ranks; rank++) {
     engine->ranks[rank].next = layout->offset[rank];
-    engine->ranks[rank].collective = i;
-    while (i < collectives->n && collectives->id[i] < layout->offset[rank + 1])
-      i++;
-    engine->ranks[rank].last_collective = i;
+    for (int queue = 0; queue < PW_SIM_ASYNC_QUEUES; queue++) {
+      const int *start = &async->start[rank * PW_SIM_ASYNC_QUEUES + queue];
+      engine->ranks[rank].async[queue] = (AsyncQueue){ .head = start[0], .stop = start[1] };
+    }
   }
 }
 
@@ -465,8 +482,8 @@ run (Engine *engine) {
       if (event.more == engine->ranks[what].version)
         end_compute (engine, what);
       break;
-    case PW_SIM_EVENT_COLLECTIVE:
-      end_collective (engine, what);
+    case PW_SIM_EVENT_ASYNC:
+      end_async (engine, what, (int)event.more);
       break;
     case PW_SIM_EVENT_BEGIN:
       pay_for (engine, (int)event.more, what, TRUE);
@@ -482,9 +499,11 @@ run (Engine *engine) {
     }
   }
   for (int rank = 0; rank < layout->ranks; rank++) {
-    if (engine->ranks[rank].next < layout->offset[rank + 1]
-        || engine->ranks[rank].collective < engine->ranks[rank].last_collective)
+    if (engine->ranks[rank].next < layout->offset[rank + 1])
       return FALSE;
+    for (int queue = 0; queue < PW_SIM_ASYNC_QUEUES; queue++)
+      if (engine->ranks[rank].async[queue].head < engine->ranks[rank].async[queue].stop)
+        return FALSE;
     for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1]; id++)
       if (engine->entry[id] >= 0 && engine->n_open[engine->entry[id]] > 0)
         return FALSE;
@@ -495,13 +514,12 @@ run (Engine *engine) {
 PwSimResult *
 pw__sim_run_events (const PwSimInput *input, const PwSimLayout *layout, GError **error) {
   g_autoptr (PwSimIndex) index = pw__sim_index_new (layout, error);
-  g_autoptr (PwSimCollectives) collectives
-      = index != NULL ? pw__sim_collectives_new (layout, error) : NULL;
-  if (collectives == NULL)
+  g_autoptr (PwSimAsync) async = index != NULL ? pw__sim_async_new (layout, error) : NULL;
+  if (async == NULL)
     return NULL;
   g_autoptr (PwSimResult) result = pw__sim_result_new (layout);
   Engine engine;
-  engine_init (&engine, layout, index, collectives, input->costs, result);
+  engine_init (&engine, layout, index, async, input->costs, result);
   gboolean done = run (&engine);
   engine_clear (&engine);
   if (!done) {

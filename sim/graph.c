@@ -1,5 +1,5 @@
 #include "sim/graph_private.h"
-#include "sim/collectives_private.h"
+#include "sim/async_private.h"
 #include "sim/order_private.h"
 
 /* While the graph is built a node is known by the id of its first action, a join by numbers from
@@ -25,8 +25,8 @@ struct Build {
   int32_t *before; /* [n_actions] of a message: what its queue must have finished at this end */
   int32_t *tail;   /* of each queue of the rank at hand */
   int n_queues;
-  PwSimCollectives *collectives;
-  Waits *group_waits; /* [collectives->n_groups] */
+  PwSimAsync *async;
+  Waits *group_waits; /* [async->n_groups] */
   int32_t *reduced;   /* [directions * stages] the last REDUCE_GRAD of the rank at hand */
 };
 
@@ -76,13 +76,13 @@ fail_at (const PwSimLayout *layout, int rank, int64_t id, const char *what, GErr
 
 /* All that meet are one node. */
 static void
-name_collectives (Build *build) {
-  const PwSimCollectives *collectives = build->collectives;
-  for (int i = 0; i < collectives->n; i++) {
-    int32_t first = collectives->first[collectives->group[i]];
-    build->self[collectives->id[i]] = first;
-    if (first != collectives->id[i])
-      build->a[collectives->id[i]] = NO_NODE;
+name_async (Build *build) {
+  const PwSimAsync *async = build->async;
+  for (int i = 0; i < async->n; i++) {
+    int32_t first = async->first[async->group[i]];
+    build->self[async->id[i]] = first;
+    if (first != async->id[i])
+      build->a[async->id[i]] = NO_NODE;
   }
 }
 
@@ -207,35 +207,45 @@ queue_entry (Build *build, int rank, int64_t id, int32_t *last) {
   return stop;
 }
 
-/* The collective at ID, with LAST of its program before it and *QUEUE of those before it; TRUE if
- * the program waits for it. */
+/* What is at ID, beside compute, with LAST of its program before it and *QUEUE of its queue; TRUE
+ * if the program waits for it. */
 static gboolean
-connect_collective (Build *build, int rank, int64_t id, int32_t last, int32_t *queue) {
-  PwAction action = pw__sim_action (build->layout, rank, id);
-  int i = pw__sim_collectives_find (build->collectives, id);
-  Waits *waits = &build->group_waits[build->collectives->group[i]];
+connect_async (Build *build, int rank, int64_t id, int32_t last, int32_t queues[]) {
+  const PwSimLayout *layout = build->layout;
+  PwAction action = pw__sim_action (layout, rank, id);
+  int i = pw__sim_async_find (build->async, rank, action, id);
+  Waits *waits = &build->group_waits[build->async->group[i]];
+  int32_t *queue = &queues[pw__sim_async_queue (action)];
   wait_for (waits, last);
   if (*queue != build->self[id]) /* the same exchange: a rank that has both replicas */
     wait_for (waits, *queue);
   *queue = build->self[id];
-  if (action.kind == PW_ACTION_NORM)
-    return TRUE;
-  build->reduced[(int)action.direction * build->layout->stages + (int)action.stage] = *queue;
-  return FALSE;
+  if (action.kind == PW_ACTION_RELOAD)
+    wait_for (waits, build->self[pw__sim_async_offload (build->async, layout, action)]);
+  if (action.kind == PW_ACTION_REDUCE_GRADIENT)
+    build->reduced[(int)action.direction * layout->stages + (int)action.stage] = *queue;
+  return action.kind == PW_ACTION_NORM;
 }
 
 static void
-wait_for_reduction (const Build *build, Waits *waits, PwAction action) {
+wait_for_async (const Build *build, Waits *waits, PwAction action) {
   if (action.kind == PW_ACTION_UPDATE)
     wait_for (waits,
               build->reduced[(int)action.direction * build->layout->stages + (int)action.stage]);
+  if (build->async->reloads == NULL || !pw__sim_reads_stash (action))
+    return;
+  int32_t reload = pw__sim_async_reload (build->async, build->layout, action);
+  if (reload >= 0)
+    wait_for (waits, build->self[reload]);
 }
 
 static gboolean
 connect_rank (Build *build, int rank, GError **error) {
   const PwSimLayout *layout = build->layout;
   int32_t last = NONE; /* what the program has passed */
-  int32_t collective = NONE;
+  int32_t queues[PW_SIM_ASYNC_QUEUES];
+  for (int i = 0; i < PW_SIM_ASYNC_QUEUES; i++)
+    queues[i] = NONE;
   for (int i = 0; i < layout->schedule->placement->directions * layout->stages; i++)
     build->reduced[i] = NONE;
   for (int queue = 0; queue < build->n_queues; queue++)
@@ -245,9 +255,9 @@ connect_rank (Build *build, int rank, GError **error) {
       id = queue_entry (build, rank, id, &last);
       continue;
     }
-    if (pw__sim_is_collective (pw__sim_action (layout, rank, id))) {
-      if (connect_collective (build, rank, id, last, &collective))
-        last = collective;
+    if (pw__sim_is_async (pw__sim_action (layout, rank, id))) {
+      if (connect_async (build, rank, id, last, queues))
+        last = build->self[id];
       id++;
       continue;
     }
@@ -255,10 +265,11 @@ connect_rank (Build *build, int rank, GError **error) {
     Waits waits;
     waits_init (&waits, build);
     wait_for (&waits, last);
-    wait_for_reduction (build, &waits, pw__sim_action (layout, rank, id));
-    for (int i = 0; i < width; i++)
+    for (int i = 0; i < width; i++) {
+      wait_for_async (build, &waits, pw__sim_action (layout, rank, id + i));
       if (!wait_for_inputs (build, &waits, rank, id + i, error))
         return FALSE;
+    }
     set_waits (build, (int32_t)id, &waits);
     last = (int32_t)id;
     id += width;
@@ -317,25 +328,25 @@ build_clear (Build *build) {
   g_free (build->tail);
   g_free (build->reduced);
   g_free (build->group_waits);
-  pw__sim_collectives_free (build->collectives);
+  pw__sim_async_free (build->async);
 }
 
 static gboolean
-find_collectives (Build *build, GError **error) {
-  build->collectives = pw__sim_collectives_new (build->layout, error);
-  if (build->collectives == NULL)
+find_async (Build *build, GError **error) {
+  build->async = pw__sim_async_new (build->layout, error);
+  if (build->async == NULL)
     return FALSE;
-  build->group_waits = g_new (Waits, (gsize)build->collectives->n_groups + 1);
-  for (int g = 0; g < build->collectives->n_groups; g++)
+  build->group_waits = g_new (Waits, (gsize)build->async->n_groups + 1);
+  for (int g = 0; g < build->async->n_groups; g++)
     waits_init (&build->group_waits[g], build);
-  name_collectives (build);
+  name_async (build);
   return TRUE;
 }
 
 static void
 connect_groups (Build *build) {
-  for (int g = 0; g < build->collectives->n_groups; g++)
-    set_waits (build, build->collectives->first[g], &build->group_waits[g]);
+  for (int g = 0; g < build->async->n_groups; g++)
+    set_waits (build, build->async->first[g], &build->group_waits[g]);
 }
 
 /* Numbers the nodes as ORDER has them and moves everything over. */
@@ -414,7 +425,7 @@ pw__sim_graph_new (const PwSimLayout *layout, const PwSimIndex *index, gboolean 
   Build build;
   build_init (&build, layout, index, instant);
   name_computes (&build);
-  gboolean fine = find_collectives (&build, error) && name_messages (&build, error);
+  gboolean fine = find_async (&build, error) && name_messages (&build, error);
   for (int rank = 0; fine && rank < layout->ranks; rank++)
     fine = connect_rank (&build, rank, error);
   for (int rank = 0; fine && !instant && rank < layout->ranks; rank++)

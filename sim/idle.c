@@ -2,7 +2,7 @@
  * message that arrived last; without messages of its own in the way, the producer's. A policy that
  * blocks the program makes each message before the compute a cause of its own. Behind an exchange
  * of gradients or norms it is `barrier` until all have come to it, and then `transfer`. */
-#include "sim/collectives_private.h"
+#include "sim/async_private.h"
 #include "sim/summary_private.h"
 
 /* A piece of what lies between two computes; one with the cause of the piece before it makes that
@@ -117,21 +117,49 @@ add_piece (PwSimSummary *summary, PwSimAccount *account, double from, double to,
     keep (summary, (int)(account - summary->accounts), from, to, cause);
 }
 
+static gboolean
+is_exchange (PwAction action) {
+  return pw__sim_is_async (action) && pw__sim_async_queue (action) == PW_SIM_ASYNC_EXCHANGE;
+}
+
+/* FALSE: it is no reload that the compute at ID, idle until TO, waited for. */
+static gboolean
+explain_by_reload (PwSimSummary *summary, PwSimAccount *account, int rank, int64_t id, double to) {
+  const PwSimLayout *layout = summary->layout;
+  PwAction reader = pw__sim_action (layout, rank, id);
+  if (!pw__sim_reads_stash (reader))
+    return FALSE;
+  for (int64_t i = id - 1; i >= layout->offset[rank]; i--) {
+    PwAction action = pw__sim_action (layout, rank, i);
+    gboolean is_own = action.stage == reader.stage && action.microbatch == reader.microbatch
+                      && action.direction == reader.direction;
+    if (is_own && action.kind == PW_ACTION_FORWARD)
+      return FALSE;
+    if (!is_own || action.kind != PW_ACTION_RELOAD)
+      continue;
+    if (summary->result->end[i] < to)
+      return FALSE;
+    add_piece (summary, account, account->clock, to, PW_IDLE_MEMORY);
+    return TRUE;
+  }
+  return FALSE;
+}
+
 /* FALSE: it is no exchange that the compute at ID, idle until TO, waited for. */
 static gboolean
-explain_by_collectives (PwSimSummary *summary, PwSimAccount *account, int rank, int64_t first,
-                        int64_t id, double to) {
+explain_by_exchanges (PwSimSummary *summary, PwSimAccount *account, int rank, int64_t first,
+                      int64_t id, double to) {
   const PwSimLayout *layout = summary->layout;
   const double *start = summary->result->start, *end = summary->result->end;
   double until = account->clock;
   int64_t last = -1;
   for (int64_t i = first; i < id; i++)
-    if (pw__sim_is_collective (pw__sim_action (layout, rank, i)) && end[i] >= to)
+    if (is_exchange (pw__sim_action (layout, rank, i)) && end[i] >= to)
       last = i;
   if (last < 0)
     return FALSE;
   for (int64_t i = first; i <= last; i++) {
-    if (!pw__sim_is_collective (pw__sim_action (layout, rank, i)))
+    if (!is_exchange (pw__sim_action (layout, rank, i)))
       continue;
     double begun = CLAMP (start[i], until, to), ended = CLAMP (end[i], begun, to);
     add_piece (summary, account, until, begun, PW_IDLE_BARRIER);
@@ -148,16 +176,20 @@ read_rank (PwSimSummary *summary, const PwSimIndex *index, int rank) {
   gboolean stops = pw_policies[layout->schedule->policy].blocks_program;
   const double *start = summary->result->start, *end = summary->result->end;
   int64_t behind_last = layout->offset[rank]; /* the first action behind the last compute */
+  gboolean has_copies = FALSE;                /* so far */
   for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1];) {
     const PwAction *action = layout->list[rank] + (id - layout->offset[rank]);
     if (pw__sim_is_message (*action)) {
       id++;
       continue;
     }
+    has_copies |= action->kind == PW_ACTION_OFFLOAD;
     int width = pw__sim_is_pair (layout, rank, id) ? 2 : 1;
     if (start[id] > account->clock && pw_action_kinds[action->kind].is_compute) {
       int64_t first = first_awaited (layout, rank, id, behind_last);
-      gboolean is_said = explain_by_collectives (summary, account, rank, first, id, start[id]);
+      gboolean is_said = explain_by_exchanges (summary, account, rank, first, id, start[id]);
+      for (int i = 0; has_copies && !is_said && i < width; i++)
+        is_said = explain_by_reload (summary, account, rank, id + i, start[id]);
       if (!is_said && stops)
         explain_by_program (summary, index, account, rank, behind_last, id, account->clock,
                             start[id]);

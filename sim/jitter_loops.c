@@ -111,8 +111,7 @@ exponential (const PwFloats y[2], PwFloats e[2]) {
 }
 
 static inline void
-draw_step (const PwSimDraw *draw, uint32_t key[ROUNDS][2], uint64_t group,
-           double *durations) {
+draw_step (const PwSimDraw *draw, uint32_t key[ROUNDS][2], uint64_t group, double *durations) {
   float deviation = (float)draw->deviation, mean = -0.5f * deviation * deviation;
   for (int l = 0; l < BLOCKS; l += PW_WIDE) {
     PwFloatBits word[2];

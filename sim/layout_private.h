@@ -103,7 +103,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSimIndex, pw__sim_index_free)
 /* What costs say about one action, the same numbers for every engine. */
 typedef struct {
   int stages;
-  double *compute;        /* [directions][PW_ACTION_N][stages], of one piece; and of collectives */
+  double *compute;        /* [directions][PW_ACTION_N][stages], of one piece; and of what is beside */
   double *overlapped;     /* [directions][stages], of one piece */
   int n_edges;
   double *transfer;       /* [n_channels], of a message alone */

@@ -18,7 +18,7 @@ enum {
   PW_SIM_EVENT_BEGIN,    /* a transfer begins: likewise; where compute pays for it */
   PW_SIM_EVENT_TRANSFER, /* a transfer has ended: id of its SEND, channel in `more` */
   PW_SIM_EVENT_COMPUTE,
-  PW_SIM_EVENT_COLLECTIVE, /* a group has ended */
+  PW_SIM_EVENT_ASYNC, /* a group has ended */
   PW_SIM_EVENT_READY /* a transfer on a shared link could start: likewise */
 };
 

@@ -1,12 +1,13 @@
 #include "sim/memory_private.h"
-#include "sim/collectives_private.h"
+#include "sim/async_private.h"
 
 #include <string.h>
 
-/* Bytes that go when a message has left. */
+/* Bytes that go when a message has left, or a stash; negative: that come back. */
 typedef struct {
   double time;
   int64_t bytes;
+  PwMemoryCategory category;
 } Release;
 
 /* What happens at once. */
@@ -67,19 +68,22 @@ note_state (Memory *memory, double time) {
   memcpy (memory->rank->peak_by_category, memory->bytes, sizeof memory->bytes);
 }
 
-/* What has left by TIME goes first. */
+/* What has left by TIME goes first; what comes back at that time comes behind all else of it. */
 static void
 release_until (Memory *memory, double time) {
-  while (memory->first_held < memory->n_held && memory->held[memory->first_held].time <= time) {
+  while (memory->first_held < memory->n_held
+         && (memory->held[memory->first_held].time < time
+             || (memory->held[memory->first_held].time <= time
+                 && memory->held[memory->first_held].bytes > 0))) {
     Release release = memory->held[memory->first_held++];
-    memory->bytes[PW_MEMORY_BOUNDARY] -= release.bytes;
+    memory->bytes[release.category] -= release.bytes;
     memory->total -= release.bytes;
     note_state (memory, MAX (release.time, memory->clock));
   }
 }
 
 static void
-hold (Memory *memory, int64_t bytes, double until) {
+hold (Memory *memory, PwMemoryCategory category, int64_t bytes, double until) {
   if (memory->n_held == memory->room && memory->first_held > memory->room / 2) {
     memory->n_held -= memory->first_held;
     memmove (memory->held, memory->held + memory->first_held, memory->n_held * sizeof (Release));
@@ -89,9 +93,14 @@ hold (Memory *memory, int64_t bytes, double until) {
     memory->held = g_renew (Release, memory->held, (gsize)memory->room);
   }
   gsize i = memory->n_held++;
-  for (; i > memory->first_held && memory->held[i - 1].time > until; i--)
+  while (
+      i > memory->first_held
+      && (memory->held[i - 1].time > until
+          || (memory->held[i - 1].time >= until && bytes > 0 && memory->held[i - 1].bytes < 0))) {
     memory->held[i] = memory->held[i - 1];
-  memory->held[i] = (Release){ .time = until, .bytes = bytes };
+    i--;
+  }
+  memory->held[i] = (Release){ .time = until, .bytes = bytes, .category = category };
 }
 
 static void
@@ -173,7 +182,7 @@ hand_over (Memory *memory, PwAction action, int64_t held, double time) {
   if (until < 0 || held == 0)
     return added;
   release_until (memory, time);
-  hold (memory, held, until);
+  hold (memory, PW_MEMORY_BOUNDARY, held, until);
   return added + held;
 }
 
@@ -243,6 +252,19 @@ add_fixed (Memory *memory, int r) {
   note_state (memory, 0);
 }
 
+/* A stash is gone from the end of its OFFLOAD to the start of its RELOAD. */
+static void
+hold_copy (Memory *memory, PwAction action, int64_t id) {
+  const PwStageCost *cost = &memory->costs->stage[action.stage];
+  int64_t bytes
+      = (is_recomputed (memory, action) ? cost->again.first_stash_bytes : cost->stash_bytes)
+        / memory->pieces;
+  if (action.kind == PW_ACTION_OFFLOAD)
+    hold (memory, PW_MEMORY_STASH, bytes, memory->result->end[id]);
+  else if (action.kind == PW_ACTION_RELOAD)
+    hold (memory, PW_MEMORY_STASH, -bytes, memory->result->start[id]);
+}
+
 static void
 add_rank (Memory *memory, int r) {
   const PwSimLayout *layout = memory->layout;
@@ -261,7 +283,8 @@ add_rank (Memory *memory, int r) {
       id++;
       continue;
     }
-    if (pw__sim_is_collective (*at)) {
+    if (pw__sim_is_async (*at)) {
+      hold_copy (memory, *at, id);
       id++;
       continue;
     }

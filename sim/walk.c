@@ -1,5 +1,5 @@
 #include "sim/walk_private.h"
-#include "sim/collectives_private.h"
+#include "sim/async_private.h"
 #include "schedules/block.h"
 #include "sim/links_private.h"
 
@@ -74,7 +74,7 @@ typedef struct {
 gboolean
 pw__sim_walk_applies (const PwSimLayout *layout) {
   const PwSchedule *schedule = layout->schedule;
-  return !schedule->batched && !pw__sim_collectives_at_end (layout)
+  return !schedule->batched && !pw__sim_async_is_used (layout)
          && (schedule->policy == PW_POLICY_BUFFERED || schedule->policy == PW_POLICY_PER_EDGE);
 }
 
@@ -478,7 +478,7 @@ make_ways (Walk *walk) {
         action.direction = direction != 0;
         action.paired = paired != 0;
         Way *way = &walk->ways[pw_action_key (&action)];
-        if (pw__sim_is_collective (action))
+        if (pw__sim_is_async (action))
           *way = (Way){ .what = NOT_KNOWN };
         else if (pw__sim_is_message (action))
           *way = (Way){ .what = pw__sim_is_send (action) ? SEND : RECEIVE,

@@ -6,7 +6,7 @@
 #pragma once
 #include "sim/summary_private.h"
 
-/* What the walk is for: buffered, or a queue per edge, no groups, no collectives. */
+/* What the walk is for: buffered, or a queue per edge, no groups, nothing beside compute. */
 gboolean pw__sim_walk_applies (const PwSimLayout *layout);
 /* FALSE: it got stuck; whether that is a deadlock is for the engines to say. */
 gboolean pw__sim_walk (PwSimSummary *summary, const PwSimDurations *durations,

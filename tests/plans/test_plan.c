@@ -233,6 +233,8 @@ static const struct {
   { "\"backend\": \"cuda\",\"precision\": \"tf32\"", NULL },
   { "\"data_parallel\": 2", "plan.json:2: data_parallel: " },
   { "\"clip_norm\": 1", "plan.json:2: clip_norm: " },
+  { "\"offload\": \"stash\"", "plan.json:2: offload: " },
+  { "\"offload\": \"none\"", NULL },
   { "\"recompute\": {\"layers\": [1]}", NULL },
   { "\"transport\": \"nccl\"", "plan.json:2: transport: " },
   { "\"backend\": \"cuda\", \"share_devices\": true", NULL },

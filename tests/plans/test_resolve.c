@@ -207,6 +207,15 @@ static const struct {
   { "{\"model\": \"mlp\", \"ranks\": 2,\n\"recompute\": {\"layers\": [\"hiden0.*\"]}}",
     pw_plan_error_quark, PW_PLAN_ERROR_VALUE,
     "plan.json:2: recompute: mlp has no layer \"hiden0.*\"" },
+  { "{\"model\": \"mlp\", \"ranks\": 2,\n\"offload\": \"stash\"}", pw_plan_error_quark,
+    PW_PLAN_ERROR_VALUE, "plan.json:2: offload: the hardware does not say" },
+  { "{\"model\": \"mlp\", \"ranks\": 2, \"hardware\": \"a100-40g\",\n\"offload\": {\"stages\": "
+    "[2]}}",
+    pw_plan_error_quark, PW_PLAN_ERROR_VALUE,
+    "plan.json:2: offload: \"2\" is none of the stages 0 to 1" },
+  { "{\"model\": \"mlp\", \"ranks\": 2, \"hardware\": \"a100-40g\", \"recompute\": "
+    "\"stage\",\n\"offload\": \"stash\"}",
+    pw_plan_error_quark, PW_PLAN_ERROR_UNSUPPORTED, "plan.json:2: offload: what is made again" },
   { "{\"model\": \"mlp\", \"ranks\": 2,\n\"recompute\": {\"layers\": [0, 99]}}",
     pw_plan_error_quark, PW_PLAN_ERROR_VALUE, "plan.json:2: recompute: mlp has no layer \"99\"" },
 };

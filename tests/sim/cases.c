@@ -244,7 +244,11 @@ case_random (void) {
     schedule->mode = PW_MODE_INFERENCE;
   PwStageEdges *edges = random_edges (schedule->stages);
   play_at_random (schedule, edges, g_test_rand_int_range (0, 3) == 0);
+  g_autofree gboolean *offloaded = g_new (gboolean, (gsize)schedule->stages);
+  for (int s = 0; s < schedule->stages; s++)
+    offloaded[s] = g_test_rand_bit () != 0;
   PwLowerOptions options = {
+    .offloaded_stages = g_test_rand_int_range (0, 3) == 0 ? offloaded : NULL,
     .policy = g_test_rand_int_range (0, PW_POLICY_N),
     .batched = g_test_rand_int_range (0, 2),
     .recompute = schedule->mode == PW_MODE_TRAINING ? g_test_rand_int_range (0, 3) : 0,
@@ -353,6 +357,7 @@ costs_randomise (PwStageCosts *costs, gboolean quarters) {
     cost->weight = random_time (quarters);
     cost->backward = random_time (quarters);
     cost->recompute = random_time (quarters);
+    cost->offload = random_time (quarters);
     cost->reduce = g_test_rand_bit () ? random_time (quarters) : 0;
     cost->update = random_time (quarters);
     cost->overlapped = g_test_rand_int_range (0, 2) ? random_time (quarters) : 0;
@@ -431,12 +436,12 @@ costs_randomise_bytes (PwStageCosts *costs) {
     cost->input_peak_bytes = random_bytes ();
     cost->weight_peak_bytes = random_bytes ();
     cost->again = (PwAgainFootprint){
-      .first_peak_bytes = random_bytes (),
       .first_stash_bytes = random_bytes (),
       .first_input_bytes = cost->input_bytes,
       .first_output_held_bytes = random_bytes (),
       .again_peak_bytes = random_bytes (),
     };
+    cost->again.first_peak_bytes = cost->again.first_stash_bytes + random_bytes ();
   }
 }
 

@@ -39,6 +39,11 @@ is_collective (PwAction action) {
 }
 
 static gboolean
+is_copy (PwAction action) {
+  return action.kind == PW_ACTION_OFFLOAD || action.kind == PW_ACTION_RELOAD;
+}
+
+static gboolean
 is_gradient (PwAction action) {
   return action.kind == PW_ACTION_SEND_BACKWARD || action.kind == PW_ACTION_RECV_BACKWARD;
 }
@@ -69,6 +74,8 @@ compute_time (const Case *c, PwAction action) {
           [PW_ACTION_RECOMPUTE] = cost->recompute,  [PW_ACTION_UPDATE] = cost->update };
   if (is_collective (action))
     return action.kind == PW_ACTION_NORM ? costs->norm : cost->reduce;
+  if (is_copy (action))
+    return cost->offload;
   if (costs->rank_factor != NULL)
     time[action.kind] *= rank_factor_of (c, action);
   if (costs->factor == NULL || action.kind == PW_ACTION_UPDATE)
@@ -167,16 +174,26 @@ occurrence (const Play *play, int rank, int64_t index) {
   return before;
 }
 
-/* Whether what stands at INDEX waits for the REDUCE_GRAD at I before it: U of its stage does, and
- * exchanges, which are made one after another; not the other replica's half of the same. */
+/* Whether what stands at INDEX waits for the REDUCE_GRAD, OFFLOAD or RELOAD at I before it: U of
+ * its stage and what reads its stash do, a RELOAD for its OFFLOAD, and those of one queue, which
+ * are done one after another; but for the other replica's half of the same exchange. */
 static gboolean
-waits_for_reduction (const Play *play, int rank, int64_t index, int64_t i) {
-  PwAction action = at (play, rank, index), reduction = at (play, rank, i);
+waits_for_async (const Play *play, int rank, int64_t index, int64_t i) {
+  PwAction action = at (play, rank, index), before = at (play, rank, i);
+  gboolean is_own = action.stage == before.stage && action.direction == before.direction;
+  gboolean is_own_stash = is_own && action.microbatch == before.microbatch;
   if (is_collective (action))
-    return !meet (play, action, reduction)
-           || occurrence (play, rank, index) != occurrence (play, rank, i);
-  return action.kind == PW_ACTION_UPDATE && action.stage == reduction.stage
-         && action.direction == reduction.direction;
+    return !is_copy (before)
+           && (!meet (play, action, before)
+               || occurrence (play, rank, index) != occurrence (play, rank, i));
+  if (is_copy (action))
+    return action.kind == before.kind
+           || (action.kind == PW_ACTION_RELOAD && before.kind == PW_ACTION_OFFLOAD && is_own_stash);
+  if (action.kind == PW_ACTION_UPDATE)
+    return before.kind == PW_ACTION_REDUCE_GRADIENT && is_own;
+  return before.kind == PW_ACTION_RELOAD && is_own_stash
+         && (action.kind == PW_ACTION_BACKWARD || action.kind == PW_ACTION_INPUT_GRADIENT
+             || action.kind == PW_ACTION_RECOMPUTE);
 }
 
 /* The latest end of what comes before INDEX in the program, messages too where they BLOCK; a
@@ -189,13 +206,22 @@ before_in_program (const Play *play, int rank, int64_t index, gboolean blocks) {
     while (i >= 0 && is_message (at (play, rank, i)) && at (play, rank, i).grouped)
       i--;
   for (; i >= 0; i--)
-    if (at (play, rank, i).kind == PW_ACTION_REDUCE_GRADIENT
-            ? waits_for_reduction (play, rank, index, i)
+    if (at (play, rank, i).kind == PW_ACTION_REDUCE_GRADIENT || is_copy (at (play, rank, i))
+            ? waits_for_async (play, rank, index, i)
             : blocks || !is_message (at (play, rank, i))) {
       double end = end_of (play, play->offset[rank] + i);
       latest = MAX (latest, end);
     }
   return latest;
+}
+
+/* Of the stash that the action at INDEX reads; 0: it never went. */
+static double
+reload_end (const Play *play, int rank, int64_t index) {
+  for (int64_t i = 0; i < index; i++)
+    if (at (play, rank, i).kind == PW_ACTION_RELOAD && waits_for_async (play, rank, index, i))
+      return end_of (play, play->offset[rank] + i);
+  return 0;
 }
 
 static int
@@ -338,7 +364,8 @@ put_off (Play *play, int rank, int64_t index) {
   double start = MAX (program, inputs);
   if (is_pair (play, rank, index)) {
     double others = inputs_end (play, at (play, rank, index + 1));
-    start = MAX (start, others);
+    double stash = reload_end (play, rank, index + 1);
+    start = MAX (start, MAX (others, stash));
   }
   return set_time (play, id, start, duration);
 }

@@ -170,6 +170,41 @@ test_pipedream (void) {
     }
 }
 
+/* On one rank under gpipe every stash goes; the first comes back while the last forward runs, each
+ * other one while the backward before its own does. Copies that are quicker cost nothing, one that
+ * takes longer holds its backward up. */
+static void
+test_offload (void) {
+  enum { M = 8 };
+  static const double times[] = { 0, 0.5, 1, 2, 3, 5 };
+  for (gsize i = 0; i < G_N_ELEMENTS (times); i++) {
+    PwScheduleParams params;
+    pw_schedule_params_init (&params);
+    params.ranks = 1;
+    params.microbatches = M;
+    g_autoptr (PwSchedule) compute = pw_schedule_generate ("gpipe", &params, NULL);
+    g_autoptr (Case) c = case_named ("gpipe", 1, M, 5, 2, 0, PW_POLICY_PER_EDGE);
+    const gboolean all[] = { TRUE };
+    PwLowerOptions options = { .offloaded_stages = all };
+    pw_schedule_free (c->lowered);
+    c->lowered = pw_schedule_lower (compute, c->edges, &options, NULL);
+    c->input.schedule = c->lowered;
+    c->costs->stage[0].offload = times[i];
+    c->costs->stage[0].stash_bytes = c->costs->stage[0].forward_peak_bytes = 100;
+    g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
+    g_autoptr (PwSimResult) events = run_with (c, PW_SIM_ENGINE_EVENTS);
+    assert_same_results (result, events);
+    int copies = 0;
+    for (int64_t k = 0; k < c->lowered->programs[0].n_prologue; k++)
+      copies += c->lowered->programs[0].actions[k].kind == PW_ACTION_RELOAD;
+    g_assert_cmpint (copies, ==, M);
+    double late = MAX (times[i] - 5, 0) + (M - 1) * MAX (times[i] - 2, 0);
+    g_assert_cmpfloat (result->iteration_time, ==, M * 7 + late);
+    g_assert_cmpfloat (result->rank[0].idle_by_cause[PW_IDLE_MEMORY], ==, late);
+    g_assert_cmpint (result->peak_memory_bytes, <, M * 100);
+  }
+}
+
 /* An exchange that a rank has alone, of which others have none, is no schedule. */
 static void
 test_missing_half (void) {
@@ -197,6 +232,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/sim/iterations/replicas-meet", test_replicas_meet);
   g_test_add_func ("/sim/iterations/a-norm-is-a-barrier", test_norm_is_a_barrier);
   g_test_add_func ("/sim/iterations/pipedream-is-never-idle", test_pipedream);
+  g_test_add_func ("/sim/iterations/offload-has-the-closed-form", test_offload);
   g_test_add_func ("/sim/iterations/half-an-exchange-is-an-error", test_missing_half);
   return g_test_run ();
 }

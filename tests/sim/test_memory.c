@@ -131,6 +131,11 @@ tell_forward (Story *story, int rank, PwAction f, double start, double end) {
         r < 0 ? cost->forward_peak_bytes : again->first_peak_bytes);
   live (story, rank, PW_MEMORY_STASH, end, ready, r < 0 ? 0 : again->first_stash_bytes);
   live (story, rank, PW_MEMORY_STASH, ready, gone, cost->stash_bytes);
+  int64_t offload = find (story, rank, PW_ACTION_OFFLOAD, PW_ACTION_N, f);
+  int64_t reload = find (story, rank, PW_ACTION_RELOAD, PW_ACTION_N, f);
+  if (offload >= 0)
+    live (story, rank, PW_MEMORY_STASH, end_of (story, rank, offload),
+          start_of (story, rank, reload), r < 0 ? -cost->stash_bytes : -again->first_stash_bytes);
   live (story, rank, PW_MEMORY_BOUNDARY, end, last_sent (story, rank, f, TRUE),
         r < 0 ? cost->output_held_bytes : again->first_output_held_bytes);
 }
@@ -213,8 +218,12 @@ assert_tells (const Story *story) {
     int64_t peak = 0;
     for (guint i = 0; i < story->lives->len; i++) {
       const Life *life = &g_array_index (story->lives, Life, i);
-      if (life->rank == rank)
-        peak = MAX (peak, alive_at (story, rank, life->from, bytes));
+      if (life->rank != rank)
+        continue;
+      /* What is away comes back at its end. */
+      double moment = life->bytes < 0 ? life->to : life->from;
+      int64_t alive = alive_at (story, rank, moment, bytes);
+      peak = MAX (peak, alive);
     }
     g_assert_cmpint (result->rank[rank].peak_memory_bytes, ==, peak);
     alive_at (story, rank, result->rank[rank].peak_time, bytes);
