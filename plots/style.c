@@ -16,7 +16,7 @@ const PwPlotClassInfo pw__plot_classes[PW__CLASS_N] = {
   [PW__CLASS_UPDATE]
   = { .label = "update", .letter = 'U', .fill = 'u', .colour = { 0x3b, 0x40, 0x4f } },
   [PW__CLASS_COLLECTIVE]
-  = { .label = "collective", .letter = 'C', .fill = 'c', .colour = { 0x8a, 0x8f, 0x99 } },
+  = { .label = "exchange, copy", .letter = 'C', .fill = 'c', .colour = { 0x8a, 0x8f, 0x99 } },
   [PW__CLASS_SEND]
   = { .label = "send", .letter = 's', .fill = 's', .colour = { 0xc2, 0x41, 0x5b } },
   [PW__CLASS_RECEIVE]
