@@ -33,6 +33,7 @@ rank_json (const PwSimRank *rank) {
   json_object_set_new (object, "peak_memory_bytes", json_integer (rank->peak_memory_bytes));
   json_object_set_new (object, "span", pw_output_number (rank->span));
   json_object_set_new (object, "recompute_time", pw_output_number (rank->recompute_time));
+  pw_report_memory_add_json (rank, object);
   return object;
 }
 
@@ -153,40 +154,13 @@ print_times (const PwSimulation *simulation, gboolean with_activations) {
   pw_table_print (table);
 }
 
-/* What the bytes of each rank's peak are. */
-static void
-print_memory (const PwSimulation *simulation) {
-  const PwSimResult *result = simulation->result;
-  gboolean used[PW_MEMORY_N] = { FALSE };
-  for (int i = 0; i < PW_MEMORY_N; i++)
-    for (int r = 0; r < result->ranks; r++)
-      used[i] = used[i] || result->rank[r].peak_by_category[i] > 0;
-  static const char *const headings[] = { "rank", "activations", "memory peak", NULL };
-  g_autoptr (PwTable) table = pw_table_new (headings);
-  for (int i = 0; i < PW_MEMORY_N; i++)
-    if (used[i])
-      pw_table_add_column (table, pw_memory_names[i]);
-  for (int r = 0; r < result->ranks; r++) {
-    const PwSimRank *rank = &result->rank[r];
-    pw_table_row (table);
-    pw_table_integer (table, rank->rank);
-    pw_table_number (table, rank->peak_activations);
-    pw_table_bytes (table, rank->peak_memory_bytes);
-    for (int i = 0; i < PW_MEMORY_N; i++)
-      if (used[i])
-        pw_table_bytes (table, rank->peak_by_category[i]);
-  }
-  printf ("\n");
-  pw_table_print (table);
-}
-
 void
 pw_report_print (const PwSimulation *simulation) {
   gboolean has_memory = simulation->result->peak_memory_bytes > 0;
   print_facts (simulation);
   print_times (simulation, !has_memory);
   if (has_memory)
-    print_memory (simulation);
+    pw_report_memory_print (simulation);
 }
 
 char *

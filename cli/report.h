@@ -17,6 +17,12 @@ void pw_report_print (const PwSimulation *simulation);
  * for synthetic costs; 0: none); NULL if there is none. */
 char *pw_report_excess (const PwSimulation *simulation, double limit);
 
+/* When a rank needs most, and what that is made of. */
+void pw_report_memory_add_json (const PwSimRank *rank, json_t *object);
+void pw_report_memory_print (const PwSimulation *simulation);
+/* A line of CSV whenever a rank's memory changes: bytes of each category from then on. */
+char *pw_report_memory_csv (const PwSimResult *result);
+
 /* The critical path: JSON per action; printed as runs of actions on one rank. */
 json_t *pw_report_critical_json (const PwSimulation *simulation);
 void pw_report_critical_print (const PwSimulation *simulation);

@@ -5,7 +5,7 @@
 #include "traces/chrome.h"
 
 typedef struct {
-  char *trace, *plot;
+  char *trace, *plot, *memory;
   gboolean critical_path, links;
   PwWhy why;
 } Options;
@@ -41,7 +41,19 @@ simulate (const PwCall *call, Workload *workload, GError **error) {
 }
 
 static gboolean
+write_memory (const PwSimulation *simulation, const Options *options, GError **error) {
+  if (!options->memory)
+    return TRUE;
+  if (simulation->result->memory->len == 0)
+    return pw_usage_fail (error, "--memory: these costs have no bytes; a plan has");
+  g_autofree char *csv = pw_report_memory_csv (simulation->result);
+  return pw_output_text (options->memory, csv, error);
+}
+
+static gboolean
 write_files (const PwSimulation *simulation, const Options *options, GError **error) {
+  if (!write_memory (simulation, options, error))
+    return FALSE;
   if (!options->trace && !options->plot)
     return TRUE;
   g_autoptr (PwTrace) trace = options->critical_path ? pw_simulation_trace_critical (simulation)
@@ -97,6 +109,10 @@ print (const PwCall *call, const PwSimulation *simulation, const Options *option
 static int
 answer (PwCall *call, Options *options, GError **error) {
   g_auto (Workload) workload = { 0 };
+  if (options->memory && g_str_equal (options->memory, "-") && call->json) {
+    pw_usage_fail (error, "--memory - and --json cannot both have standard output");
+    return PW_EXIT_USAGE;
+  }
   if (!pw_why_check (&options->why, call, error))
     return PW_EXIT_USAGE;
   g_autoptr (PwSimulation) simulation = simulate (call, &workload, error);
@@ -125,6 +141,8 @@ run (PwCall *call, GError **error) {
     { "critical-path", 0, 0, G_OPTION_ARG_NONE, &options.critical_path,
       "also show the chain of actions that decides the time, and mark it in --plot and --trace",
       NULL },
+    { "memory", 0, 0, G_OPTION_ARG_FILENAME, &options.memory,
+      "write what each rank holds over time, by category", "FILE.csv" },
     { "links", 0, 0, G_OPTION_ARG_NONE, &options.links, "also show what travels between ranks",
       NULL },
     { "slack", 0, 0, G_OPTION_ARG_FILENAME, &options.why.slack,
@@ -153,10 +171,12 @@ run (PwCall *call, GError **error) {
   if (!pw_call_parse (call, entries, error))
     status = PW_EXIT_DONE;
   else if (pw_output_check ("--trace", options.trace, error)
-           && pw_output_check ("--plot", options.plot, error))
+           && pw_output_check ("--plot", options.plot, error)
+           && pw_output_check ("--memory", options.memory, error))
     status = answer (call, &options, error);
   g_free (options.trace);
   g_free (options.plot);
+  g_free (options.memory);
   pw_why_clear (&options.why);
   return status;
 }

@@ -99,6 +99,39 @@ test_rank_keys (void) {
             "peak_activations,peak_memory_bytes,span"));
 }
 
+/* The peak of a rank is made of its categories, and is the most of what is written over time. */
+static void
+test_memory (void) {
+  g_autoptr (json_t) object = program_json (
+      "simulate examples/gpt-small.json --schedule gpipe --memory memory.csv --no-timing");
+  json_t *ranks = json_object_get (object, "per_rank");
+  g_autofree char *path = g_build_filename (scratch_folder (), "memory.csv", NULL);
+  g_autofree char *csv = NULL;
+  g_assert_true (g_file_get_contents (path, &csv, NULL, NULL));
+  g_auto (GStrv) lines = g_strsplit (csv, "\n", -1);
+  g_assert_cmpstr (lines[0], ==,
+                   "rank,time,parameters,gradients,optimizer,versions,stash,boundary,"
+                   "communication,workspace,total");
+  for (gsize r = 0; r < json_array_size (ranks); r++) {
+    json_t *rank = json_array_get (ranks, r), *value, *parts;
+    const char *key;
+    double sum = 0, largest = 0, at = -1;
+    parts = json_object_get (rank, "peak_memory_by_category");
+    json_object_foreach (parts, key, value) sum += json_number_value (value);
+    for (int i = 1; lines[i] && *lines[i]; i++) {
+      g_auto (GStrv) cells = g_strsplit (lines[i], ",", -1);
+      double total = g_ascii_strtod (cells[10], NULL);
+      if (g_ascii_strtoull (cells[0], NULL, 10) != r || total <= largest)
+        continue;
+      largest = total;
+      at = g_ascii_strtod (cells[1], NULL);
+    }
+    g_assert_cmpfloat (sum, ==, json_number_at (rank, "peak_memory_bytes"));
+    g_assert_cmpfloat (sum, ==, largest);
+    g_assert_cmpfloat_with_epsilon (at, json_number_at (rank, "peak_memory_time"), 1e-9);
+  }
+}
+
 static void
 test_deterministic (void) {
   static const char *const lines[] = {
@@ -211,6 +244,7 @@ main (int argc, char **argv) {
   prepare ();
   g_test_add_func ("/cli/commands/print-tables", test_tables);
   g_test_add_func ("/cli/commands/print-one-json-object-with-keys-in-order", test_json);
+  g_test_add_func ("/cli/commands/peaks-are-made-of-categories-over-time", test_memory);
   g_test_add_func ("/cli/commands/ranks-have-the-keys-of-the-definitions", test_rank_keys);
   g_test_add_func ("/cli/commands/equal-inputs-give-equal-bytes", test_deterministic);
   g_test_add_func ("/cli/commands/write-files", test_files);
