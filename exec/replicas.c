@@ -8,8 +8,9 @@
  *
  * Both then take the same step from the same values, and stay equal to the bit. */
 #include "exec/exec_private.h"
+#include "plans/collective.h"
 
-#define PIECE_ELEMENTS (INT64_C (1) << 20)
+#define PIECE_ELEMENTS (PW_COLLECTIVE_PIECE_BYTES / (int64_t)sizeof (float))
 
 gboolean
 pw__stage_is_folded (const PwExecStage *stage) {

@@ -17,5 +17,8 @@ typedef struct {
 } PwCollective;
 /* COLLECTIVE with what it leaves open as BETWEEN has it. */
 PwCollective pw_collective_over (const PwCollective *collective, const PwLink *between);
+/* Bytes that two replicas of one pipeline exchange at once when they are run: larger tensors go in
+ * pieces. */
+#define PW_COLLECTIVE_PIECE_BYTES (INT64_C (4) << 20)
 /* Seconds of an all-reduce among MEMBERS; 0 of one alone. A bandwidth of 0 is infinite. */
 double pw_collective_all_reduce (const PwCollective *collective, int members, double bytes);

@@ -64,6 +64,7 @@ typedef struct {
   double reduce;     /* the exchange of its gradients among its replicas (plans/collective.h) */
   /* Bytes, by models/lifetime.h's rule; all 0 for synthetic costs. */
   int64_t parameter_bytes, gradient_bytes;
+  int64_t exchange_bytes; /* that REDUCE_GRAD between two ranks holds */
   int64_t optimizer_bytes; /* with the fp32 masters of parameters of a half type */
   int64_t workspace_bytes;
   int64_t stash_bytes;       /* alive from F's end to the backward's, received inputs excluded */
@@ -88,6 +89,7 @@ typedef struct {
   double *factor; /* [microbatches][stages], times every compute time; NULL: all 1 */
   int ranks;
   double *rank_factor; /* [ranks], times every compute time on that rank; NULL: all 1 */
+  int64_t communication_bytes; /* that a communicator holds on each of its ranks */
   double norm;         /* the exchange of the gradients' norm among all ranks */
   gboolean unitless;
 } PwStageCosts;

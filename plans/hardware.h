@@ -22,6 +22,7 @@ typedef struct {
   PwTopology topology;     /* how they are joined, and nodes with each other */
   PwLink host; /* to and from the host's memory, each rank its own; bandwidth 0: unknown */
   PwCollective collective; /* exchanges of whole groups */
+  int64_t communication_bytes; /* that the library of messages holds per communicator and rank */
   /* Measured, by size; they stand in for the figures above where they have rows. */
   PwRates rates[PW_PRECISION_N]; /* of products, by FLOPs */
   PwRates memory_rates;          /* bytes read and written by a kernel, by these */

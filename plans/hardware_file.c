@@ -253,6 +253,12 @@ static const PwJsonKey keys[] = {
       .unit = "bytes/s between a rank and its host's memory, one direction; 0: unknown",
   },
   {
+      .key = "communication_bytes",
+      .type = PW_JSON_BYTES,
+      .offset = offsetof (PwHardware, communication_bytes),
+      .unit = "bytes of a communicator on each of its ranks",
+  },
+  {
       .key = "collective_algorithm",
       .type = PW_JSON_ENUM,
       .offset = offsetof (PwHardware, collective.algorithm),
@@ -434,6 +440,9 @@ pw_hardware_to_json (const PwHardware *hardware) {
   add_topology (object, &hardware->topology);
   add_host (object, &hardware->host);
   add_collective (object, &hardware->collective);
+  if (hardware->communication_bytes > 0)
+    json_object_set_new (object, "communication_bytes",
+                         json_integer ((json_int_t)hardware->communication_bytes));
   json_t *rates = json_object (), *copies = json_object ();
   for (gsize i = 0; i < G_N_ELEMENTS (rate_keys); i++)
     pw__rates_add_products (rates, rate_keys[i].key,

@@ -19,12 +19,27 @@ find_collective (const PwPlan *plan, const PwStageCosts *costs) {
                              has_nodes ? &costs->topology->network : &plan->hardware->link);
 }
 
+/* The largest tensor of gradients, or a piece of it. */
+static int64_t
+exchange_bytes (const PwGraph *graph, const PwPartition *partition, int stage) {
+  int64_t largest = 0;
+  for (int l = partition->bounds[stage]; l < partition->bounds[stage + 1]; l++) {
+    const PwLayerInfo *info = &graph->layers[l].info;
+    for (int p = 0; p < info->n_parameters; p++)
+      largest = MAX (largest, pw_shape_elements (&info->parameters[p].shape));
+  }
+  return MIN (largest * (int64_t)sizeof (float), PW_COLLECTIVE_PIECE_BYTES);
+}
+
 void
 pw__resolve_collectives (const PwPlan *plan, const PwResolvedPlan *resolved, int ranks,
                          int directions) {
   PwStageCosts *costs = resolved->costs;
+  costs->communication_bytes = plan->hardware->communication_bytes;
   if (resolved->mode != PW_MODE_TRAINING)
     return;
+  for (int s = 0; directions == 2 && s < costs->stages; s++)
+    costs->stage[s].exchange_bytes = exchange_bytes (resolved->graph, resolved->partition, s);
   PwCollective collective = find_collective (plan, costs);
   int replicas = plan->data_parallel * directions;
   for (int s = 0; s < costs->stages; s++)

@@ -246,10 +246,27 @@ add_fixed (Memory *memory, int r) {
     bytes[PW_MEMORY_WORKSPACE] = MAX (bytes[PW_MEMORY_WORKSPACE], cost->workspace_bytes);
     bytes[PW_MEMORY_VERSIONS] += (memory->versions[i] - 1) * cost->parameter_bytes;
   }
+  if (memory->costs->communication_bytes > 0)
+    bytes[PW_MEMORY_COMMUNICATION]
+        = memory->costs->communication_bytes * pw__sim_communicators (layout, r);
   memory->total = 0;
   for (int category = 0; category < PW_MEMORY_N; category++)
     memory->total += bytes[category];
   note_state (memory, 0);
+}
+
+/* With the replica on another rank; an exchange that takes no time holds nothing. */
+static void
+hold_exchange (Memory *memory, PwAction action, int64_t id) {
+  const PwPlacement *placement = memory->layout->schedule->placement;
+  int64_t bytes = memory->costs->stage[action.stage].exchange_bytes;
+  double start = memory->result->start[id], end = memory->result->end[id];
+  if (action.kind != PW_ACTION_REDUCE_GRADIENT || placement->directions < 2 || start >= end
+      || pw_placement_rank (placement, 0, action.stage)
+             == pw_placement_rank (placement, 1, action.stage))
+    return;
+  hold (memory, PW_MEMORY_COMMUNICATION, -bytes, start);
+  hold (memory, PW_MEMORY_COMMUNICATION, bytes, end);
 }
 
 /* A stash is gone from the end of its OFFLOAD to the start of its RELOAD. */
@@ -285,6 +302,7 @@ add_rank (Memory *memory, int r) {
     }
     if (pw__sim_is_async (*at)) {
       hold_copy (memory, *at, id);
+      hold_exchange (memory, *at, id);
       id++;
       continue;
     }

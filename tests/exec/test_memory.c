@@ -69,6 +69,9 @@ predicted_peak (const PwResolvedPlan *resolved, const PwSchedule *lowered, int r
       alive -= cost->stash_bytes + cost->input_kept_bytes + cost->gradient_in_bytes;
       alive += at_once || is_first ? 0 : cost->gradient_out_bytes;
       break;
+    case PW_ACTION_REDUCE_GRADIENT:
+      peak = MAX (peak, alive + cost->exchange_bytes);
+      break;
     default:
       break;
     }

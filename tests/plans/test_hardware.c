@@ -49,6 +49,23 @@ test_round_trip (void) {
 }
 
 static void
+test_host_and_communication (void) {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PwHardware) hardware
+      = read_text ("{\"hardware\": {\"like\": \"a100-40g\", \"host_latency_s\": 2e-5, "
+                   "\"host_bandwidth\": 5e9, \"communication_bytes\": \"8MiB\"}}",
+                   &error);
+  g_assert_no_error (error);
+  json_t *value = pw_hardware_to_json (hardware);
+  g_autoptr (PwHardware) back = pw_hardware_read ((PwJsonPlace){ NULL, "hardware" }, value, &error);
+  g_assert_no_error (error);
+  json_decref (value);
+  g_assert_cmpfloat (back->host.latency_s, ==, 2e-5);
+  g_assert_cmpfloat (back->host.bandwidth, ==, 5e9);
+  g_assert_cmpint (back->communication_bytes, ==, 8 << 20);
+}
+
+static void
 test_like (void) {
   g_autoptr (GError) error = NULL;
   g_autoptr (PwHardware) hardware
@@ -154,6 +171,8 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/plans/hardware/catalogue-is-complete-and-sourced", test_catalogue);
   g_test_add_func ("/plans/hardware/json-round-trips", test_round_trip);
+  g_test_add_func ("/plans/hardware/host-and-communication-round-trip",
+                   test_host_and_communication);
   g_test_add_func ("/plans/hardware/like-starts-from-the-catalogue", test_like);
   g_test_add_func ("/plans/hardware/two-figures-are-enough", test_defaults);
   g_test_add_func ("/plans/hardware/file-is-relative-to-the-plan", test_file);

@@ -418,6 +418,7 @@ costs_randomise_ranks (PwStageCosts *costs, int ranks) {
 
 void
 costs_randomise_bytes (PwStageCosts *costs) {
+  costs->communication_bytes = random_bytes ();
   for (int s = 0; s < costs->stages; s++) {
     PwStageCost *cost = &costs->stage[s];
     cost->parameter_bytes = random_bytes ();
@@ -435,6 +436,7 @@ costs_randomise_bytes (PwStageCosts *costs) {
     cost->backward_peak_bytes = random_bytes ();
     cost->input_peak_bytes = random_bytes ();
     cost->weight_peak_bytes = random_bytes ();
+    cost->exchange_bytes = random_bytes ();
     cost->again = (PwAgainFootprint){
       .first_stash_bytes = random_bytes (),
       .first_input_bytes = cost->input_bytes,

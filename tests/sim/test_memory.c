@@ -155,6 +155,53 @@ tell_backward (Story *story, int rank, PwAction b, double start, double end) {
           cost->kept_bytes);
 }
 
+static gboolean
+has_replica_elsewhere (const Story *story, PwAction like) {
+  PwAction other = like;
+  other.direction = !like.direction;
+  return story->c->lowered->placement->directions == 2
+         && rank_of (story, like, like.stage) != rank_of (story, other, like.stage);
+}
+
+/* A way from one rank to another one needs a communicator at both, whether anything goes there or
+ * not; NAMES has one of RANK's per queue. */
+static void
+name_way (GHashTable *names, PwQueueScope scope, int rank, int from, int to, char *name) {
+  g_autofree char *peer = g_strdup_printf ("peer %d", from == rank ? to : from);
+  if (from != to && scope == PW_QUEUE_RANK)
+    g_hash_table_add (names, g_strdup ("all"));
+  else if (from != to && (from == rank || to == rank))
+    g_hash_table_add (names, g_strdup (scope == PW_QUEUE_PEER ? peer : name));
+  g_free (name);
+}
+
+static int
+communicators (const Story *story, int rank) {
+  const PwSchedule *lowered = story->c->lowered;
+  const PwStageEdges *edges = story->c->edges;
+  PwQueueScope scope = pw_policies[lowered->policy].queue;
+  g_autoptr (GHashTable) names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  for (int d = 0; d < lowered->placement->directions; d++) {
+    PwAction like = { .direction = d != 0 }, other = { .direction = d == 0 };
+    for (int e = 0; e < edges->n_edges; e++) {
+      int a = rank_of (story, like, edges->edges[e].producer);
+      int b = rank_of (story, like, edges->edges[e].consumer);
+      name_way (names, scope, rank, a, b, g_strdup_printf ("%d F %d", d, e));
+      name_way (names, scope, rank, b, a, g_strdup_printf ("%d B %d", d, e));
+    }
+    for (int s = 0; s < lowered->stages && lowered->placement->directions == 2; s++)
+      name_way (names, scope, rank, rank_of (story, like, s), rank_of (story, other, s),
+                g_strdup_printf ("%d replica %d", d, s));
+  }
+  PwAction any = { 0 };
+  gboolean outside = FALSE;
+  for (int s = 0; s < lowered->stages && lowered->placement->directions == 1; s++) {
+    any.stage = (uint16_t)s;
+    outside |= find (story, rank, PW_ACTION_REDUCE_GRADIENT, PW_ACTION_N, any) >= 0;
+  }
+  return (int)g_hash_table_size (names) + outside;
+}
+
 static void
 tell_rank (Story *story, int rank) {
   const PwProgram *program = &story->c->lowered->programs[rank];
@@ -168,6 +215,8 @@ tell_rank (Story *story, int rank) {
       tell_backward (story, rank, action, start, end);
     else if (action.kind == PW_ACTION_WEIGHT_GRADIENT)
       live (story, rank, PW_MEMORY_STASH, start, end, cost->weight_peak_bytes);
+    else if (action.kind == PW_ACTION_REDUCE_GRADIENT && has_replica_elsewhere (story, action))
+      live (story, rank, PW_MEMORY_COMMUNICATION, start, end, cost->exchange_bytes);
     else if (action.kind == PW_ACTION_RECOMPUTE)
       live (story, rank, PW_MEMORY_STASH, start, end, cost->again.again_peak_bytes);
   }
@@ -185,8 +234,11 @@ tell_fixed (Story *story) {
     live (story, rank, PW_MEMORY_OPTIMIZER, 0, INFINITY, cost->optimizer_bytes);
     workspace[rank] = MAX (workspace[rank], cost->workspace_bytes);
   }
-  for (int rank = 0; rank < placement->ranks; rank++)
+  for (int rank = 0; rank < placement->ranks; rank++) {
     live (story, rank, PW_MEMORY_WORKSPACE, 0, INFINITY, workspace[rank]);
+    live (story, rank, PW_MEMORY_COMMUNICATION, 0, INFINITY,
+          communicators (story, rank) * story->c->costs->communication_bytes);
+  }
   g_free (workspace);
 }
 
@@ -272,15 +324,19 @@ test_nothing_stays (void) {
     c->input.iterations = g_test_rand_int_range (1, 3);
     g_autoptr (PwSimResult) result = run_with (c, PW_SIM_ENGINE_AUTO);
     const PwTraceMemory *last = NULL;
+    int64_t standing = 0;
     for (guint k = 0; k < result->memory->len; k++) {
       const PwTraceMemory *sample = &g_array_index (result->memory, PwTraceMemory, k);
       if (last != NULL && last->rank == sample->rank)
         g_assert_cmpfloat (last->time, <, sample->time);
       else
         g_assert_cmpint (sample->rank, ==, last == NULL ? 0 : last->rank + 1);
+      if (last == NULL || last->rank != sample->rank)
+        standing = sample->bytes[PW_MEMORY_COMMUNICATION];
       if (k + 1 == result->memory->len || sample[1].rank != sample->rank) {
         g_assert_cmpint (sample->bytes[PW_MEMORY_STASH], ==, 0);
         g_assert_cmpint (sample->bytes[PW_MEMORY_BOUNDARY], ==, 0);
+        g_assert_cmpint (sample->bytes[PW_MEMORY_COMMUNICATION], ==, standing);
       }
       last = sample;
     }
