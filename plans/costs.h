@@ -60,7 +60,7 @@ typedef struct {
   double input, weight;
   double recompute, update;
   double overlapped; /* an F and a B as a pair; 0: their sum */
-  double offload;    /* of its stash to the host, or back */
+  double offload;    /* of a stash to the host, or back; where there is R, of what R leaves */
   double reduce;     /* the exchange of its gradients among its replicas (plans/collective.h) */
   /* Bytes, by models/lifetime.h's rule; all 0 for synthetic costs. */
   int64_t parameter_bytes, gradient_bytes;

@@ -56,8 +56,30 @@ pw__plan_read_offload (PwJsonPlace place, json_t *value, void *field, GError **e
   return TRUE;
 }
 
+/* What of a stash is to be copied: all, or what R leaves. */
+static int64_t
+copied_bytes (const PwResolvedPlan *resolved, int stage) {
+  const PwStageCost *cost = &resolved->costs->stage[stage];
+  gboolean is_made_again = resolved->again_stage != NULL && resolved->again_stage[stage];
+  return is_made_again ? cost->again.first_stash_bytes : cost->stash_bytes;
+}
+
+/* Leaves out stages that keep nothing. */
+static gboolean
+choose_stages (const PwPlan *plan, PwResolvedPlan *resolved, GError **error) {
+  gboolean any = FALSE;
+  for (int s = 0; s < resolved->costs->stages; s++) {
+    resolved->offloaded[s] = resolved->offloaded[s] && copied_bytes (resolved, s) > 0;
+    any |= resolved->offloaded[s];
+  }
+  return any
+         || pw__plan_fail (plan, "offload", "offload", PW_PLAN_ERROR_UNSUPPORTED, error, "%s",
+                           resolved->again != NULL ? "what is made again as a whole leaves no stash"
+                                                   : "these stages keep no stash");
+}
+
 gboolean
-pw__resolve_offload (const PwPlan *plan, PwResolvedPlan *resolved, GError **error) {
+pw__resolve_offload (const PwPlan *plan, PwResolvedPlan *resolved, int pieces, GError **error) {
   PwStageCosts *costs = resolved->costs;
   if (resolved->mode != PW_MODE_TRAINING)
     return TRUE;
@@ -67,9 +89,8 @@ pw__resolve_offload (const PwPlan *plan, PwResolvedPlan *resolved, GError **erro
   }
   if (resolved->offloaded == NULL)
     return TRUE;
-  if (resolved->again != NULL)
-    return pw__plan_fail (plan, "offload", "offload", PW_PLAN_ERROR_UNSUPPORTED, error,
-                          "what is made again is not kept: either offload or recompute");
+  if (!choose_stages (plan, resolved, error))
+    return FALSE;
   PwLink host = plan->hardware->host;
   if (pw__plan_is_overridden (plan, "host-latency"))
     host.latency_s = plan->host.latency_s;
@@ -80,6 +101,6 @@ pw__resolve_offload (const PwPlan *plan, PwResolvedPlan *resolved, GError **erro
                           "the hardware does not say how fast its host is: host_bandwidth, or "
                           "--host-bandwidth");
   for (int s = 0; s < costs->stages; s++)
-    costs->stage[s].offload = pw_link_time (&host, costs->stage[s].stash_bytes);
+    costs->stage[s].offload = pieces * pw_link_time (&host, copied_bytes (resolved, s) / pieces);
   return TRUE;
 }

@@ -6,7 +6,8 @@
 
 /* A PwJsonKey's `read`: FIELD is a char *, which becomes the text. */
 gboolean pw__plan_read_offload (PwJsonPlace place, json_t *value, void *field, GError **error);
-/* RESOLVED's `offloaded`, and the copies' times in its costs. */
-gboolean pw__resolve_offload (const PwPlan *plan, PwResolvedPlan *resolved, GError **error);
+/* RESOLVED's `offloaded`, and the copies' times in its costs; of micro-batches in PIECES. */
+gboolean pw__resolve_offload (const PwPlan *plan, PwResolvedPlan *resolved, int pieces,
+                              GError **error);
 /* [STAGES] of TEXT, NULL: none; FALSE with an error of PW_PLAN_ERROR_VALUE. */
 gboolean pw_offload_parse (const char *text, int stages, gboolean **offloaded, GError **error);

@@ -304,7 +304,7 @@ cut_model (PwResolver *r, const PwSchedule *draft, GError **error) {
       || !pw__resolve_topology (r->plan, out->costs, error))
     return FALSE;
   pw__resolve_collectives (r->plan, out, draft->ranks, draft->placement->directions);
-  return pw__resolve_offload (r->plan, out, error);
+  return pw__resolve_offload (r->plan, out, MAX (draft->pieces, 1), error);
 }
 
 /* Mean times of a stage, its forward being 1. */

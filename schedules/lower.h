@@ -16,7 +16,8 @@ typedef struct {
                             backward follows at once in torchgpipe's order */
   const gboolean *recomputed_stages; /* [stages] that have an R at all; NULL: every one */
   /* [stages] whose stashes are copied to the host behind F, and back before the compute that goes
-   * before their gradient; not where fewer than two computes stand between. NULL: none. */
+   * before what reads them, R or the gradient; not where fewer than two computes stand between, nor
+   * where a stage has R and the micro-batch has none. NULL: none. */
   const gboolean *offloaded_stages;
   /* Add U of each stage at the end of its rank's list, and where it has two replicas REDUCE_GRAD
    * before; only to synchronous training that has none. The next three are of these. */

@@ -10,7 +10,7 @@
 typedef struct {
   int64_t forward, reader;     /* places in the list; -1: none */
   int64_t n_forward, n_reader; /* computes before these; a pair is one */
-  gboolean is_offloaded;
+  gboolean is_made_again;      /* in part, by the reader */
 } Stash;
 
 typedef struct {
@@ -49,17 +49,29 @@ find_stashes (Finder *finder, const PwProgram *program) {
       Stash *stash = stash_of (finder, action);
       stash->forward = i;
       stash->n_forward = computes;
-    } else if (pw__action_is_backward (action)) {
+    } else if (action.kind == PW_ACTION_RECOMPUTE || pw__action_is_backward (action)) {
       Stash *stash = stash_of (finder, action);
+      if (stash->is_made_again)
+        continue;
       stash->reader = i;
       stash->n_reader = computes;
+      stash->is_made_again = action.kind == PW_ACTION_RECOMPUTE;
     }
   }
 }
 
 static gboolean
+makes_again (const PwLowerOptions *options, int stage) {
+  return options->recompute != PW_RECOMPUTE_NONE
+         && (options->recomputed_stages == NULL || options->recomputed_stages[stage]);
+}
+
+/* Where a stage makes its stashes again those go that are what is left of one: all take the time of
+ * one copy, and the others are of micro-batches whose backward follows at once. */
+static gboolean
 chooses (const PwLowerOptions *options, const Stash *stash, PwAction forward) {
   return options->offloaded_stages[forward.stage] && stash->forward >= 0 && stash->reader >= 0
+         && stash->is_made_again == makes_again (options, forward.stage)
          && stash->n_reader - stash->n_forward > COMPUTES_BETWEEN;
 }
 

@@ -129,6 +129,10 @@ find_missing_compute (Search *s) {
       uint8_t seen = *pw__order_seen (w, stage, m);
       if ((seen & PW__SEEN_F) == 0)
         report (s, PW_ACTION_FORWARD, stage, m);
+      if ((seen & PW__SEEN_COPIES) == PW__SEEN_OFFLOAD)
+        report (s, PW_ACTION_RELOAD, stage, m);
+      if ((seen & PW__SEEN_COPIES) == PW__SEEN_RELOAD)
+        report (s, PW_ACTION_OFFLOAD, stage, m);
       if (!trains || (seen & PW__SEEN_B) != 0)
         continue;
       if ((seen & (PW__SEEN_I | PW__SEEN_W)) == 0)

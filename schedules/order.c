@@ -215,11 +215,6 @@ check_compute (PwOrderWalk *w, PwAction action) {
     complain (w, PW_SCHEDULE_ERROR_DUPLICATE, action, rule->twice);
   else if ((*seen & rule->precedes) != 0)
     complain (w, PW_SCHEDULE_ERROR_DEPENDENCY, action, rule->late);
-  else if ((*seen & (PW__SEEN_OFFLOAD | PW__SEEN_RELOAD)) == PW__SEEN_OFFLOAD
-           && (pw__action_is_backward (action) || action.kind == PW_ACTION_RECOMPUTE))
-    complain (w, PW_SCHEDULE_ERROR_DEPENDENCY, action, "reads a stash that is on the host");
-  else if ((*seen & PW__SEEN_OFFLOAD) == 0 && action.kind == PW_ACTION_RELOAD)
-    complain (w, PW_SCHEDULE_ERROR_MISSING, action, "has no OFFLOAD before it");
   *seen |= rule->sets;
   if (action.kind == PW_ACTION_FORWARD || pw__action_is_backward (action)) {
     check_local_edges (w, action);

@@ -11,7 +11,8 @@ enum {
   PW__SEEN_W = 8,
   PW__SEEN_R = 16,
   PW__SEEN_OFFLOAD = 32,
-  PW__SEEN_RELOAD = 64
+  PW__SEEN_RELOAD = 64,
+  PW__SEEN_COPIES = PW__SEEN_OFFLOAD | PW__SEEN_RELOAD
 };
 /* Of a message. */
 enum { PW__SEEN_SEND = 1, PW__SEEN_RECV = 2 };

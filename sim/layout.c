@@ -221,7 +221,7 @@ init_stage (PwSimDurations *durations, const PwSimLayout *layout, const PwStageC
     compute[kind * stages] = of_kind[kind] * factor;
   compute[PW_ACTION_REDUCE_GRADIENT * stages] = cost->reduce;
   compute[PW_ACTION_NORM * stages] = costs->norm;
-  compute[PW_ACTION_OFFLOAD * stages] = compute[PW_ACTION_RELOAD * stages] = cost->offload;
+  compute[PW_ACTION_OFFLOAD * stages] = compute[PW_ACTION_RELOAD * stages] = cost->offload / pieces;
   durations->overlapped[direction * stages + stage] = cost->overlapped / pieces * factor;
 }
 

@@ -215,7 +215,7 @@ static const struct {
     "plan.json:2: offload: \"2\" is none of the stages 0 to 1" },
   { "{\"model\": \"mlp\", \"ranks\": 2, \"hardware\": \"a100-40g\", \"recompute\": "
     "\"stage\",\n\"offload\": \"stash\"}",
-    pw_plan_error_quark, PW_PLAN_ERROR_UNSUPPORTED, "plan.json:2: offload: what is made again" },
+    pw_plan_error_quark, PW_PLAN_ERROR_UNSUPPORTED, "plan.json:2: offload: what is made again as a whole" },
   { "{\"model\": \"mlp\", \"ranks\": 2,\n\"recompute\": {\"layers\": [0, 99]}}",
     pw_plan_error_quark, PW_PLAN_ERROR_VALUE, "plan.json:2: recompute: mlp has no layer \"99\"" },
 };

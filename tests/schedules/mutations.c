@@ -68,6 +68,7 @@ pick (Mutant *m, unsigned kinds) {
 #define I (1u << PW_ACTION_INPUT_GRADIENT)
 #define W (1u << PW_ACTION_WEIGHT_GRADIENT)
 #define R (1u << PW_ACTION_RECOMPUTE)
+#define COPY (1u << PW_ACTION_OFFLOAD | 1u << PW_ACTION_RELOAD)
 #define U (1u << PW_ACTION_UPDATE)
 #define SEND (1u << PW_ACTION_SEND_FORWARD | 1u << PW_ACTION_SEND_BACKWARD)
 #define RECV (1u << PW_ACTION_RECV_FORWARD | 1u << PW_ACTION_RECV_BACKWARD)
@@ -103,6 +104,11 @@ drop_message (Mutant *m) {
   return drop (m, SEND | RECV);
 }
 
+static gboolean
+drop_copy (Mutant *m) {
+  return drop (m, COPY);
+}
+
 /* Where every update counts; of an asynchronous schedule's many one may go. */
 static gboolean
 drop_update (Mutant *m) {
@@ -120,6 +126,11 @@ insert_copy (Mutant *m, unsigned kinds) {
 static gboolean
 double_compute (Mutant *m) {
   return insert_copy (m, F | B | W | R);
+}
+
+static gboolean
+double_copy (Mutant *m) {
+  return insert_copy (m, COPY);
 }
 
 static gboolean
@@ -199,6 +210,21 @@ recompute_behind_backward (Mutant *m) {
 }
 
 static gboolean
+reload_behind_reader (Mutant *m) {
+  if (!pick (m, 1u << PW_ACTION_RELOAD))
+    return FALSE;
+  int64_t at = partner (m, B | R);
+  take_out (m, m->rank, m->index);
+  put_in (m, m->rank, at, m->action);
+  return TRUE;
+}
+
+static gboolean
+reload_before_offload (Mutant *m) {
+  return put_before (m, 1u << PW_ACTION_RELOAD, 1u << PW_ACTION_OFFLOAD);
+}
+
+static gboolean
 update_before_last_gradient (Mutant *m) {
   if (!m->schedule->promise.synchronous || !pick (m, U))
     return FALSE;
@@ -269,6 +295,20 @@ const Mutation mutations[] = {
     .may = CODE (DUPLICATE),
     .apply = drop_compute },
   { .name = "drop a message", TRUE, .needs = CODE (MISSING), .apply = drop_message },
+  { .name = "drop a copy of a stash", TRUE, .needs = CODE (MISSING), .apply = drop_copy },
+  { .name = "double a copy of a stash",
+    TRUE,
+    .needs = CODE (DUPLICATE),
+    .may = CODE (DEPENDENCY),
+    .apply = double_copy },
+  { .name = "put a reload behind what reads the stash",
+    TRUE,
+    .needs = CODE (DEPENDENCY),
+    .apply = reload_behind_reader },
+  { .name = "put a reload before its offload",
+    TRUE,
+    .needs = CODE (DEPENDENCY),
+    .apply = reload_before_offload },
   { .name = "drop an update", TRUE, .needs = CODE (MISSING), .apply = drop_update },
   { .name = "double a compute",
     .needs = CODE (DUPLICATE),

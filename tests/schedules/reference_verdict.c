@@ -98,6 +98,24 @@ is_computed (const Question *q, int stage, int m) {
   return NULL;
 }
 
+/* A stash that goes comes back, between F and what reads it first. */
+static const char *
+is_copied (const Question *q, int stage, int m) {
+  Found out = find (q, PW_ACTION_OFFLOAD, stage, m, -1);
+  Found in = find (q, PW_ACTION_RELOAD, stage, m, -1);
+  if (out.n == 0 && in.n == 0)
+    return NULL;
+  const PwActionKind readers[]
+      = { PW_ACTION_RECOMPUTE, PW_ACTION_BACKWARD, PW_ACTION_INPUT_GRADIENT };
+  gboolean fine = out.n == 1 && in.n == 1 && is_before (out, in)
+                  && is_before (find (q, PW_ACTION_FORWARD, stage, m, -1), out);
+  for (gsize k = 0; k < G_N_ELEMENTS (readers); k++) {
+    Found reader = find (q, readers[k], stage, m, -1);
+    fine = fine && (reader.n == 0 || is_before (in, reader));
+  }
+  return fine ? NULL : "copies of stashes";
+}
+
 static Found
 gradient (const Question *q, int stage, int m) {
   Found b = find (q, PW_ACTION_BACKWARD, stage, m, -1);
@@ -186,6 +204,8 @@ reference_verdict (const PwSchedule *schedule, const PwStageEdges *edges, PwPoli
       wrong = is_computed (&q, stage, m);
       if (wrong == NULL)
         wrong = pieces_follow (&q, stage, m);
+      if (wrong == NULL)
+        wrong = is_copied (&q, stage, m);
     }
     if (wrong == NULL && schedule->placement->directions == 1)
       wrong = is_updated (&q, stage, &updates);

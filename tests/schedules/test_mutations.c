@@ -30,6 +30,11 @@ random_lowering (const PwSchedule *schedule, const PwStageEdges *edges) {
                              .batched = g_test_rand_int_range (0, 2),
                              .recompute = (PwRecompute)g_test_rand_int_range (0, 3),
                              .updates = TRUE };
+  g_autofree gboolean *offloaded = g_new (gboolean, (gsize)schedule->stages);
+  for (int s = 0; s < schedule->stages; s++)
+    offloaded[s] = g_test_rand_bit ();
+  if (g_test_rand_bit ())
+    options.offloaded_stages = offloaded;
   return pw_schedule_lower (schedule, edges, &options, NULL);
 }
 
