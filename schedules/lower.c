@@ -207,7 +207,10 @@ play (PwLowering *l) {
     for (int i = 0; i < l->n_idle; i++)
       start (l, l->idle[i]);
     l->n_idle = 0;
+    if (G_UNLIKELY (++l->n_ticks >= l->look_at))
+      pw__lower_look_for_round (l);
   }
+  pw__lower_forget_round (l);
 }
 
 static PwSchedule *
@@ -248,9 +251,15 @@ check_placement (const PwPlacement *placement, GError **error) {
   return TRUE;
 }
 
+/* Joined messages are moved after they were appended, and the last micro-batch is like no other. */
+static gboolean
+can_repeat (const PwLowerOptions *options) {
+  return !options->batched && options->recompute != PW_RECOMPUTE_EXCEPT_LAST;
+}
+
 static PwSchedule *
 lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowerOptions *options,
-             int *rank, int64_t *action, GError **error) {
+             gboolean repeats, int *rank, int64_t *action, GError **error) {
   if (!check_placement (schedule->placement, error))
     return NULL;
   int ranks = schedule->ranks, places = schedule->placement->directions * schedule->stages;
@@ -271,6 +280,7 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
     .n_update = g_new0 (int64_t, (gsize)places),
     .n_other = g_new0 (int64_t, (gsize)places),
     .last_forward = g_new0 (int, (gsize)places),
+    .look_at = repeats && can_repeat (options) ? 2 * ranks : G_MAXINT64,
     .stuck_rank = -1,
     .stuck_action = -1,
   };
@@ -298,9 +308,9 @@ lower_plain (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowe
   return lowered;
 }
 
-PwSchedule *
-pw__schedule_lower_at (const PwSchedule *schedule, const PwStageEdges *edges,
-                       const PwLowerOptions *options, int *rank, int64_t *action, GError **error) {
+static PwSchedule *
+lower (const PwSchedule *schedule, const PwStageEdges *edges, const PwLowerOptions *options,
+       gboolean repeats, int *rank, int64_t *action, GError **error) {
   *rank = -1;
   *action = -1;
   if (schedule->is_lowered)
@@ -311,7 +321,21 @@ pw__schedule_lower_at (const PwSchedule *schedule, const PwStageEdges *edges,
   const PwSchedule *plain = pw__schedule_plain (schedule, &owned, error);
   if (plain == NULL)
     return NULL;
-  return lower_plain (plain, edges != NULL ? edges : chain, options, rank, action, error);
+  return lower_plain (plain, edges != NULL ? edges : chain, options, repeats, rank, action, error);
+}
+
+PwSchedule *
+pw__schedule_lower_at (const PwSchedule *schedule, const PwStageEdges *edges,
+                       const PwLowerOptions *options, int *rank, int64_t *action, GError **error) {
+  return lower (schedule, edges, options, TRUE, rank, action, error);
+}
+
+PwSchedule *
+pw__schedule_lower_by_playing (const PwSchedule *schedule, const PwStageEdges *edges,
+                               const PwLowerOptions *options, GError **error) {
+  int rank;
+  int64_t action;
+  return lower (schedule, edges, options, FALSE, &rank, &action, error);
 }
 
 PwSchedule *
@@ -319,7 +343,7 @@ pw_schedule_lower (const PwSchedule *schedule, const PwStageEdges *edges,
                    const PwLowerOptions *options, GError **error) {
   int rank;
   int64_t action;
-  return pw__schedule_lower_at (schedule, edges, options, &rank, &action, error);
+  return lower (schedule, edges, options, TRUE, &rank, &action, error);
 }
 
 PwSchedule *

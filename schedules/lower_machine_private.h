@@ -47,6 +47,8 @@ typedef struct {
   uint8_t ticks, done;
 } PwLowerWay;
 
+typedef struct PwLowerRound PwLowerRound; /* of lower_repeat.c */
+
 typedef struct {
   const PwSchedule *schedule;
   const PwStageEdges *edges;
@@ -70,7 +72,10 @@ typedef struct {
   PwLowerRank *
       *ending[PW_LOWER_TICKS]; /* those whose action ends at a tick modulo PW_LOWER_TICKS */
   int n_ending[PW_LOWER_TICKS];
-  unsigned tick;
+  unsigned tick; /* modulo PW_LOWER_TICKS */
+  /* Where rounds repeat. */
+  int64_t n_ticks, look_at; /* so many; as of how many rounds are looked for */
+  PwLowerRound *round;      /* as it began; NULL: none has */
   /* Of each (direction, stage). */
   int64_t *n_forward, *n_gradient, *n_update, *n_other;
   int *last_forward; /* micro-batch times pieces */
@@ -108,6 +113,10 @@ void pw__lower_allocate_lists (PwLowering *l);
 /* lower_ways.c: the tables by which actions are played; freed by clear. */
 void pw__lower_make_ways (PwLowering *l);
 void pw__lower_clear_ways (PwLowering *l);
+
+/* lower_repeat.c: between two ticks; plays many at once where rounds repeat. */
+void pw__lower_look_for_round (PwLowering *l);
+void pw__lower_forget_round (PwLowering *l);
 
 /* lower_stuck.c: FALSE where some list did not come to its end, with whom it waits for. */
 gboolean pw__lower_check_finished (PwLowering *l, GError **error);
