@@ -30,8 +30,8 @@ void pw__sim_summary_init (PwSimSummary *summary, const PwSimInput *input,
 /* Feeds all accounts from the times in the result. */
 void pw__sim_summary_read_times (PwSimSummary *summary, const PwSimIndex *index);
 /* All idle time of a result, piece by piece, appended to IDLE. */
-void pw__sim_idle_list (const PwSimInput *input, const PwSimLayout *layout,
-                        const PwSimIndex *index, const PwSimResult *result, GArray *idle);
+void pw__sim_idle_list (const PwSimInput *input, const PwSimLayout *layout, const PwSimIndex *index,
+                        const PwSimResult *result, GArray *idle);
 /* Totals; clears SUMMARY. */
 void pw__sim_summary_finish (PwSimSummary *summary);
 /* Drops what was counted so far. */
@@ -49,22 +49,27 @@ pw__sim_account_wait (PwSimAccount *account, double from, double to, double read
   account->idle_by_cause[PW_IDLE_TRANSFER] += to - begun;
 }
 
-/* An action that occupies the rank from START to END. A pair's second action comes with START = END
- * so that its time counts once. */
+/* What counts an action, whenever it is. */
 static G_ALWAYS_INLINE inline void
-pw__sim_account_action (PwSimSummary *summary, PwSimAccount *account, const PwAction *action,
-                        double start, double end) {
-  PwActionKind kind = (PwActionKind)action->kind;
+pw__sim_account_listed (const PwSimSummary *summary, PwSimAccount *account, PwActionKind kind) {
   account->held += summary->held_by[kind];
   account->peak = MAX (account->peak, account->held);
   account->listed++;
+  account->actions += kind < PW_ACTION_RECOMPUTE;
+}
+
+/* An action that occupies the rank from START to END. A pair's second action comes with START = END
+ * so that its time counts once. */
+static G_ALWAYS_INLINE inline void
+pw__sim_account_times (PwSimSummary *summary, PwSimAccount *account, const PwAction *action,
+                       double start, double end) {
+  PwActionKind kind = (PwActionKind)action->kind;
   if (kind >= PW_ACTION_RECOMPUTE) {
     if (!pw_action_kinds[kind].is_compute)
       return;
     if (kind == PW_ACTION_RECOMPUTE)
       account->recompute += end - start;
-  } else
-    account->actions++;
+  }
   if (start > account->clock) {
     if (account->has_started)
       account->steady += start - account->clock;
@@ -83,13 +88,34 @@ pw__sim_account_action (PwSimSummary *summary, PwSimAccount *account, const PwAc
 }
 
 /* The two of a pair start together: what the forward adds is there before the backward frees. */
+static G_ALWAYS_INLINE inline int
+pw__sim_first_of (const PwAction *actions, int width) {
+  return width == 2 && actions[1].kind == PW_ACTION_FORWARD;
+}
+
+static G_ALWAYS_INLINE inline void
+pw__sim_account_node_listed (const PwSimSummary *summary, PwSimAccount *account,
+                             const PwAction *actions, int width) {
+  int first = pw__sim_first_of (actions, width);
+  pw__sim_account_listed (summary, account, (PwActionKind)actions[first].kind);
+  if (width == 2) {
+    pw__sim_account_listed (summary, account, (PwActionKind)actions[1 - first].kind);
+    account->pairs++;
+  }
+}
+
+static G_ALWAYS_INLINE inline void
+pw__sim_account_node_times (PwSimSummary *summary, PwSimAccount *account, const PwAction *actions,
+                            int width, double start, double end) {
+  int first = pw__sim_first_of (actions, width);
+  pw__sim_account_times (summary, account, &actions[first], start, end);
+  if (width == 2)
+    pw__sim_account_times (summary, account, &actions[1 - first], end, end);
+}
+
 static G_ALWAYS_INLINE inline void
 pw__sim_account_node (PwSimSummary *summary, PwSimAccount *account, const PwAction *actions,
                       int width, double start, double end) {
-  int first = width == 2 && actions[1].kind == PW_ACTION_FORWARD;
-  pw__sim_account_action (summary, account, &actions[first], start, end);
-  if (width == 2) {
-    pw__sim_account_action (summary, account, &actions[1 - first], end, end);
-    account->pairs++;
-  }
+  pw__sim_account_node_listed (summary, account, actions, width);
+  pw__sim_account_node_times (summary, account, actions, width, start, end);
 }

@@ -24,10 +24,10 @@ pw__sim_look_back (const PwAction *first, const PwAction *at) {
   return -1;
 }
 
-/* The highest runnable rank, no longer marked as such, or -1: what the last ranks make is what the
- * earlier ones wait for, so a round goes through all ranks once. */
-static inline int
-next_runnable (PwSimWalk *walk) {
+/* What the last ranks make is what the earlier ones wait for, so from the highest down a round goes
+ * through all ranks once. */
+int
+pw__sim_walk_next_runnable (PwSimWalk *walk) {
   for (int word = walk->n_words - 1; word >= 0; word--)
     if (walk->runnable[word] != 0) {
       int bit = 63 - __builtin_clzll (walk->runnable[word]);
@@ -95,6 +95,8 @@ walk_receive (PwSimWalk *walk, const PwAction *at, const PwSimWalkWay *way, int6
   if (send >= 0)
     return pw__sim_walk_match (walk, channel, (int32_t)send, (int32_t)id, walk->start[send],
                                walk->end[send]);
+  if (*slot < 0) /* there twice */
+    return FALSE;
   *slot = (int32_t)-id - 1;
   return TRUE;
 }
@@ -208,9 +210,8 @@ look_down (const PwSimWalk *walk, int rank) {
   __builtin_prefetch (account + 64, 1);
 }
 
-/* FALSE: stuck for good. */
-static gboolean
-walk_rank (PwSimWalk *walk, int rank) {
+gboolean
+pw__sim_walk_rank (PwSimWalk *walk, int rank) {
   PwSimWalkCursor *cursor = &walk->cursors[rank];
   PwSimAccount *account = &walk->summary->accounts[rank];
   const PwAction *first = walk->layout->list[rank], *at = cursor->next, *stop = cursor->stop;
@@ -254,9 +255,11 @@ static gboolean
 walk_all (PwSimWalk *walk) {
   gboolean going = TRUE;
   for (PwSimEvent event; going;) {
-    int rank = next_runnable (walk);
+    if (++walk->n_visits == walk->look_at)
+      going = pw__sim_walk_repeat (walk);
+    int rank = pw__sim_walk_next_runnable (walk);
     if (rank >= 0)
-      going = walk_rank (walk, rank);
+      going = pw__sim_walk_rank (walk, rank);
     else if (pw__sim_heap_pop (&walk->heap, &event))
       going = pw__sim_walk_event (walk, &event);
     else

@@ -62,6 +62,7 @@ typedef struct {
   uint64_t *runnable;       /* a bit per rank that can walk on */
   int n_words;
   int64_t n_sent, n_taken;
+  int64_t n_visits, look_at; /* how many there were, and at which to look for a round */
   /* Where links are shared. */
   PwSimLinks *links;
   PwSimHeap heap;
@@ -71,6 +72,12 @@ typedef struct {
 /* Fills the tables of a walk whose layout, durations and links are set; every rank is runnable. */
 void pw__sim_walk_init (PwSimWalk *walk);
 void pw__sim_walk_clear (PwSimWalk *walk);
+/* The highest runnable rank, no longer marked as such, or -1. */
+int pw__sim_walk_next_runnable (PwSimWalk *walk);
+/* Walks on as far as RANK can. FALSE: stuck for good. */
+gboolean pw__sim_walk_rank (PwSimWalk *walk, int rank);
+/* Where lists repeat, carries out all rounds but the first and the last. FALSE: stuck for good. */
+gboolean pw__sim_walk_repeat (PwSimWalk *walk);
 
 /* Of links that are shared. */
 void pw__sim_walk_send_shared (PwSimWalk *walk, PwSimWalkChannel *channel, int32_t send,
@@ -83,6 +90,11 @@ gboolean pw__sim_walk_event (PwSimWalk *walk, const PwSimEvent *event);
 /* How many places before the SEND at AT its producer stands, or -1, where it is not the action
  * before. FIRST is its list's. */
 int64_t pw__sim_look_back (const PwAction *first, const PwAction *at);
+
+static inline const PwAction *
+pw__sim_walk_at (const PwSimWalk *walk, int rank, int64_t id) {
+  return walk->layout->list[rank] + (id - walk->layout->offset[rank]);
+}
 
 /* ACTION made what SEND carries: they have stage, micro-batch and direction in common. */
 static inline gboolean

@@ -96,6 +96,9 @@ pw__sim_walk_init (PwSimWalk *walk) {
   make_nodes (walk);
   make_ways (walk);
   walk->cursors = g_new (PwSimWalkCursor, (gsize)layout->ranks);
+  /* Before, the first ranks have no more than begun. */
+  if (walk->links == NULL && !walk->has_factor)
+    walk->look_at = 3 * layout->ranks + 1;
   walk->n_words = (layout->ranks + 63) / 64;
   walk->runnable = g_new0 (uint64_t, (gsize)walk->n_words);
   for (int rank = 0; rank < layout->ranks; rank++) {

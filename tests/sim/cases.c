@@ -36,6 +36,11 @@ lower (PwSchedule *compute, const PwStageEdges *edges, const PwLowerOptions *opt
 }
 
 Case *
+case_lowered (PwSchedule *compute, PwStageEdges *edges, const PwLowerOptions *options) {
+  return case_new (lower (compute, edges, options), edges);
+}
+
+Case *
 case_named (const char *name, int ranks, int microbatches, double forward, double backward,
             double latency, PwPolicy policy) {
   PwScheduleParams params;
@@ -47,7 +52,7 @@ case_named (const char *name, int ranks, int microbatches, double forward, doubl
   g_assert_no_error (error);
   PwStageEdges *edges = pw_stage_edges_new_chain (compute->stages);
   PwLowerOptions options = { .policy = policy };
-  Case *c = case_new (lower (compute, edges, &options), edges);
+  Case *c = case_lowered (compute, edges, &options);
   for (int s = 0; s < c->costs->stages; s++) {
     c->costs->stage[s].forward = forward;
     c->costs->stage[s].backward = backward;
@@ -211,8 +216,8 @@ random_placement (void) {
   return placement;
 }
 
-static PwStageEdges *
-random_edges (int stages) {
+PwStageEdges *
+edges_random (int stages) {
   g_autoptr (GArray) list = g_array_new (FALSE, FALSE, sizeof (PwStageEdge));
   for (int s = 0; s + 1 < stages; s++) {
     PwStageEdge edge = { .producer = s, .consumer = s + 1 };
@@ -242,7 +247,7 @@ case_random (void) {
   }
   if (g_test_rand_int_range (0, 8) == 0)
     schedule->mode = PW_MODE_INFERENCE;
-  PwStageEdges *edges = random_edges (schedule->stages);
+  PwStageEdges *edges = edges_random (schedule->stages);
   play_at_random (schedule, edges, g_test_rand_int_range (0, 3) == 0);
   g_autofree gboolean *offloaded = g_new (gboolean, (gsize)schedule->stages);
   for (int s = 0; s < schedule->stages; s++)

@@ -16,9 +16,13 @@ typedef struct {
 void case_free (Case *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Case, case_free)
 
+/* COMPUTE, lowered; takes it and EDGES. Costs are zero. */
+Case *case_lowered (PwSchedule *compute, PwStageEdges *edges, const PwLowerOptions *options);
 /* A generated schedule with equal stages, F and B as given, messages of LATENCY. */
 Case *case_named (const char *name, int ranks, int microbatches, double forward, double backward,
                   double latency, PwPolicy policy);
+/* A chain and, now and then, skips. */
+PwStageEdges *edges_random (int stages);
 /* Any placement, edges that skip, split and fused backwards, pairs, any policy, groups, updates,
  * recomputation. Every order is possible, so that it never hangs under any policy. */
 Case *case_random (void);
