@@ -116,7 +116,7 @@ begin (PwLowering *l) {
   for (int r = 0; r < ranks; r++)
     round->lists[r]
         = (PwPeriodList){ .next = l->ranks[r].next, .n = l->ranks[r].end - l->ranks[r].next };
-  if (!pw_periods_find (round->lists, ranks, &round->shift)) {
+  if (!pw_periods_find (round->lists, ranks, &round->shift, NULL)) {
     end_round (l);
     return;
   }

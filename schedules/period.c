@@ -65,22 +65,32 @@ least_common_multiple (int64_t a, int64_t b) {
   return product / ABS (a);
 }
 
-gboolean
-pw_periods_find (PwPeriodList *lists, int n_lists, int64_t *shift) {
-  g_autofree int64_t *shifts = g_new (int64_t, (gsize)n_lists);
+/* The common multiple of the lists' own shifts; 0: there is none. L is the list at hand. */
+static int64_t
+find_shifts (PwPeriodList *lists, int n_lists, int64_t *shifts, int *l) {
   int64_t common = 1;
-  for (int l = 0; l < n_lists; l++) {
-    if (!pw_period_find (lists[l].next, lists[l].n, &lists[l].period, &shifts[l])
-        || (shifts[l] > 0) != (shifts[0] > 0))
-      return FALSE;
-    common = least_common_multiple (common, shifts[l]);
+  for (*l = 0; *l < n_lists; ++*l) {
+    PwPeriodList *list = &lists[*l];
+    if (!pw_period_find (list->next, list->n, &list->period, &shifts[*l])
+        || (shifts[*l] > 0) != (shifts[0] > 0))
+      return 0;
+    common = least_common_multiple (common, shifts[*l]);
     if (common > PW_MICROBATCHES_MAX / PW_PERIODS_MIN)
-      return FALSE;
+      return 0;
   }
-  *shift = shifts[0] > 0 ? common : -common;
-  for (int l = 0; l < n_lists; l++) {
-    PwPeriodList *list = &lists[l];
-    list->period *= *shift / shifts[l];
+  return shifts[0] > 0 ? common : -common;
+}
+
+gboolean
+pw_periods_find (PwPeriodList *lists, int n_lists, int64_t *shift, int *irregular) {
+  g_autofree int64_t *shifts = g_new (int64_t, (gsize)n_lists);
+  int none = 0, *l = irregular != NULL ? irregular : &none;
+  *shift = find_shifts (lists, n_lists, shifts, l);
+  if (*shift == 0)
+    return FALSE;
+  for (*l = 0; *l < n_lists; ++*l) {
+    PwPeriodList *list = &lists[*l];
+    list->period *= *shift / shifts[*l];
     int64_t enough = (PW_PERIODS_MIN - 1) * list->period;
     if (list->period > PERIOD_MAX || list->n < enough + list->period
         || pw_period_lasts (list->next, 0, enough, list->period, *shift) < enough)

@@ -31,5 +31,6 @@ typedef struct {
 } PwPeriodList;
 
 /* Fills in the periods, multiples of those of pw_period_find, after which all lists have the same
- * shift. FALSE: there are none, or they would not last. */
-gboolean pw_periods_find (PwPeriodList *lists, int n_lists, int64_t *shift);
+ * shift. FALSE: there are none, or they would not last; IRREGULAR, or NULL, is then the list that
+ * showed it. */
+gboolean pw_periods_find (PwPeriodList *lists, int n_lists, int64_t *shift, int *irregular);

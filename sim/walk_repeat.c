@@ -1,6 +1,7 @@
 #include "sim/walk_rounds_private.h"
 
 #define ROUNDS_MIN 2 /* fewer are not worth it */
+#define LOOKS 8      /* as a walk becomes twice as long, or nearly */
 
 /* A stretch of RANK's list that the noted round carried out at once. */
 typedef struct {
@@ -29,8 +30,10 @@ begin_round (PwSimRound *round) {
     const PwSimWalkCursor *cursor = &walk->cursors[rank];
     round->lists[rank] = (PwPeriodList){ .next = cursor->next, .n = cursor->stop - cursor->next };
   }
-  if (!pw_periods_find (round->lists, layout->ranks, &round->shift))
+  if (!pw_periods_find (round->lists, layout->ranks, &round->shift, &walk->irregular)) {
+    walk->stood = walk->cursors[walk->irregular].next;
     return FALSE;
+  }
   round->earliest = g_new (int64_t, (gsize)layout->ranks);
   for (int rank = 0; rank < layout->ranks; rank++)
     round->earliest[rank] = pw__sim_round_begin (round, rank);
@@ -308,7 +311,9 @@ gboolean
 pw__sim_walk_repeat (PwSimWalk *walk) {
   PwSimRound round = { .walk = walk };
   gboolean going = TRUE;
-  walk->look_at += walk->look_at / 2;
+  walk->look_at += walk->look_at / LOOKS;
+  if (walk->cursors[walk->irregular].next == walk->stood)
+    return TRUE; /* it has none still */
   if (begin_round (&round) && note_round (&round, &going)) {
     make_steps (&round);
     int64_t rounds = match_messages (&round) ? count_rounds (&round) : 0;

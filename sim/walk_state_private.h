@@ -63,6 +63,8 @@ typedef struct {
   int n_words;
   int64_t n_sent, n_taken;
   int64_t n_visits, look_at; /* how many there were, and at which to look for a round */
+  int irregular;             /* the rank that had none at the last look, */
+  const PwAction *stood;     /* and where it stood */
   /* Where links are shared. */
   PwSimLinks *links;
   PwSimHeap heap;

@@ -141,12 +141,12 @@ test_periods (void) {
     of[l] = (PwPeriodList){ .next = lists[l], .n = 240 };
   }
   int64_t shift = 0;
-  g_assert_true (pw_periods_find (of, 2, &shift));
+  g_assert_true (pw_periods_find (of, 2, &shift, NULL));
   g_assert_cmpint (shift, ==, 6);
   g_assert_cmpint (of[0].period, ==, 6);
   g_assert_cmpint (of[1].period, ==, 6);
   of[1].n = 20; /* three times and a bit */
-  g_assert_false (pw_periods_find (of, 2, &shift));
+  g_assert_false (pw_periods_find (of, 2, &shift, NULL));
 }
 
 int
