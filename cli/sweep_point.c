@@ -95,20 +95,6 @@ pw__sweep_check_axes (const PwSweep *sweep, GError **error) {
   return TRUE;
 }
 
-char *
-pw__sweep_id (const PwSweep *sweep, char **vary) {
-  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
-  if (sweep->plan)
-    g_checksum_update (sum, (const guchar *)sweep->plan->json->text, -1);
-  g_autofree char *settings = pw_settings_describe (sweep->call->settings);
-  g_checksum_update (sum, (const guchar *)settings, -1);
-  for (int i = 0; vary[i]; i++) {
-    g_checksum_update (sum, (const guchar *)"\n", 1);
-    g_checksum_update (sum, (const guchar *)vary[i], -1);
-  }
-  return g_strndup (g_checksum_get_string (sum), 12);
-}
-
 /* ---- One point ---- */
 
 static const char *

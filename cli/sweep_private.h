@@ -29,10 +29,13 @@ typedef struct {
 /* sweep_point.c */
 /* Every axis is an option, or a plan's key. */
 gboolean pw__sweep_check_axes (const PwSweep *sweep, GError **error);
-char *pw__sweep_id (const PwSweep *sweep, char **vary);
 /* VALUE as JSON where it is some (1e9 an integer), else as a text. */
 json_t *pw__sweep_json_value (const char *value);
 void pw__sweep_evaluate (int64_t point, int64_t place, gpointer sweep);
+
+/* sweep_id.c: the same for all shards of one sweep, another where plan, options, values or the
+ * contents of a file that these name differ. */
+char *pw__sweep_id (const PwSweep *sweep, char **vary);
 
 /* sweep_report.c */
 static inline int64_t

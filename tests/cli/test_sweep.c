@@ -124,6 +124,23 @@ test_bad_merges (void) {
   }
 }
 
+/* Shards of one call, but a file that it names was changed between them. */
+static void
+test_changed_files (void) {
+  const char *sweep = "sweep --schedule order.csv --vary forward=1,2";
+  g_autofree char *order = program_output ("schedule export 1f1b --ranks 2 --microbatches 4");
+  g_autofree char *other = program_output ("schedule export gpipe --ranks 2 --microbatches 4");
+  scratch_write ("order.csv", order);
+  g_autofree char *a = program_output ("%s --shard 1/2 --csv first.csv", sweep);
+  g_autofree char *b = program_output ("%s --shard 2/2 --csv second.csv", sweep);
+  g_autofree char *merged = program_output ("sweep merge first.csv second.csv");
+  scratch_write ("order.csv", other);
+  g_autofree char *c = program_output ("%s --shard 2/2 --csv second.csv", sweep);
+  g_auto (Outcome) outcome = program_run ("sweep merge first.csv second.csv");
+  g_assert_cmpint (outcome.status, ==, 2);
+  g_assert_nonnull (strstr (outcome.err, "second.csv:2: of another sweep than first.csv"));
+}
+
 /* Nothing off the front is as good in both, and nothing on it is beaten. */
 static void
 test_front (void) {
@@ -157,6 +174,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/cli/sweep/keys-of-the-plan-can-be-varied", test_keys);
   g_test_add_func ("/cli/sweep/threads-and-shards-change-no-byte", test_same_bytes);
   g_test_add_func ("/cli/sweep/what-does-not-belong-together-is-not-merged", test_bad_merges);
+  g_test_add_func ("/cli/sweep/files-that-were-changed-make-it-another-sweep", test_changed_files);
   g_test_add_func ("/cli/sweep/nothing-beats-the-front", test_front);
   int status = g_test_run ();
   scratch_remove ();
