@@ -84,6 +84,17 @@ sweep_grid (PwCall *call, const Options *options, PwSweep *sweep, GError **error
   return pw__sweep_best (sweep) >= 0 ? PW_EXIT_DONE : PW_EXIT_NO;
 }
 
+void
+pw__sweep_clear (PwSweep *sweep) {
+  for (int64_t i = 0; sweep->rows && i < sweep->n; i++) {
+    g_free (sweep->rows[i].schedule);
+    g_free (sweep->rows[i].error);
+  }
+  g_free (sweep->rows);
+  g_free (sweep->id);
+  g_ptr_array_unref (sweep->axes);
+}
+
 static int
 run_sweep (PwCall *call, const Options *options, GError **error) {
   g_autoptr (PwPlan) plan = NULL;
@@ -95,13 +106,7 @@ run_sweep (PwCall *call, const Options *options, GError **error) {
   int status = PW_EXIT_USAGE;
   if (read_axes (options, &sweep, error) && read_options (options, &sweep, error))
     status = sweep_grid (call, options, &sweep, error);
-  for (int64_t i = 0; sweep.rows && i < sweep.n; i++) {
-    g_free (sweep.rows[i].schedule);
-    g_free (sweep.rows[i].error);
-  }
-  g_free (sweep.rows);
-  g_free (sweep.id);
-  g_ptr_array_unref (sweep.axes);
+  pw__sweep_clear (&sweep);
   return status;
 }
 
@@ -115,10 +120,7 @@ run (PwCall *call, GError **error) {
     { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot,
       "draw a figure against a number (.svg, .png, .pdf)", "FILE" },
     { "x", 0, 0, G_OPTION_ARG_STRING, &options.x, "default: the first number varied", "NAME" },
-    { "y", 0, 0, G_OPTION_ARG_STRING, &options.y,
-      "iteration_time, bubble_fraction, bubble_ratio, peak_activations, peak_memory_bytes "
-      "or throughput",
-      "FIGURE" },
+    { "y", 0, 0, G_OPTION_ARG_STRING, &options.y, PW_SWEEP_FIGURES, "FIGURE" },
     { "pareto", 0, 0, G_OPTION_ARG_NONE, &options.pareto,
       "show, and draw, only what nothing else beats in time and memory", NULL },
     { "rows", 0, 0, G_OPTION_ARG_INT, &options.rows, "rows shown; 0: all; default 40", "N" },

@@ -1,5 +1,5 @@
-#include "cli/command.h"
 #include "cli/output.h"
+#include "cli/sweep_private.h"
 #include "io/file.h"
 #include <stdio.h>
 #include <string.h>
@@ -99,21 +99,43 @@ check_complete (const Merge *merge, GError **error) {
                         missing, merge->points, first);
 }
 
+typedef struct {
+  char *output, *plot, *x, *y;
+  gboolean pareto;
+} Options;
+
 static gboolean
-merge_files (char **files, const char *output, GError **error) {
+draw (const Merge *merge, const Options *options, GError **error) {
+  PwSweep sweep = { .axes = g_ptr_array_new_with_free_func ((GDestroyNotify)pw_sweep_axis_free) };
+  gboolean good
+      = pw__sweep_read (&sweep, merge->header, merge->lines, error)
+        && (options->pareto || pw__sweep_check_plot (&sweep, options->x, options->y, error))
+        && pw__sweep_plot (&sweep, options->plot, options->x, options->y, options->pareto, error);
+  pw__sweep_clear (&sweep);
+  return good;
+}
+
+static gboolean
+write_rows (const Merge *merge, const char *output, GError **error) {
+  g_autoptr (GString) text = g_string_new (merge->header);
+  for (int64_t i = 0; i < merge->points; i++)
+    g_string_append_printf (text, "\n%s", (const char *)merge->lines->pdata[i]);
+  g_string_append_c (text, '\n');
+  return pw_output_text (output, text->str, error);
+}
+
+/* A picture alone leaves standard output alone. */
+static gboolean
+merge_files (char **files, const Options *options, GError **error) {
   Merge merge = { 0 };
-  gboolean good = pw_output_check ("--output", output, error);
+  gboolean good = pw_output_check ("--output", options->output, error)
+                  && pw_output_check ("--plot", options->plot, error);
   for (int i = 0; good && files[i]; i++)
     good = take_file (&merge, files[i], error);
   if (good && !merge.lines)
     good = pw_input_fail (error, "%s: no rows", files[0]);
-  if (good && check_complete (&merge, error)) {
-    g_autoptr (GString) text = g_string_new (merge.header);
-    for (int64_t i = 0; i < merge.points; i++)
-      g_string_append_printf (text, "\n%s", (const char *)merge.lines->pdata[i]);
-    g_string_append_c (text, '\n');
-    good = pw_output_text (output, text->str, error);
-  }
+  good = good && check_complete (&merge, error) && (!options->plot || draw (&merge, options, error))
+         && ((options->plot && !options->output) || write_rows (&merge, options->output, error));
   g_free (merge.header);
   g_free (merge.id);
   if (merge.lines)
@@ -122,14 +144,35 @@ merge_files (char **files, const char *output, GError **error) {
   return good;
 }
 
+static gboolean
+check_options (const Options *options, GError **error) {
+  if (options->pareto && !options->plot)
+    return pw_usage_fail (error, "--pareto is for --plot");
+  if ((options->x || options->y) && (!options->plot || options->pareto))
+    return pw_usage_fail (error, "--%s is for --plot without --pareto", options->x ? "x" : "y");
+  return TRUE;
+}
+
 static int
 run (PwCall *call, GError **error) {
-  g_autofree char *output = NULL;
-  GOptionEntry entries[] = { { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
-                               "default: standard output", "FILE.csv" },
-                             G_OPTION_ENTRY_NULL };
-  if (pw_call_parse (call, entries, error))
-    merge_files (call->argv, output, error);
+  Options options = { 0 };
+  GOptionEntry entries[]
+      = { { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output, "default: standard output",
+            "FILE.csv" },
+          { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot,
+            "draw the whole sweep as sweep --plot does; alone, no CSV is written", "FILE" },
+          { "x", 0, 0, G_OPTION_ARG_STRING, &options.x, "default: the first number varied",
+            "NAME" },
+          { "y", 0, 0, G_OPTION_ARG_STRING, &options.y, PW_SWEEP_FIGURES, "FIGURE" },
+          { "pareto", 0, 0, G_OPTION_ARG_NONE, &options.pareto,
+            "draw what nothing else beats in time and memory", NULL },
+          G_OPTION_ENTRY_NULL };
+  if (pw_call_parse (call, entries, error) && check_options (&options, error))
+    merge_files (call->argv, &options, error);
+  g_free (options.output);
+  g_free (options.plot);
+  g_free (options.x);
+  g_free (options.y);
   return PW_EXIT_DONE;
 }
 

@@ -27,13 +27,22 @@ find_axis (const PwSweep *sweep, const char *name) {
   return -1;
 }
 
+/* Of a plan; else of synthetic costs. */
+static gboolean
+has_units (const PwSweep *sweep) {
+  for (int64_t i = 0; i < sweep->n; i++)
+    if (sweep->rows[i].has_figures)
+      return !sweep->rows[i].is_unitless;
+  return TRUE;
+}
+
 /* What people look at against this. */
 static const char *
 figure_for (const PwSweep *sweep, const char *x) {
   if (g_str_equal (x, "microbatches"))
     return "bubble_fraction";
   if (g_str_equal (x, "ranks"))
-    return sweep->plan ? "peak_memory_bytes" : "peak_activations";
+    return has_units (sweep) ? "peak_memory_bytes" : "peak_activations";
   return "iteration_time";
 }
 
@@ -151,8 +160,9 @@ draw_front (const PwSweep *sweep, const char *path, GError **error) {
       line->is_cloud = TRUE;
       add_combination (line, &sweep->rows[i]);
     }
-  return draw (lines, sweep->plan ? "peak memory (GiB)" : "peak activations (micro-batches)",
-               sweep->plan ? "time per sample (s)" : "time per micro-batch", FALSE,
+  gboolean units = has_units (sweep);
+  return draw (lines, units ? "peak memory (GiB)" : "peak activations (micro-batches)",
+               units ? "time per sample (s)" : "time per micro-batch", FALSE,
                "Time against memory: nothing beats the front in both", path, error);
 }
 

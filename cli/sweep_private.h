@@ -3,6 +3,10 @@
 #include "cli/workload.h"
 #include "sim/planner/sweep.h"
 
+#define PW_SWEEP_FIGURES                                                                           \
+  "iteration_time, bubble_fraction, bubble_ratio, peak_activations, peak_memory_bytes "            \
+  "or throughput"
+
 /* A point's figures, or why there are none. */
 typedef struct {
   gboolean is_done;
@@ -61,6 +65,12 @@ gboolean *pw__sweep_front (const PwSweep *sweep);
 void pw__sweep_print (const PwSweep *sweep, int64_t done, int64_t max_rows, gboolean pareto);
 void pw__sweep_print_json (const PwSweep *sweep, int64_t done, double wall_seconds);
 gboolean pw__sweep_write_csv (const PwSweep *sweep, const char *path, GError **error);
+
+/* sweep_read.c: fills in axes, points and rows from a CSV of all points, its LINES in their
+ * order. */
+gboolean pw__sweep_read (PwSweep *sweep, const char *header, GPtrArray *lines, GError **error);
+/* Frees what SWEEP owns. */
+void pw__sweep_clear (PwSweep *sweep);
 
 /* sweep_plot.c */
 /* X, Y: names of axes and figures; NULL: what suits. PARETO: the front instead. */

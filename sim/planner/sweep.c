@@ -85,6 +85,17 @@ is_range (const char *text) {
   return strchr (text, ':') != NULL && strspn (text, "0123456789.+-eE:x") == strlen (text);
 }
 
+/* Where all values are some. */
+static void
+read_numbers (PwSweepAxis *axis) {
+  axis->numbers = g_new (double, (gsize)axis->n);
+  for (int i = 0; i < axis->n; i++)
+    if (!parse_number (axis->values[i], &axis->numbers[i])) {
+      g_clear_pointer (&axis->numbers, g_free);
+      return;
+    }
+}
+
 PwSweepAxis *
 pw_sweep_axis_parse (const char *text, GError **error) {
   g_autoptr (PwSweepAxis) axis = g_new0 (PwSweepAxis, 1);
@@ -102,13 +113,18 @@ pw_sweep_axis_parse (const char *text, GError **error) {
       fail (error, PW_SWEEP_ERROR_AXIS, "%s: expected FROM:TO:STEP", axis->name);
     return NULL;
   }
-  axis->numbers = g_new (double, (gsize)axis->n);
-  for (int i = 0; i < axis->n; i++)
-    if (!parse_number (axis->values[i], &axis->numbers[i])) {
-      g_clear_pointer (&axis->numbers, g_free);
-      break;
-    }
+  read_numbers (axis);
   return g_steal_pointer (&axis);
+}
+
+PwSweepAxis *
+pw_sweep_axis_new (const char *name, const char *const *values) {
+  PwSweepAxis *axis = g_new0 (PwSweepAxis, 1);
+  axis->name = g_strdup (name);
+  axis->values = g_strdupv ((char **)values);
+  axis->n = (int)g_strv_length (axis->values);
+  read_numbers (axis);
+  return axis;
 }
 
 void

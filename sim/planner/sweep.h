@@ -24,6 +24,8 @@ typedef struct {
 /* "NAME=A,B,C" (or by semicolons, where values have commas), "NAME=FROM:TO" in steps of 1,
  * "NAME=FROM:TO:STEP", "NAME=FROM:TO:xFACTOR"; both ends are meant. */
 PwSweepAxis *pw_sweep_axis_parse (const char *text, GError **error);
+/* Of values as they are, NULL-terminated. */
+PwSweepAxis *pw_sweep_axis_new (const char *name, const char *const *values);
 void pw_sweep_axis_free (PwSweepAxis *axis);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PwSweepAxis, pw_sweep_axis_free)
 

@@ -96,6 +96,29 @@ test_same_bytes (void) {
   g_assert_cmpstr (merged, ==, whole);
 }
 
+/* What is merged is drawn as the whole sweep was, of plans and of synthetic costs. */
+static void
+test_same_pictures (void) {
+  static const char *const sweeps[]
+      = { GRID, "sweep --schedule 1f1b --ranks 4 --vary microbatches=4:16 --vary p2p-latency=0,0.5",
+          "sweep --ranks 4 --microbatches 8 --vary schedule=1f1b,zb-h1 --vary "
+          "forward=1,2 --vary backward=2,3" };
+  static const char *const ways[] = { "", "--pareto", "--y throughput" };
+  for (gsize i = 0; i < G_N_ELEMENTS (sweeps); i++)
+    for (gsize k = 0; k < G_N_ELEMENTS (ways); k++) {
+      g_autofree char *whole = program_output ("%s %s --plot whole.svg", sweeps[i], ways[k]);
+      for (int shard = 1; shard <= 3; shard++) {
+        g_autofree char *text
+            = program_output ("%s --shard %d/3 --csv drawn%d.csv", sweeps[i], shard, shard);
+      }
+      g_autofree char *merged = program_output (
+          "sweep merge drawn2.csv drawn3.csv drawn1.csv %s --plot merged.svg", ways[k]);
+      g_assert_cmpstr (merged, ==, "");
+      g_autofree char *one = scratch_read ("whole.svg"), *other = scratch_read ("merged.svg");
+      g_assert_cmpstr (one, ==, other);
+    }
+}
+
 /* What cannot be merged, by the first words on standard error. */
 static void
 test_bad_merges (void) {
@@ -173,6 +196,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/cli/sweep/synthetic-costs-can-be-varied", test_synthetic);
   g_test_add_func ("/cli/sweep/keys-of-the-plan-can-be-varied", test_keys);
   g_test_add_func ("/cli/sweep/threads-and-shards-change-no-byte", test_same_bytes);
+  g_test_add_func ("/cli/sweep/shards-are-drawn-as-the-whole", test_same_pictures);
   g_test_add_func ("/cli/sweep/what-does-not-belong-together-is-not-merged", test_bad_merges);
   g_test_add_func ("/cli/sweep/files-that-were-changed-make-it-another-sweep", test_changed_files);
   g_test_add_func ("/cli/sweep/nothing-beats-the-front", test_front);
