@@ -1,6 +1,7 @@
 #include "plots/gnuplot_private.h"
 
 #include <math.h>
+#include <string.h>
 
 #define TEXT_COLUMNS 100
 #define TEXT_LINES 30
@@ -78,6 +79,22 @@ add_data (PwGnuplot *plot, const PwPlotSeries *series, int n_series, gboolean lo
   }
 }
 
+static gboolean
+coincide (const PwPlotSeries *a, const PwPlotSeries *b) {
+  gsize bytes = (gsize)a->n * sizeof (double);
+  return a->n == b->n && a->is_cloud == b->is_cloud && memcmp (a->x, b->x, bytes) == 0
+         && memcmp (a->y, b->y, bytes) == 0;
+}
+
+/* Of the same curve several times the first is the widest, so that all of them can be seen. */
+static double
+width_of (const PwPlotSeries *series, int n_series, int s) {
+  double width = 1;
+  for (int t = s + 1; t < n_series; t++)
+    width += coincide (&series[s], &series[t]) ? 1.5 : 0;
+  return width;
+}
+
 /* Points only where one can tell them apart. */
 static void
 add_curves (PwGnuplot *plot, const PwPlotSeries *series, int n_series) {
@@ -89,9 +106,13 @@ add_curves (PwGnuplot *plot, const PwPlotSeries *series, int n_series) {
     const char *style = series[s].is_cloud ? "points" : has_points ? "linespoints" : "lines";
     pw__gnuplot_add (plot, "%s$series%d using 1:2 with %s", s == 0 ? "plot " : ", ", s, style);
     if (plot->format != PW__PLOT_TEXT) {
-      pw__gnuplot_add (plot, " lw 2 lc rgb %s", colour);
-      if (has_points)
-        pw__gnuplot_add (plot, " pt %d ps 0.7", points[(gsize)s % G_N_ELEMENTS (points)]);
+      double width = width_of (series, n_series, s);
+      pw__gnuplot_add (plot, " lc rgb %s lw ", colour);
+      pw__gnuplot_add_number (plot->script, 2 * width);
+      if (has_points) {
+        pw__gnuplot_add (plot, " pt %d ps ", points[(gsize)s % G_N_ELEMENTS (points)]);
+        pw__gnuplot_add_number (plot->script, 0.7 * sqrt (width));
+      }
     }
     pw__gnuplot_add (plot, " title %s", label);
   }

@@ -222,6 +222,25 @@ test_series (void) {
   example_folder_remove (folder);
 }
 
+/* The same curve twice: one lies in the other and both can be seen. */
+static void
+test_coinciding (void) {
+  const double x[] = { 4, 8, 16 }, y[] = { 0.4, 0.2, 0.1 }, other[] = { 0.4, 0.2, 0.3 };
+  char *folder = example_folder_new ();
+  g_autofree char *path = g_build_filename (folder, "a.svg", NULL);
+  for (int same = 0; same < 2; same++) {
+    const PwPlotSeries series[] = { { .label = "one", .n = 3, .x = x, .y = y },
+                                    { .label = "two", .n = 3, .x = x, .y = same ? y : other } };
+    g_autoptr (GError) error = NULL;
+    pw_plot_series (series, 2, "x", "y", FALSE, &(PwPlotOptions){ .output = path }, NULL, &error);
+    g_assert_no_error (error);
+    g_autofree char *svg = read_file (path, NULL);
+    g_assert_nonnull (strstr (svg, "stroke-width=\"2.00\""));
+    g_assert_true ((strstr (svg, "stroke-width=\"5.00\"") != NULL) == same);
+  }
+  example_folder_remove (folder);
+}
+
 /* An output that cannot be replaced keeps what it had. */
 static void
 test_old_file (void) {
@@ -261,5 +280,6 @@ main (int argc, char **argv) {
   g_test_add_func ("/plots/timeline/draws-a-single-record", test_one_record);
   g_test_add_func ("/plots/timeline/a-failure-keeps-the-old-file", test_old_file);
   g_test_add_func ("/plots/series/every-format-is-whole", test_series);
+  g_test_add_func ("/plots/series/of-curves-that-coincide-all-are-seen", test_coinciding);
   return g_test_run ();
 }
