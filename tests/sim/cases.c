@@ -501,3 +501,20 @@ assert_same_results (const PwSimResult *a, const PwSimResult *b) {
     assert_same_bytes (x->bytes, y->bytes, sizeof x->bytes);
   }
 }
+
+void
+assert_idle_adds_up (const PwSimResult *result) {
+  double least = 1e-9 * MAX (result->total_time, 1);
+  for (int r = 0; r < result->ranks; r++) {
+    const PwSimRank *rank = &result->rank[r];
+    double by_cause = 0;
+    for (int cause = 0; cause < PW_IDLE_N; cause++) {
+      g_assert_cmpfloat (rank->idle_by_cause[cause], >=, 0);
+      by_cause += rank->idle_by_cause[cause];
+    }
+    g_assert_cmpfloat_with_epsilon (by_cause, rank->idle_time, least);
+    g_assert_cmpfloat_with_epsilon (rank->warmup_idle + rank->steady_idle + rank->drain_idle,
+                                    rank->idle_time, least);
+    g_assert_cmpfloat_with_epsilon (rank->busy_time + rank->idle_time, result->total_time, least);
+  }
+}

@@ -49,3 +49,5 @@ PwSimResult *run_with (const Case *c, PwSimEngine engine);
 void assert_same_bytes (gconstpointer a, gconstpointer b, gsize n);
 /* Times of all actions and every figure, to the last bit. */
 void assert_same_results (const PwSimResult *a, const PwSimResult *b);
+/* What a rank idles is its causes together, and with what it computes all of the time. */
+void assert_idle_adds_up (const PwSimResult *result);
