@@ -322,8 +322,7 @@ check_topology (PwJsonPlace place, const PwHardware *hardware, GError **error) {
   if (topology->ranks_per_node > 0 && topology->network.bandwidth <= 0)
     return pw_json_fail (place, PW_JSON_ERROR_MISSING_KEY, error,
                          "missing key \"network_bandwidth\": there are nodes");
-  if (topology->ranks_per_node > 0 && topology->fabric == PW_FABRIC_BUS && link != network
-      && link != PW_LINK_OWN && network != PW_LINK_OWN)
+  if (pw_topology_mixes_sharing (topology, link))
     return pw_json_fail (place, PW_JSON_ERROR_RANGE, error,
                          "messages to other nodes take the bus and a card, which are shared in "
                          "different ways: %s and %s",

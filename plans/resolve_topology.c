@@ -48,6 +48,13 @@ pw__resolve_topology (const PwPlan *plan, PwStageCosts *costs, GError **error) {
   if (topology.ranks_per_node > 0 && topology.network.bandwidth <= 0)
     return pw__plan_fail (plan, "hardware", "ranks-per-node", PW_PLAN_ERROR_VALUE, error,
                           "nodes need the bandwidth of their network: --network-bandwidth");
+  for (int e = 0; e < costs->n_edges; e++)
+    if (pw_topology_mixes_sharing (&topology, costs->link[e].sharing))
+      return pw__plan_fail (plan, "hardware", "node-fabric", PW_PLAN_ERROR_VALUE, error,
+                            "messages to other nodes take the bus and a card, which are shared in "
+                            "different ways: %s and %s; --p2p-sharing says one for both",
+                            pw_link_sharing_names[costs->link[e].sharing],
+                            pw_link_sharing_names[topology.network.sharing]);
   if (!pw_topology_is_plain (&topology))
     costs->topology = g_memdup2 (&topology, sizeof topology);
   return TRUE;

@@ -143,6 +143,13 @@ pw_topology_shares_links (const PwTopology *topology) {
 }
 
 gboolean
+pw_topology_mixes_sharing (const PwTopology *topology, PwLinkSharing link) {
+  PwLinkSharing network = topology->network.sharing;
+  return topology->ranks_per_node > 0 && topology->fabric == PW_FABRIC_BUS && link != network
+         && link != PW_LINK_OWN && network != PW_LINK_OWN;
+}
+
+gboolean
 pw_topology_is_plain (const PwTopology *topology) {
   return topology->ranks_per_node == 0 && !pw_topology_shares_links (topology)
          && !(topology->compute_slowdown > 1);

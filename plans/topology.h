@@ -68,5 +68,8 @@ double pw_path_time (const PwPath *path, int64_t bytes);
 
 /* Whether links or ports are shared by their nature, so that `own` would leave nothing of them. */
 gboolean pw_topology_shares_links (const PwTopology *topology);
+/* Whether messages to other nodes take a bus and a card that are shared in different ways, which
+ * have no common order; LINK is how the bus is shared. */
+gboolean pw_topology_mixes_sharing (const PwTopology *topology, PwLinkSharing link);
 /* Whether nothing differs from all 0. */
 gboolean pw_topology_is_plain (const PwTopology *topology);

@@ -194,6 +194,22 @@ resolve (const PwPlan *plan) {
   return resolved;
 }
 
+/* A bus and cards that are shared in two ways have no common order of messages. */
+static void
+test_mixed_sharing (void) {
+  g_autoptr (PwPlan) plan
+      = parse ("{\"model\": \"mlp\", \"ranks\": 4, \"hardware\": {\"like\": \"h100-80g-ib\", "
+               "\"ranks_per_node\": 2, \"network_sharing\": \"fcfs\", "
+               "\"network_bandwidth\": 1e10}}");
+  g_autoptr (PwResolvedPlan) apart = resolve (plan);
+  apply (plan, "node-fabric", "bus");
+  g_autoptr (GError) error = NULL;
+  g_assert_null (pw_plan_resolve (plan, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "shared in different ways: fair and fcfs"));
+  apply (plan, "p2p-sharing", "fcfs");
+  g_autoptr (PwResolvedPlan) alike = resolve (plan);
+}
+
 #define BALANCED                                                                                   \
   "{\"model\": {\"name\": \"gpt\", \"blocks\": 6},\n\"ranks\": 2,\n"                               \
   "\"partition\": {\"balance\": [4, 2], \"method\": \"parameters\"}}"
@@ -258,5 +274,6 @@ main (int argc, char **argv) {
                    test_balance_gives_way);
   g_test_add_func ("/plans/override/balance-that-is-given-must-fit", test_balance_given_must_fit);
   g_test_add_func ("/plans/override/resolving-names-the-option", test_messages_name_the_option);
+  g_test_add_func ("/plans/override/a-bus-and-cards-are-shared-alike", test_mixed_sharing);
   return g_test_run ();
 }
