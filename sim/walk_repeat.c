@@ -30,8 +30,10 @@ begin_round (PwSimRound *round) {
     const PwSimWalkCursor *cursor = &walk->cursors[rank];
     round->lists[rank] = (PwPeriodList){ .next = cursor->next, .n = cursor->stop - cursor->next };
   }
-  if (!pw_periods_find (round->lists, layout->ranks, &round->shift, &walk->irregular)) {
-    walk->stood = walk->cursors[walk->irregular].next;
+  int irregular;
+  if (!pw_periods_find (round->lists, layout->ranks, &round->shift, &irregular)) {
+    walk->irregular = irregular;
+    walk->stood = walk->cursors[irregular].next;
     return FALSE;
   }
   round->earliest = g_new (int64_t, (gsize)layout->ranks);

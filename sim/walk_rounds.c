@@ -1,7 +1,7 @@
 #include "sim/walk_rounds_private.h"
 
 /* Steps ahead of which what they write is fetched: the ranks' times lie far apart. */
-#define STEPS_AHEAD 24
+#define STEPS_AHEAD 64
 
 static inline int64_t
 id_in (PwSimWalkRef ref, int64_t n) {
@@ -28,33 +28,38 @@ do_compute (const PwSimRound *round, const PwSimWalkStep *step, int64_t n) {
   PwSimWalk *walk = round->walk;
   PwSimAccount *account = &walk->summary->accounts[step->rank];
   const PwSimWalkInput *input = &((const PwSimWalkInput *)round->inputs->data)[step->first_input];
-  const PwSimWalkInput *last = NULL;
   double start = account->clock;
+  int64_t sent = -1, back = 0; /* the input that came last */
   for (int k = 0; k < step->n_inputs; k++, input++) {
-    double arrived = walk->end[id_in (input->what, n)];
+    int64_t at = id_in (input->what, n);
+    double arrived = walk->end[at];
     if (arrived > start) {
       start = arrived;
-      last = input;
+      sent = at;
+      back = input->back;
     }
   }
-  if (last != NULL) {
-    int64_t sent = id_in (last->what, n);
-    pw__sim_account_wait (account, account->clock, start, walk->end[sent - last->back],
+  if (sent >= 0)
+    pw__sim_account_wait (account, account->clock, start, walk->end[sent - back],
                           walk->start[sent]);
-  }
   int64_t id = id_in (step->self, n);
   double end = start + step->duration;
+  if (G_LIKELY (step->what == PW_SIM_WALK_COMPUTE)) {
+    walk->start[id] = start;
+    walk->end[id] = end;
+    if (step->channel != NULL)
+      do_send (walk, step, id + 1, end, n);
+  } else {
+    walk->start[id] = walk->start[id + 1] = start;
+    walk->end[id] = walk->end[id + 1] = end;
+  }
   const PwAction *actions = step->actions;
   if (walk->layout->iterations > 1)
     actions = pw__sim_walk_at (walk, step->rank, id);
-  int width = step->what == PW_SIM_WALK_PAIR ? 2 : 1;
-  pw__sim_account_node_times (walk->summary, account, actions, width, start, end);
-  for (int i = 0; i < width; i++) {
-    walk->start[id + i] = start;
-    walk->end[id + i] = end;
-  }
-  if (step->channel != NULL)
-    do_send (walk, step, id + 1, end, n);
+  if (G_LIKELY (step->what == PW_SIM_WALK_COMPUTE))
+    pw__sim_account_node_times (walk->summary, account, actions, 1, start, end);
+  else
+    pw__sim_account_node_times (walk->summary, account, actions, 2, start, end);
 }
 
 static inline void
