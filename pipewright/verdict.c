@@ -58,10 +58,10 @@ is_cheap_or_attention (const PwLayer *layer) {
 static void
 list_recomputations (const Trial *trial) {
   const PwGraph *graph = trial->base->resolved->graph;
-  g_autofree char *cheap = layer_patterns (graph, is_cheap);
-  g_autofree char *more = layer_patterns (graph, is_cheap_or_attention);
-  if (trial->plan->recompute != PW_RECOMPUTE_NONE && trial->plan->recompute_layers == NULL)
-    cheap = more = NULL; /* whole stages are made again as it is */
+  gboolean makes_stages = trial->plan->recompute != PW_RECOMPUTE_NONE
+                          && trial->plan->recompute_layers == NULL; /* whole ones, as it is */
+  g_autofree char *cheap = makes_stages ? NULL : layer_patterns (graph, is_cheap);
+  g_autofree char *more = makes_stages ? NULL : layer_patterns (graph, is_cheap_or_attention);
   if (cheap != NULL)
     add (trial, trial->recomputations, "recompute", cheap);
   if (more != NULL && g_strcmp0 (cheap, more) != 0)
