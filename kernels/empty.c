@@ -16,6 +16,11 @@ op_iio (PwOpContext *context, const PwTensor *a, const PwTensor *b, PwTensor *y,
 }
 
 static gboolean
+op_ioo (PwOpContext *context, const PwTensor *a, PwTensor *y, PwTensor *z, GError **error) {
+  return TRUE;
+}
+
+static gboolean
 op_iiow (PwOpContext *context, const PwTensor *a, const PwTensor *b, PwTensor *y,
          PwWorkspace workspace, GError **error) {
   return TRUE;
@@ -195,6 +200,8 @@ const PwBackend pw_backend_empty = {
     .attention_forward = attention_forward,
     .attention_input_gradient = attention_input_gradient,
     .add = op_iio,
+    .concat_forward = op_iio,
+    .concat_input_gradient = op_ioo,
     .cross_entropy_forward = cross_entropy_forward,
     .cross_entropy_input_gradient = cross_entropy_input_gradient,
     .mse_forward = mse_forward,

@@ -146,6 +146,12 @@ typedef struct {
                          GError **);
   /* y = a + b; y may be a or b. */
   gboolean (*add) (PwOpContext *, const PwTensor *a, const PwTensor *b, PwTensor *y, GError **);
+  /* y[B,D,..] = a[B,Da,..] and then b[B,Db,..] in every sample, D = Da + Db. The gradients are dy's
+   * two parts; da or db may be NULL. */
+  gboolean (*concat_forward) (PwOpContext *, const PwTensor *a, const PwTensor *b, PwTensor *y,
+                              GError **);
+  gboolean (*concat_input_gradient) (PwOpContext *, const PwTensor *dy, PwTensor *da, PwTensor *db,
+                                     GError **);
   /* Logits x[N,V], targets int32 [N]; lse[N], fp32, the log of each row's sum of exponentials, is
    * kept for the gradient. *loss (a device double) += scale * sum over n of lse[n] -
    * x[n][target[n]]; target -1 is left out. */

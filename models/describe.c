@@ -77,7 +77,7 @@ pw__layer_describe (PwLayer *layer, const PwShape *inputs, GError **error) {
     return FALSE;
   const char *wrong = check_info (type, &layer->info);
   if (wrong != NULL) {
-    g_set_error_literal (error, PW_MODEL_ERROR, PW_MODEL_ERROR_SHAPE, wrong);
+    g_set_error_literal (error, PW_MODEL_ERROR, PW_MODEL_ERROR_ATTRIBUTE, wrong);
     return FALSE;
   }
   settle_gradients (layer, inputs);

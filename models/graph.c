@@ -77,6 +77,18 @@ pw_graph_builder_begin_unit (PwGraphBuilder *builder, const char *name, gboolean
     fail (builder, name, PW_MODEL_ERROR_ATTRIBUTE, "the name is used twice");
 }
 
+/* A type says what comes in that it cannot take; the reader wants to know from where, too. */
+static void
+fail_inputs (PwGraphBuilder *builder, const PwLayer *layer, const int *inputs, int n_inputs,
+             const char *message) {
+  g_autoptr (GString) text = g_string_new (message);
+  for (int i = 0; i < n_inputs; i++)
+    g_string_append_printf (
+        text, "%s %s", i == 0 ? " from" : " and",
+        inputs[i] == PW_GRAPH_INPUT ? "the sample" : layer_at (builder, inputs[i])->name);
+  fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "%s", text->str);
+}
+
 static gboolean
 check_inputs (PwGraphBuilder *builder, const PwLayer *layer, int n_inputs, const int *inputs,
               PwShape *shapes) {
@@ -97,8 +109,10 @@ check_inputs (PwGraphBuilder *builder, const PwLayer *layer, int n_inputs, const
     gboolean is_integer = shapes[i].dtype == PW_DTYPE_I32;
     if (is_integer != (type->input_dtype == PW_DTYPE_I32)) {
       g_autofree char *found = pw_shape_to_string (&shapes[i]);
-      fail (builder, layer->name, PW_MODEL_ERROR_SHAPE, "%s needs %s, but %s comes in", type->name,
-            is_integer ? "a float type" : "integers", found);
+      g_autofree char *message
+          = g_strdup_printf ("%s needs %s, but %s comes in", type->name,
+                             is_integer ? "a float type" : "integers", found);
+      fail_inputs (builder, layer, &from, 1, message);
       return FALSE;
     }
   }
@@ -113,10 +127,13 @@ describe_layer (PwGraphBuilder *builder, PwLayer *layer, const int *inputs, int 
     return FALSE;
   layer->n_inputs = n_inputs;
   memcpy (layer->inputs, inputs, (gsize)n_inputs * sizeof (int));
-  GError *error = NULL;
+  g_autoptr (GError) error = NULL;
   if (pw__layer_describe (layer, shapes, &error))
     return TRUE;
-  fail_with (builder, layer->name, error);
+  if (g_error_matches (error, PW_MODEL_ERROR, PW_MODEL_ERROR_SHAPE))
+    fail_inputs (builder, layer, inputs, n_inputs, error->message);
+  else
+    fail_with (builder, layer->name, g_steal_pointer (&error));
   return FALSE;
 }
 

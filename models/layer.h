@@ -10,8 +10,10 @@
 #define PW_MODEL_ERROR (pw_model_error_quark ())
 GQuark pw_model_error_quark (void);
 typedef enum {
-  PW_MODEL_ERROR_SHAPE,     /* a layer does not fit its input */
-  PW_MODEL_ERROR_ATTRIBUTE, /* a size that cannot be: zero, or heads that do not divide */
+  PW_MODEL_ERROR_SHAPE,     /* a layer does not fit its input; a type's message ends with what comes
+                               in, and the builder adds " from" and whose outputs these are */
+  PW_MODEL_ERROR_ATTRIBUTE, /* a size that cannot be: zero, too large to count, or heads that do not
+                               divide */
   PW_MODEL_ERROR_UNKNOWN    /* no such layer type or model */
 } PwModelError;
 
@@ -90,7 +92,7 @@ struct PwLayerType {
   const char *name;    /* "linear": in JSON, in messages */
   const char *summary; /* one line for `model show` */
   const PwJsonKey *keys;
-  gsize n_keys; /* rows into PwLayerAttributes; "type", "name", "repeat" are the list's own */
+  gsize n_keys; /* rows into PwLayerAttributes; "type", "name", "from", "repeat" are the list's own */
   int n_inputs;
   PwDtype input_dtype; /* I32: takes integers; else any float type */
   gboolean (*describe) (const PwLayerType *type, const PwLayerAttributes *attributes,

@@ -293,20 +293,6 @@ describe_attention (const PwLayerType *type, const PwLayerAttributes *attributes
 }
 
 static gboolean
-describe_add (const PwLayerType *type, const PwLayerAttributes *attributes, const PwShape *inputs,
-              PwLayerInfo *info, GError **error) {
-  (void)type, (void)attributes;
-  if (!pw_shape_equal (&inputs[0], &inputs[1])) {
-    g_autofree char *first = pw_shape_to_string (&inputs[0]);
-    return fail_shape (&inputs[1], error, first);
-  }
-  info->output = inputs[0];
-  info->bytes_forward = info->bytes_input = pw__multiply (3, pw_shape_bytes (&inputs[0]));
-  info->has_input_gradient = TRUE;
-  return TRUE;
-}
-
-static gboolean
 describe_mse (const PwLayerType *type, const PwLayerAttributes *attributes, const PwShape *inputs,
               PwLayerInfo *info, GError **error) {
   (void)type, (void)attributes, (void)error;
@@ -470,7 +456,13 @@ const PwLayerType pw__layer_types[] = {
       .name = "add",
       .summary = "sum of two inputs",
       .n_inputs = 2,
-      .describe = describe_add,
+      .describe = pw__describe_add,
+  },
+  {
+      .name = "concat",
+      .summary = "two inputs, joined along a sample's first dimension",
+      .n_inputs = 2,
+      .describe = pw__describe_concat,
   },
   {
       .name = "mse",

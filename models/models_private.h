@@ -9,6 +9,11 @@ int64_t pw__multiply (int64_t a, int64_t b);
 /* Fills the layer's info from INPUTS, the shapes of what it reads, and needs_gradient. */
 gboolean pw__layer_describe (PwLayer *layer, const PwShape *inputs, GError **error);
 
+/* layer_types_join.c */
+typedef gboolean PwDescribeFunc (const PwLayerType *type, const PwLayerAttributes *attributes,
+                                 const PwShape *inputs, PwLayerInfo *info, GError **error);
+PwDescribeFunc pw__describe_add, pw__describe_concat;
+
 extern const PwLayerType pw__layer_types[];
 extern const gsize pw__n_layer_types;
 

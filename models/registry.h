@@ -19,7 +19,8 @@ const PwModel *pw_model_get (const char *name);
  * path of a file with such an object ("net.json", beside the plan). PLACE is that of VALUE. */
 PwGraph *pw_model_read (PwJsonPlace place, json_t *value, GError **error);
 
-/* models/sequential.c: a chain; each entry of the list (and each repeat) is a unit. `loss` is
+/* models/sequential.c: a chain, or whatever the entries' "name" and "from" make of it
+ * (docs/definitions.md, Models); each entry of the list (and each repeat) is a unit. `loss` is
  * "mse" (default) or "cross_entropy", an end unit added after the list unless the list ends with a
  * loss of its own; "none" leaves the output to the caller. "input": [dims] of one sample may be left
  * out where the first layer's sizes say it (linear, a norm). "name" is the graph's. */

@@ -1,10 +1,15 @@
-/* A model written in the plan as a list of layers. */
+/* A model written in the plan as a list of layers. A layer reads the one before it, or those that
+ * its entry names:
+ *
+ *   linear a ──> relu ──> linear b ──> add ["a", "b"] ──> ...
+ *          \____________________________/
+ */
 #include <stddef.h>
 #include <string.h>
 
-#include "models/models_private.h"
+#include "models/sequential_private.h"
 
-#define REPEAT_MAX 65536
+#define LAYERS_MAX (1 << 24)
 
 typedef struct {
   char *name;
@@ -36,65 +41,9 @@ static const PwJsonKey list_keys[] = {
   { .key = "name", .type = PW_JSON_STRING, .offset = offsetof (List, name) },
 };
 
-/* One entry of the list: what every entry may say, then its type's own attributes. */
-typedef struct {
-  const PwLayerType *type;
-  char *type_name, *name;
-  int64_t repeat;
-  PwLayerAttributes attributes;
-} Entry;
-
-static const PwJsonKey entry_keys[] = {
-  { .key = "type",
-    .type = PW_JSON_STRING,
-    .offset = offsetof (Entry, type_name),
-    .required = TRUE },
-  { .key = "name", .type = PW_JSON_STRING, .offset = offsetof (Entry, name) },
-  { .key = "repeat",
-    .type = PW_JSON_INTEGER,
-    .offset = offsetof (Entry, repeat),
-    .minimum = 1,
-    .maximum = REPEAT_MAX },
-};
-
-static void
-entry_clear (Entry *entry) {
-  g_free (entry->type_name);
-  g_free (entry->name);
-}
-
-static gboolean
-fail_type (PwJsonPlace place, const char *name, GError **error) {
-  GError *unknown = pw__unknown_type_error (name);
-  pw_json_prefix_error (place, &unknown);
-  g_propagate_error (error, unknown);
-  return FALSE;
-}
-
-/* The type's own keys with the list's, so that an unknown one is compared with both. */
-static gboolean
-read_entry (PwJsonPlace place, json_t *value, Entry *entry, GError **error) {
-  json_t *type = json_object_get (value, "type");
-  gsize n = G_N_ELEMENTS (entry_keys);
-  if (!json_is_string (type)) /* no object, no type or a wrong one: the reader says which */
-    return pw_json_read_object (place, value, entry_keys, n, entry, error);
-  entry->type = pw_layer_type_get (json_string_value (type));
-  if (entry->type == NULL) {
-    g_autofree char *path = pw_json_path_key (place.path, "type");
-    return fail_type ((PwJsonPlace){ place.file, path }, json_string_value (type), error);
-  }
-  g_autofree PwJsonKey *keys = g_new (PwJsonKey, n + entry->type->n_keys);
-  memcpy (keys, entry_keys, sizeof entry_keys);
-  for (gsize i = 0; i < entry->type->n_keys; i++) {
-    keys[n + i] = entry->type->keys[i];
-    keys[n + i].offset += offsetof (Entry, attributes);
-  }
-  return pw_json_read_object (place, value, keys, n + entry->type->n_keys, entry, error);
-}
-
 /* The input of one sample: as written, or as the first layer's sizes have it. */
 static gboolean
-find_input (PwJsonPlace place, const List *list, const Entry *first, PwShape *input,
+find_input (PwJsonPlace place, const List *list, const PwListEntry *first, PwShape *input,
             GError **error) {
   *input = (PwShape){ .dtype = first->type->input_dtype };
   if (list->input != NULL) {
@@ -109,34 +58,15 @@ find_input (PwJsonPlace place, const List *list, const Entry *first, PwShape *in
     return TRUE;
   }
   int64_t features = first->attributes.in > 0 ? first->attributes.in : first->attributes.features;
-  if (features == 0 || input->dtype == PW_DTYPE_I32)
+  input->dims[input->n_dims++] = features;
+  const PwShape inputs[PW_LAYER_INPUTS_MAX] = { *input, *input };
+  PwLayerInfo info = { 0 };
+  if (features == 0 || input->dtype == PW_DTYPE_I32
+      || !first->type->describe (first->type, &first->attributes, inputs, &info, NULL))
     return pw_json_fail (place, PW_JSON_ERROR_MISSING_KEY, error,
                          "missing key \"input\": the shape of a sample, which a first layer of the "
                          "type %s does not say",
                          first->type->name);
-  input->dims[input->n_dims++] = features;
-  return TRUE;
-}
-
-/* Adds the entry as often as it says; FALSE when the builder has an error. */
-static gboolean
-add_entry (PwGraphBuilder *builder, const Entry *entry, gsize number, int *from) {
-  for (int64_t i = 0; i < entry->repeat; i++) {
-    g_autofree char *unit = NULL;
-    if (entry->name != NULL && entry->repeat == 1)
-      unit = g_strdup (entry->name);
-    else if (entry->name != NULL)
-      unit = g_strdup_printf ("%s%" G_GINT64_FORMAT, entry->name, i);
-    else if (entry->repeat == 1)
-      unit = g_strdup_printf ("%s%zu", entry->type->name, number);
-    else
-      unit = g_strdup_printf ("%s%zu-%" G_GINT64_FORMAT, entry->type->name, number, i);
-    pw_graph_builder_begin_unit (builder, unit, FALSE);
-    *from = pw_graph_builder_add (builder, entry->type->name, entry->type->name, &entry->attributes,
-                                  from, 1);
-    if (*from < 0)
-      return FALSE;
-  }
   return TRUE;
 }
 
@@ -164,7 +94,7 @@ add_loss (PwJsonPlace place, const List *list, PwGraphBuilder *builder, int from
            || pw_json_fail (loss_place, PW_JSON_ERROR_RANGE, error,
                             "the list ends with the loss %s already", last->type->name);
   if (pw_layer_type_get (name) == NULL)
-    return fail_type (loss_place, name, error);
+    return pw__list_fail_type (loss_place, name, error);
   pw_graph_builder_begin_unit (builder, "loss", TRUE);
   if (pw_graph_builder_add (builder, name, name, NULL, &from, 1) < 0)
     return TRUE;
@@ -172,41 +102,116 @@ add_loss (PwJsonPlace place, const List *list, PwGraphBuilder *builder, int from
          || pw_json_fail (loss_place, PW_JSON_ERROR_RANGE, error, "%s is not a loss", name);
 }
 
-static PwGraph *
-read_list (PwJsonPlace place, const List *list, GError **error) {
-  PwGraphBuilder *builder = NULL;
-  int from = PW_GRAPH_INPUT;
-  g_autofree char *layers_path = pw_json_path_key (place.path, "layers");
-  for (gsize i = 0; i < json_array_size (list->layers); i++) {
-    g_autofree char *path = pw_json_path_index (layers_path, i);
-    PwJsonPlace entry_place = { place.file, path };
-    Entry entry = { .repeat = 1 };
-    pw_layer_attributes_init (&entry.attributes);
-    gboolean ok = read_entry (entry_place, json_array_get (list->layers, i), &entry, error);
-    PwShape input;
-    if (ok && builder == NULL) {
-      ok = find_input (place, list, &entry, &input, error);
-      if (ok)
-        builder = pw_graph_builder_new (list->name != NULL ? list->name : "layers", input,
-                                        (PwShape){ 0 });
+/* An entry of the list while it is turned into layers. */
+typedef struct {
+  PwJsonPlace place; /* of the list */
+  const PwListEntry *entries;
+  const PwListNames *names;
+  PwGraphBuilder *builder;
+  gboolean *is_read; /* [layers] */
+} Maker;
+
+/* Adds entry NUMBER, whose layers are numbered from FIRST. */
+static gboolean
+add_entry (Maker *maker, PwJsonPlace place, gsize number, int first, GError **error) {
+  const PwListEntry *entry = &maker->entries[number];
+  const PwLayerType *type = entry->type;
+  int inputs[PW_LAYER_INPUTS_MAX];
+  if (!pw__list_names_resolve (place, maker->names, entry, first, inputs, error))
+    return FALSE;
+  for (int64_t i = 0; i < entry->repeat; i++) {
+    pw_graph_builder_begin_unit (maker->builder, pw__list_names_get (maker->names, first + (int)i),
+                                 FALSE);
+    int layer = pw_graph_builder_add (maker->builder, type->name, type->name, &entry->attributes,
+                                      inputs, type->n_inputs);
+    if (layer < 0) {
+      fail_at (place, maker->builder, error);
+      maker->builder = NULL;
+      return FALSE;
     }
-    gboolean is_added = ok && add_entry (builder, &entry, i, &from);
-    entry_clear (&entry);
-    if (ok && !is_added)
-      return fail_at (entry_place, builder, error);
-    if (!ok) {
-      if (builder != NULL)
-        pw_graph_free (pw_graph_builder_finish (builder, NULL));
-      return NULL;
-    }
+    for (int k = 0; k < type->n_inputs; k++)
+      if (inputs[k] != PW_GRAPH_INPUT)
+        maker->is_read[inputs[k]] = TRUE;
+    inputs[0] = layer;
   }
-  if (!add_loss (place, list, builder, from, error)) {
-    pw_graph_free (pw_graph_builder_finish (builder, NULL));
+  return TRUE;
+}
+
+static gboolean
+add_entries (Maker *maker, gsize n, int *n_layers, GError **error) {
+  g_autofree char *layers_path = pw_json_path_key (maker->place.path, "layers");
+  *n_layers = 0;
+  for (gsize i = 0; i < n; i++) {
+    g_autofree char *path = pw_json_path_index (layers_path, i);
+    if (!add_entry (maker, (PwJsonPlace){ maker->place.file, path }, i, *n_layers, error))
+      return FALSE;
+    *n_layers += (int)maker->entries[i].repeat;
+  }
+  for (int l = 0; l + 1 < *n_layers; l++)
+    if (!maker->is_read[l]) {
+      g_autofree char *path
+          = pw_json_path_index (layers_path, pw__list_names_entry (maker->names, l));
+      g_set_error (error, PW_MODEL_ERROR, PW_MODEL_ERROR_SHAPE, "no layer reads the output of %s",
+                   pw__list_names_get (maker->names, l));
+      pw_json_prefix_error ((PwJsonPlace){ maker->place.file, path }, error);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static PwGraph *
+build (PwJsonPlace place, const List *list, const PwListEntry *entries, GError **error) {
+  gsize n = json_array_size (list->layers);
+  int64_t n_layers = 0;
+  for (gsize i = 0; i < n; i++)
+    n_layers += entries[i].repeat;
+  if (n_layers > LAYERS_MAX) {
+    pw_json_fail (place, PW_JSON_ERROR_RANGE, error,
+                  "%" G_GINT64_FORMAT " layers are above the "
+                  "maximum %d",
+                  n_layers, LAYERS_MAX);
     return NULL;
   }
-  if (pw_graph_builder_last (builder) == NULL)
-    return fail_at (place, builder, error);
-  return pw_graph_builder_finish (builder, error);
+  PwShape input;
+  if (!find_input (place, list, &entries[0], &input, error))
+    return NULL;
+  g_autoptr (PwListNames) names = pw__list_names_new (entries, n);
+  g_autofree gboolean *is_read = g_new0 (gboolean, (gsize)n_layers);
+  const char *name = list->name != NULL ? list->name : "layers";
+  Maker maker = { .place = place,
+                  .entries = entries,
+                  .names = names,
+                  .builder = pw_graph_builder_new (name, input, (PwShape){ 0 }),
+                  .is_read = is_read };
+  int last;
+  if (!add_entries (&maker, n, &last, error)
+      || !add_loss (place, list, maker.builder, last - 1, error)) {
+    if (maker.builder != NULL)
+      pw_graph_free (pw_graph_builder_finish (maker.builder, NULL));
+    return NULL;
+  }
+  if (pw_graph_builder_last (maker.builder) == NULL)
+    return fail_at (place, maker.builder, error);
+  return pw_graph_builder_finish (maker.builder, error);
+}
+
+static PwGraph *
+read_list (PwJsonPlace place, const List *list, GError **error) {
+  gsize n = json_array_size (list->layers), read = 0;
+  g_autofree PwListEntry *entries = g_new0 (PwListEntry, n);
+  g_autofree char *layers_path = pw_json_path_key (place.path, "layers");
+  PwGraph *graph = NULL;
+  for (; read < n; read++) {
+    g_autofree char *path = pw_json_path_index (layers_path, read);
+    if (!pw__list_entry_read ((PwJsonPlace){ place.file, path },
+                              json_array_get (list->layers, read), &entries[read], error))
+      break;
+  }
+  if (read == n)
+    graph = build (place, list, entries, error);
+  for (gsize i = 0; i < read; i++)
+    pw__list_entry_clear (&entries[i]);
+  return graph;
 }
 
 PwGraph *

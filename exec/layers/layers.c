@@ -2,12 +2,10 @@
 #include "exec/layers/rows_private.h"
 
 static const PwLayerRunner *const built_in[] = {
-  &pw__layer_linear,        &pw__layer_relu,
-  &pw__layer_gelu,          &pw__layer_layernorm,
-  &pw__layer_rmsnorm,       &pw__layer_dropout,
-  &pw__layer_embedding,     &pw__layer_positional_embedding,
-  &pw__layer_attention,     &pw__layer_add,
-  &pw__layer_cross_entropy, &pw__layer_mse,
+  &pw__layer_linear,    &pw__layer_relu,    &pw__layer_gelu,      &pw__layer_layernorm,
+  &pw__layer_rmsnorm,   &pw__layer_dropout, &pw__layer_embedding, &pw__layer_positional_embedding,
+  &pw__layer_attention, &pw__layer_add,     &pw__layer_concat,    &pw__layer_cross_entropy,
+  &pw__layer_mse,
 };
 
 static GPtrArray *registered;

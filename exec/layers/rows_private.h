@@ -12,6 +12,7 @@ extern const PwLayerRunner pw__layer_embedding;
 extern const PwLayerRunner pw__layer_positional_embedding;
 extern const PwLayerRunner pw__layer_attention;
 extern const PwLayerRunner pw__layer_add;
+extern const PwLayerRunner pw__layer_concat;
 extern const PwLayerRunner pw__layer_cross_entropy;
 extern const PwLayerRunner pw__layer_mse;
 

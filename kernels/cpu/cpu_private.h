@@ -96,6 +96,8 @@ PW_CPU_OP (attention_forward);
 PW_CPU_OP (attention_input_gradient);
 PW_CPU_WORKSPACE (attention);
 PW_CPU_OP (add);
+PW_CPU_OP (concat_forward);
+PW_CPU_OP (concat_input_gradient);
 PW_CPU_OP (cross_entropy_forward);
 PW_CPU_OP (cross_entropy_input_gradient);
 PW_CPU_OP (mse_forward);

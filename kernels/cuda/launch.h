@@ -89,6 +89,13 @@ cudaError_t pw__launch_position_gradient (PwCudaType type, const void *dy, float
 cudaError_t pw__launch_add (PwCudaType type, const void *a, const void *b, void *y, int64_t n,
                             cudaStream_t stream);
 
+/* concat.cu: of each sample N_A elements of a and N_B of b; da or db may be NULL. */
+cudaError_t pw__launch_concat (PwCudaType type, const void *a, const void *b, void *y,
+                               int64_t samples, int64_t n_a, int64_t n_b, cudaStream_t stream);
+cudaError_t pw__launch_concat_gradient (PwCudaType type, const void *dy, void *da, void *db,
+                                        int64_t samples, int64_t n_a, int64_t n_b,
+                                        cudaStream_t stream);
+
 /* square_sum.cu: *sum += scale * the sum of squares, PARTS: pw__cuda_sum_parts (n) doubles. */
 int64_t pw__cuda_sum_parts (int64_t n);
 cudaError_t pw__launch_square_sum (PwCudaType type, const void *x, int64_t n, double *sum,

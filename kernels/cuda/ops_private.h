@@ -60,6 +60,10 @@ PW_CUDA_OP (cross_entropy_input_gradient);
 /* add.c */
 PW_CUDA_OP (add);
 
+/* concat.c */
+PW_CUDA_OP (concat_forward);
+PW_CUDA_OP (concat_input_gradient);
+
 /* mse.c */
 PW_CUDA_OP (mse_forward);
 PW_CUDA_OP (mse_input_gradient);

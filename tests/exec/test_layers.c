@@ -33,6 +33,23 @@ static const struct {
                  "'init_scale': 1}, {'type': 'positional_embedding', 'positions': 6, "
                  "'features': 4, 'init_scale': 1}, {'type': 'linear', 'in': 4, 'out': 7}], "
                  "'loss': 'cross_entropy'}" },
+  { "add", "{'layers': [{'type': 'linear', 'in': 5, 'out': 5, 'name': 'a'}, {'type': 'gelu'}, "
+           "{'type': 'linear', 'in': 5, 'out': 5, 'name': 'b'}, "
+           "{'type': 'add', 'from': ['a', 'b']}, {'type': 'gelu', 'name': 'c'}, "
+           "{'type': 'add', 'from': ['c', 'c']}, {'type': 'add', 'from': ['a', 'add5']}], "
+           "'loss': 'mse'}" },
+  { "concat", "{'layers': [{'type': 'linear', 'in': 5, 'out': 4, 'name': 'a'}, {'type': 'gelu'}, "
+              "{'type': 'linear', 'in': 4, 'out': 3, 'name': 'b'}, "
+              "{'type': 'concat', 'from': ['a', 'b']}, {'type': 'linear', 'in': 7, 'out': 6}, "
+              "{'type': 'gelu', 'name': 'c'}, {'type': 'concat', 'from': ['c', 'input']}, "
+              "{'type': 'concat', 'from': ['concat6', 'b']}, "
+              "{'type': 'linear', 'in': 14, 'out': 3}], 'loss': 'mse'}" },
+  { "concat-channels",
+    "{'input': [2, 3, 4], 'layers': [{'type': 'linear', 'in': 4, 'out': 5, 'name': 'a'}, "
+    "{'type': 'gelu'}, {'type': 'linear', 'in': 5, 'out': 5, 'name': 'b'}, "
+    "{'type': 'concat', 'from': ['b', 'a'], 'name': 'c'}, "
+    "{'type': 'concat', 'from': ['c', 'c']}, {'type': 'linear', 'in': 5, 'out': 2}], "
+    "'loss': 'mse'}" },
   { "gpt", "{'name': 'gpt', 'blocks': 2, 'width': 8, 'heads': 2, 'tokens': 5, 'vocabulary': 11}" },
   { "gpt-rmsnorm-dropout", "{'name': 'gpt', 'blocks': 1, 'width': 8, 'heads': 2, 'tokens': 5, "
                            "'vocabulary': 11, 'norm': 'rmsnorm', 'dropout': 0.3}" },

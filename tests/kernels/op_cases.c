@@ -15,6 +15,7 @@ const OpCase *const op_cases[] = {
   &op_case_attention_padded,
   &op_case_mask,
   &op_case_add,
+  &op_case_concat,
   &op_case_cross_entropy,
   &op_case_mse,
   &op_case_sgd,

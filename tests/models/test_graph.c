@@ -33,7 +33,8 @@ test_first_error (void) {
   g_assert_cmpint (add_linear (builder, "b", 0, 6, 5), ==, -1);
   g_assert_cmpint (add_linear (builder, "c", 0, 7, 5), ==, -1);
   g_assert_null (pw_graph_builder_last (builder));
-  assert_fails (builder, PW_MODEL_ERROR_SHAPE, "g: u.b: needs 6 features, but [5] fp32 comes in");
+  assert_fails (builder, PW_MODEL_ERROR_SHAPE,
+                "g: u.b: needs 6 features, but [5] fp32 comes in from u.a");
 }
 
 static void
@@ -70,7 +71,15 @@ test_bad_structure (void) {
   PwLayerAttributes attributes = { .vocabulary = 5, .features = 5 };
   pw_graph_builder_add (builder, "embedding", "a", &attributes, (int[]){ PW_GRAPH_INPUT }, 1);
   assert_fails (builder, PW_MODEL_ERROR_SHAPE,
-                "g: u.a: embedding needs integers, but [10] fp32 comes in");
+                "g: u.a: embedding needs integers, but [10] fp32 comes in from the sample");
+
+  builder = builder_new ();
+  add_linear (builder, "a", PW_GRAPH_INPUT, 10, 5);
+  add_linear (builder, "b", 0, 5, 4);
+  pw_graph_builder_add (builder, "add", "c", NULL, (int[]){ 0, 1 }, 2);
+  assert_fails (builder, PW_MODEL_ERROR_SHAPE,
+                "g: u.c: needs two of one shape, but [5] fp32 and [4] fp32 come in from u.a and "
+                "u.b");
 
   assert_fails (builder_new (), PW_MODEL_ERROR_SHAPE, "g: layers: a model needs at least one");
 
@@ -108,12 +117,12 @@ test_too_large (void) {
   PwGraphBuilder *builder = pw_graph_builder_new ("g", rows, (PwShape){ 0 });
   pw_graph_builder_begin_unit (builder, "u", FALSE);
   add_linear (builder, "a", PW_GRAPH_INPUT, 1, most);
-  assert_fails (builder, PW_MODEL_ERROR_SHAPE, "g: u.a: a tensor too large to count");
+  assert_fails (builder, PW_MODEL_ERROR_ATTRIBUTE, "g: u.a: a tensor too large to count");
   rows = (PwShape){ .n_dims = 2, .dims = { 1 << 10, 1 << 20 } };
   builder = pw_graph_builder_new ("g", rows, (PwShape){ 0 });
   pw_graph_builder_begin_unit (builder, "u", FALSE);
   add_linear (builder, "a", PW_GRAPH_INPUT, 1 << 20, most);
-  assert_fails (builder, PW_MODEL_ERROR_SHAPE,
+  assert_fails (builder, PW_MODEL_ERROR_ATTRIBUTE,
                 "g: u.a: too large for its FLOPs and bytes to be counted");
 }
 

@@ -63,6 +63,17 @@ test_figures (void) {
   g_assert_cmpint (pw_shape_elements (&attention.stashes[0].shape), ==, H * T);
   g_assert_true (attention.input_reads_output);
 
+  PwLayerInfo add = describe ("add", (PwLayerAttributes){ 0 }, cube);
+  g_assert_true (pw_shape_equal (&add.output, &cube));
+  g_assert_cmpint (add.bytes_forward, ==, 4 * 3 * rows * C);
+  PwLayerInfo concat = describe ("concat", (PwLayerAttributes){ 0 }, cube);
+  PwShape joined = SHAPE (6, 4, C);
+  g_assert_true (pw_shape_equal (&concat.output, &joined));
+  g_assert_cmpint (concat.flops_forward, ==, 0);
+  g_assert_cmpint (concat.bytes_forward, ==, 4 * 4 * rows * C);
+  g_assert_cmpint (concat.bytes_input, ==, concat.bytes_forward);
+  g_assert_cmpuint (concat.input_reads_inputs, ==, 0);
+
   PwShape tokens = SHAPE (T);
   tokens.dtype = PW_DTYPE_I32;
   PwLayerInfo embedding
@@ -222,6 +233,42 @@ test_bad (void) {
   }
 }
 
+/* Both must be there, and agree in all that is not joined. */
+static void
+test_bad_joins (void) {
+  static const struct {
+    const char *type;
+    PwShape inputs[2];
+    const char *message;
+  } cases[] = {
+    { "add",
+      { SHAPE (3), SHAPE (4) },
+      "needs two of one shape, but [3] fp32 and [4] fp32 come in" },
+    { "add",
+      { SHAPE (1, 4), SHAPE (4) },
+      "needs two of one shape, but [1, 4] fp32 and [4] fp32 come in" },
+    { "concat",
+      { SHAPE (3, 5), SHAPE (3, 4) },
+      "needs two of one shape except for the first dimension, but [3, 5] fp32 and [3, 4] fp32 come "
+      "in" },
+    { "concat",
+      { SHAPE (3), SHAPE (3, 1) },
+      "needs two of one shape except for the first dimension, but [3] fp32 and [3, 1] fp32 come in" },
+    { "concat",
+      { { 0 }, { 0 } },
+      "needs two of one shape except for the first dimension, but [] fp32 and [] fp32 come in" },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const PwLayerType *type = pw_layer_type_get (cases[i].type);
+    PwLayerAttributes attributes = { 0 };
+    PwLayerInfo info = { 0 };
+    g_autoptr (GError) error = NULL;
+    g_assert_false (type->describe (type, &attributes, cases[i].inputs, &info, &error));
+    g_assert_error (error, PW_MODEL_ERROR, PW_MODEL_ERROR_SHAPE);
+    g_assert_cmpstr (error->message, ==, cases[i].message);
+  }
+}
+
 static void
 test_shapes (void) {
   PwShape shape = SHAPE (128, 256);
@@ -276,6 +323,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/models/layer-types/figures-have-closed-forms", test_figures);
   g_test_add_func ("/models/layer-types/weights-are-of-w-and-biases-of-i", test_gradient_owners);
   g_test_add_func ("/models/layer-types/bad-sizes-are-named", test_bad);
+  g_test_add_func ("/models/layer-types/joins-of-unlike-shapes-are-refused", test_bad_joins);
   g_test_add_func ("/models/layer-types/shapes-count", test_shapes);
   g_test_add_func ("/models/layer-types/users-add-their-own", test_register);
   return g_test_run ();

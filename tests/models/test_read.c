@@ -14,7 +14,10 @@ read_plan (const char *text, GError **error) {
                         error);
 }
 
+#define LIST_FLAT(entries) "{\"model\": {\"layers\": [" entries "]}}"
 #define LIST(entries) "{\"model\": {\"layers\": [\n" entries "]}}"
+#define NAMED(name) "{\"type\": \"linear\", \"in\": 4, \"out\": 4, \"name\": \"" name "\"}"
+#define ADD(from) "{\"type\": \"add\", \"from\": " from "}"
 #define LINEAR "{\"type\": \"linear\", \"in\": 4, \"out\": 4}"
 
 static const struct {
@@ -46,7 +49,7 @@ static const struct {
   { "{\"model\":\n\n{\"name\": \"gpt\", \"heads\": 3}}", FALSE, PW_MODEL_ERROR_ATTRIBUTE,
     "p.json:1: model: gpt: block0.attention: 3 heads do not divide 256 features" },
   { "{\"model\": {\"name\": \"gpt\", \"tokens\": 16777216, \"width\": 16777216}}", FALSE,
-    PW_MODEL_ERROR_SHAPE,
+    PW_MODEL_ERROR_ATTRIBUTE,
     "p.json:1: model: gpt: block0.qkv: too large for its FLOPs and bytes to be counted" },
   { "{\"model\": {\"name\": \"mlp\", \"loss\": \"mae\"}}", TRUE, PW_JSON_ERROR_RANGE,
     "p.json:1: model.loss: unknown \"mae\", did you mean \"mse\"?" },
@@ -80,13 +83,65 @@ static const struct {
     PW_JSON_ERROR_RANGE, "p.json:2: model.layers[0].repeat: 0 is below the minimum 1" },
   { LIST (LINEAR ",\n" LINEAR ",\n\n{\"type\": \"linear\", \"in\": 5, \"out\": 4}"), FALSE,
     PW_MODEL_ERROR_SHAPE,
-    "p.json:5: model.layers[2]: layers: linear2.linear: needs 5 features, but [4] fp32 comes in" },
+    "p.json:5: model.layers[2]: layers: linear2.linear: needs 5 features, but [4] fp32 comes in "
+    "from linear1.linear" },
   { LIST ("{\"type\": \"linear\", \"in\": 4, \"out\": 5, \"repeat\": 2}"), FALSE,
     PW_MODEL_ERROR_SHAPE,
     "p.json:2: model.layers[0]: layers: linear0-1.linear: needs 4 features, but [5] fp32 comes "
-    "in" },
-  { LIST (LINEAR ", {\"type\": \"add\"}"), FALSE, PW_MODEL_ERROR_SHAPE,
-    "p.json:2: model.layers[1]: layers: add1.add: add reads 2 tensors, not 1" },
+    "in from linear0-0.linear" },
+  { LIST (LINEAR ", {\"type\": \"add\"}"), TRUE, PW_JSON_ERROR_MISSING_KEY,
+    "p.json:2: model.layers[1]: missing key \"from\": add reads 2 layers, name them: \"from\": "
+    "[\"a\", \"b\"]" },
+  { LIST (NAMED ("a") ",\n" ADD ("3")), TRUE, PW_JSON_ERROR_TYPE,
+    "p.json:3: model.layers[1].from: expected the name of a layer, or a list of names" },
+  { LIST (NAMED ("a") ",\n" ADD ("[]")), TRUE, PW_JSON_ERROR_TYPE,
+    "p.json:3: model.layers[1].from: expected the name of a layer, or a list of names" },
+  { LIST (NAMED ("a") ",\n" ADD ("[\"a\",\n 7]")), TRUE, PW_JSON_ERROR_TYPE,
+    "p.json:4: model.layers[1].from[1]: expected the name of a layer" },
+  { LIST (NAMED ("a") ",\n" ADD ("\"a\"")), TRUE, PW_JSON_ERROR_RANGE,
+    "p.json:3: model.layers[1].from: add reads 2 layers, not 1" },
+  { LIST (NAMED ("a") ",\n" ADD ("[\"a\", \"a\", \"input\"]")), TRUE, PW_JSON_ERROR_RANGE,
+    "p.json:3: model.layers[1].from: add reads 2 layers, not 3" },
+  { LIST (NAMED ("a") ", {\"type\": \"relu\", \"from\": [\"a\", \"a\"]}"), TRUE,
+    PW_JSON_ERROR_RANGE, "p.json:2: model.layers[1].from: relu reads 1 layer, not 2" },
+  { LIST (NAMED ("enc") ",\n" ADD ("[\"enc\",\n \"encc\"]")), FALSE, PW_MODEL_ERROR_UNKNOWN,
+    "p.json:4: model.layers[1].from[1]: there is no layer \"encc\", did you mean \"enc\"?" },
+  { LIST (NAMED ("a") ", {\"type\": \"relu\", \"from\": \"nowhere\"}"), FALSE,
+    PW_MODEL_ERROR_UNKNOWN,
+    "p.json:2: model.layers[1].from: there is no layer \"nowhere\", there are: input, a" },
+  { LIST (NAMED ("a") ", {\"type\": \"linear\", \"in\": 4, \"out\": 4, \"repeat\": 30},\n" ADD (
+        "[\"a\", \"nowhere\"]")),
+    FALSE, PW_MODEL_ERROR_UNKNOWN,
+    "p.json:3: model.layers[2].from[1]: there is no layer \"nowhere\" before it" },
+  { LIST (NAMED ("a") ", " NAMED ("b") ",\n" ADD ("[\"b\", \"later\"]") ", " NAMED ("later")),
+    FALSE, PW_MODEL_ERROR_UNKNOWN,
+    "p.json:3: model.layers[2].from[1]: layer \"later\" is not before it" },
+  { LIST (NAMED ("a") ", {\"type\": \"relu\", \"name\": \"b\", \"from\": \"b\"}"), FALSE,
+    PW_MODEL_ERROR_UNKNOWN, "p.json:2: model.layers[1].from: layer \"b\" is not before it" },
+  { LIST ("{\"type\": \"linear\", \"in\": 4, \"out\": 4, \"name\": \"enc\", \"repeat\": 3},\n" ADD (
+        "[\"enc0\", \"enc\"]")),
+    FALSE, PW_MODEL_ERROR_UNKNOWN,
+    "p.json:3: model.layers[1].from[1]: \"enc\" is repeated: say which, \"enc0\" to \"enc2\"" },
+  { LIST (NAMED ("a") ",\n{\"type\": \"add\", \"from\": [\"a\", \"input\"],\n\"repeat\": 2}"), TRUE,
+    PW_JSON_ERROR_RANGE,
+    "p.json:4: model.layers[1].repeat: what reads several layers cannot be repeated: each would "
+    "read the same" },
+  { LIST (NAMED ("input")), TRUE, PW_JSON_ERROR_RANGE,
+    "p.json:2: model.layers[0].name: \"input\" is the name of the sample" },
+  { LIST (NAMED ("a") ",\n" NAMED ("b") ", {\"type\": \"relu\", \"from\": \"a\"}"), FALSE,
+    PW_MODEL_ERROR_SHAPE, "p.json:3: model.layers[1]: no layer reads the output of b" },
+  { LIST (NAMED ("a") ", {\"type\": \"linear\", \"in\": 4, \"out\": 3, \"name\": \"b\"},\n" ADD (
+        "[\"a\", \"b\"]")),
+    FALSE, PW_MODEL_ERROR_SHAPE,
+    "p.json:3: model.layers[2]: layers: add2.add: needs two of one shape, but [4] fp32 and [3] "
+    "fp32 come in from a.linear and b.linear" },
+  { "{\"model\": {\"input\": [2, 4], \"layers\": [" NAMED (
+        "a") ",\n{\"type\": \"linear\", "
+             "\"in\": 4, \"out\": 3, \"name\": \"b\"}, {\"type\": \"concat\", \"from\": [\"a\", "
+             "\"b\"]}]}}",
+    FALSE, PW_MODEL_ERROR_SHAPE,
+    "p.json:2: model.layers[2]: layers: concat2.concat: needs two of one shape except for the first "
+    "dimension, but [2, 4] fp32 and [2, 3] fp32 come in from a.linear and b.linear" },
   { LIST ("{\"type\": \"relu\"}"), TRUE, PW_JSON_ERROR_MISSING_KEY,
     "p.json:1: model: missing key \"input\": the shape of a sample, which a first layer of the "
     "type "
@@ -104,7 +159,8 @@ static const struct {
   { "{\"model\": {\"input\": [1, 1, 1, 1, 4], \"layers\": [" LINEAR "]}}", TRUE,
     PW_JSON_ERROR_RANGE, "p.json:1: model.input: 5 dimensions are above the maximum 4" },
   { "{\"model\": {\"input\": [5], \"layers\": [\n" LINEAR "]}}", FALSE, PW_MODEL_ERROR_SHAPE,
-    "p.json:2: model.layers[0]: layers: linear0.linear: needs 4 features, but [5] fp32 comes in" },
+    "p.json:2: model.layers[0]: layers: linear0.linear: needs 4 features, but [5] fp32 comes in "
+    "from the sample" },
   { LIST ("{\"type\": \"linear\", \"in\": 4, \"out\": 4, \"name\": \"a\"},\n"
           "{\"type\": \"linear\", \"in\": 4, \"out\": 4, \"name\": \"a\"}"),
     FALSE, PW_MODEL_ERROR_ATTRIBUTE,
@@ -150,6 +206,36 @@ test_list (void) {
   g_assert_true (graph->units[101].is_end);
   g_assert_false (graph->units[100].is_end);
   g_assert_true (pw_shape_equal (&graph->target, &graph->input));
+}
+
+/* Each entry reads what it names; what it does not name is the layer before it. */
+static void
+test_skips (void) {
+  g_autoptr (PwGraph) graph = read_good (LIST (NAMED (
+      "a") ", {\"type\": \"relu\"}, "
+           "{\"type\": \"linear\", \"in\": 4, \"out\": 4, \"name\": \"enc\", "
+           "\"repeat\": 3, \"from\": [\"a\"]}, " ADD (
+               "[\"relu1\", \"enc0\"]") ", {\"type\": \"concat\", \"from\": [\"enc2\", \"add3\"], "
+                                        "\"name\": \"c\"}, "
+                                        "{\"type\": \"linear\", \"in\": 4, \"out\": 8, \"from\": "
+                                        "\"input\"}, "
+                                        "{\"type\": \"add\", \"from\": [\"c\", \"linear5\"]}"));
+  static const struct {
+    const char *name;
+    int inputs[2];
+  } expected[] = {
+    { "a.linear", { -1 } },   { "relu1.relu", { 0 } },      { "enc0.linear", { 0 } },
+    { "enc1.linear", { 2 } }, { "enc2.linear", { 3 } },     { "add3.add", { 1, 2 } },
+    { "c.concat", { 4, 5 } }, { "linear5.linear", { -1 } }, { "add6.add", { 6, 7 } },
+    { "loss.mse", { 8 } },
+  };
+  g_assert_cmpint (graph->n_layers, ==, (int)G_N_ELEMENTS (expected));
+  for (int l = 0; l < graph->n_layers; l++) {
+    g_assert_cmpstr (graph->layers[l].name, ==, expected[l].name);
+    for (int i = 0; i < graph->layers[l].n_inputs; i++)
+      g_assert_cmpint (graph->layers[l].inputs[i], ==, expected[l].inputs[i]);
+  }
+  g_assert_cmpint (graph->layers[6].info.output.dims[0], ==, 8);
 }
 
 static void
@@ -216,10 +302,16 @@ test_mutations (void) {
     "{\"model\": {\"name\": \"gpt\", \"blocks\": 2, \"width\": 12, \"heads\": 3, \"ffn\": 7}}",
     "{\"model\": {\"layers\": [{\"type\": \"linear\", \"in\": 4, \"out\": 4, \"repeat\": 3},"
     "{\"type\": \"relu\", \"name\": \"a\"}], \"loss\": \"cross_entropy\", \"input\": [2, 4]}}",
+    LIST_FLAT (NAMED ("a") ", {\"type\": \"relu\", \"name\": \"b\"}, " ADD (
+        "[\"a\", \"b\"]") ", {\"type\": \"concat\", \"from\": [\"input\", \"b\"], \"name\": "
+                          "\"c\"}, "
+                          "{\"type\": \"linear\", \"in\": 4, \"out\": 4, \"from\": \"add2\", "
+                          "\"repeat\": 2}"
+                          ", {\"type\": \"concat\", \"from\": [\"linear4-1\", \"c\"]}"),
   };
   static const char bytes[] = "{}[]\",:0123456789-.eE ainlt";
   for (int round = 0; round < 20000; round++) {
-    g_autoptr (GString) text = g_string_new (seeds[round % 2]);
+    g_autoptr (GString) text = g_string_new (seeds[round % (int)G_N_ELEMENTS (seeds)]);
     int edits = g_test_rand_int_range (1, 4);
     for (int i = 0; i < edits; i++) {
       gsize at = (gsize)g_test_rand_int_range (0, (int)text->len);
@@ -248,6 +340,7 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/models/read/what-is-wrong-is-named-with-its-place", test_bad);
   g_test_add_func ("/models/read/a-list-repeats", test_list);
+  g_test_add_func ("/models/read/a-list-has-named-skips", test_skips);
   g_test_add_func ("/models/read/a-list-may-start-with-tokens", test_list_with_tokens);
   g_test_add_func ("/models/read/a-name-means-its-defaults", test_names);
   g_test_add_func ("/models/read/a-path-is-beside-its-plan", test_file);

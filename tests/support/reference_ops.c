@@ -129,6 +129,14 @@ pw_reference_add (const double *a, const double *b, double *y, int64_t n) {
 }
 
 void
+pw_reference_concat (const double *a, const double *b, double *y, int64_t samples, int64_t n_a,
+                     int64_t n_b) {
+  for (int64_t s = 0; s < samples; s++)
+    for (int64_t i = 0; i < n_a + n_b; i++)
+      y[s * (n_a + n_b) + i] = i < n_a ? a[s * n_a + i] : b[s * n_b + i - n_a];
+}
+
+void
 pw_reference_cross_entropy (const double *x, const double *targets, double scale, double *lse,
                             double *loss, int64_t rows, int64_t classes) {
   for (int64_t n = 0; n < rows; n++) {

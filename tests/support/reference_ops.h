@@ -23,6 +23,9 @@ void pw_reference_position (const double *x, const double *table, double *y, int
 void pw_reference_attention (const double *qkv, int64_t heads, gboolean causal, double *y,
                              double *lse, int64_t batch, int64_t tokens, int64_t features);
 void pw_reference_add (const double *a, const double *b, double *y, int64_t n);
+/* Of each sample n_a elements of a, then n_b of b. */
+void pw_reference_concat (const double *a, const double *b, double *y, int64_t samples, int64_t n_a,
+                          int64_t n_b);
 void pw_reference_cross_entropy (const double *x, const double *targets, double scale, double *lse,
                                  double *loss, int64_t rows, int64_t classes);
 void pw_reference_mse (const double *x, const double *targets, double scale, double *loss,
