@@ -1,5 +1,6 @@
 /* Measured peaks are the predicted ones: the stage costs' bytes along a rank's list. */
 #include "exec_case.h"
+#include "skip_models.h"
 
 #include <string.h>
 
@@ -41,10 +42,8 @@ predicted_peak (const PwResolvedPlan *resolved, const PwSchedule *lowered, int r
     gboolean is_last = (int)action.stage == lowered->stages - 1;
     switch ((PwActionKind)action.kind) {
     case PW_ACTION_RECV_FORWARD:
-      alive += cost->input_bytes;
-      break;
     case PW_ACTION_RECV_BACKWARD:
-      alive += cost->gradient_in_bytes;
+      alive += resolved->costs->message_bytes[action.edge];
       break;
     case PW_ACTION_RECOMPUTE:
       peak = MAX (peak, alive + cost->again.again_peak_bytes);
@@ -188,6 +187,23 @@ recomputation (void) {
                        "{'layers': ['*.gelu', '*.ln?', '*.attention']}");
 }
 
+/* Tensors that several later stages read: as many messages, and as many gradients in return. */
+static void
+skips (void) {
+  static const char *const joins[] = { "add", "concat" };
+  static const int distances[] = { 15, 1, 4, 2, 9 };
+  for (gsize j = 0; j < G_N_ELEMENTS (joins); j++) {
+    g_autofree char *model
+        = skip_model_new (joins[j], 20, distances, (int)G_N_ELEMENTS (distances));
+    for (int ranks = 1; ranks <= 4; ranks++) {
+      check_peaks (model, "gpipe", ranks, "{'name': 'adamw'}", 5);
+      check_peaks (model, "1f1b", ranks, "{'name': 'sgd'}", 4);
+      check_peaks_again (model, "1f1b", ranks, "{'name': 'sgd'}", 4, "'stage'");
+      check_peaks_again (model, "1f1b", ranks, "{'name': 'sgd'}", 4, "{'layers': ['*.gelu']}");
+    }
+  }
+}
+
 /* Two replicas of each stage, one from each end. */
 static void
 two_directions (void) {
@@ -248,6 +264,7 @@ main (int argc, char **argv) {
   g_test_add_func ("/exec/memory/peak-of-one-rank-is-the-predicted-one", one_rank);
   g_test_add_func ("/exec/memory/peaks-lie-between-the-predicted-bounds", several_ranks);
   g_test_add_func ("/exec/memory/recomputation-of-stages-and-layers", recomputation);
+  g_test_add_func ("/exec/memory/skips-over-stages", skips);
   g_test_add_func ("/exec/memory/two-directions-have-two-replicas", two_directions);
   g_test_add_func ("/exec/memory/asynchronous-schedules-keep-weight-versions", weight_versions);
   g_test_add_func ("/exec/memory/trace-holds-the-last-iterations-and-their-memory", trace_samples);
