@@ -172,19 +172,22 @@ count_units (const char *model) {
   return c->resolved->graph->n_units - 1;
 }
 
+#define FIRST_STEPS MIN (STEPS, 4)
+
 /* A cut changes in which order the gradients of a tensor are added, and nothing else: losses stay
- * near those of the model in one piece, whose gradients test_layers.c knows. */
+ * near those of the model in one piece, whose gradients test_layers.c knows. At first: training lets
+ * a last bit grow. */
 static void
 compare_with_uncut (const char *model, const char *rest, const double *losses) {
-  double uncut[STEPS];
+  double uncut[FIRST_STEPS];
   g_autofree char *members
       = g_strdup_printf ("'model': %s, 'ranks': 1, 'schedule': {'name': 'gpipe', 'microbatches': "
                          "3}, %s",
                          model, rest);
   g_autoptr (ExecCase) c = exec_case_new (members, NULL);
-  g_autofree char *sha = exec_case_train_new (c, TRUE, NULL, STEPS, uncut);
-  for (int s = 0; s < STEPS; s++)
-    g_assert_cmpfloat_with_epsilon (losses[s], uncut[s], 1e-4 * uncut[s]);
+  g_autofree char *sha = exec_case_train_new (c, TRUE, NULL, FIRST_STEPS, uncut);
+  for (int s = 0; s < FIRST_STEPS; s++)
+    g_assert_cmpfloat_with_epsilon (losses[s], uncut[s], 1e-5 * uncut[s]);
 }
 
 /* Whatever reads whatever, cut anywhere. */
