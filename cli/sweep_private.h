@@ -3,6 +3,11 @@
 #include "cli/workload.h"
 #include "sim/planner/sweep.h"
 
+/* Of a CSV, behind "sweep,point,points" and a "vary.NAME" for each axis. */
+#define PW_SWEEP_COLUMNS                                                                           \
+  ",schedule,ranks,stages,microbatches,iteration_time,ideal_time,bubble_fraction,bubble_ratio,"    \
+  "longest_rank_span,peak_activations,peak_memory_bytes,throughput,error"
+
 #define PW_SWEEP_FIGURES                                                                           \
   "iteration_time, bubble_fraction, bubble_ratio, peak_activations, peak_memory_bytes "            \
   "or throughput"

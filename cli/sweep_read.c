@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define FIRST_AXIS 3  /* behind sweep, point, points */
-#define AFTER_AXES 13 /* columns from `schedule` on */
+#define AFTER_AXES 13 /* in PW_SWEEP_COLUMNS */
 
 /* The fields of one line; RFC 4180, no line breaks. */
 static GPtrArray *
@@ -82,7 +82,8 @@ pw__sweep_read (PwSweep *sweep, const char *header, GPtrArray *lines, GError **e
     name += g_str_has_prefix (name, "vary.") ? strlen ("vary.") : 0;
     add_axis (sweep, name, (GPtrArray *const *)rows->pdata, sweep->n, FIRST_AXIS + i);
   }
-  if (n_axes == 0 || pw_sweep_points (sweep->axes, NULL) != sweep->n)
+  if (n_axes == 0 || !g_str_has_suffix (header, PW_SWEEP_COLUMNS)
+      || pw_sweep_points (sweep->axes, NULL) != sweep->n)
     return pw_input_fail (error, "these rows are no grid that could be drawn");
   sweep->rows = g_new0 (PwSweepRow, (gsize)sweep->n + 1);
   for (guint i = 0; i < lines->len; i++)

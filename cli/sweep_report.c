@@ -254,9 +254,7 @@ pw__sweep_write_csv (const PwSweep *sweep, const char *path, GError **error) {
     g_autofree char *heading = g_strconcat ("vary.", pw__sweep_axis (sweep, i)->name, NULL);
     append_text (csv, heading);
   }
-  g_string_append (csv, ",schedule,ranks,stages,microbatches,iteration_time,ideal_time,"
-                        "bubble_fraction,bubble_ratio,longest_rank_span,peak_activations,"
-                        "peak_memory_bytes,throughput,error\n");
+  g_string_append (csv, PW_SWEEP_COLUMNS "\n");
   for (int64_t i = 0; i < sweep->n; i++)
     if (sweep->rows[i].is_done)
       append_row (csv, sweep, i);

@@ -306,6 +306,14 @@ read_number_of_name (const PwSyntheticRow *row, const char *text, int *number, G
   return pw_input_fail (error, "--%s: \"%s\" is none of %s", row->name, text, names);
 }
 
+/* A sweep varies flags, too. */
+static gboolean
+read_flag (const PwSyntheticRow *row, const char *text, gboolean *flag, GError **error) {
+  *flag = g_str_equal (text, "true");
+  return *flag || g_str_equal (text, "false")
+         || pw_input_fail (error, "--%s: expected true or false, not \"%s\"", row->name, text);
+}
+
 static gboolean
 read_row (const PwSyntheticRow *row, const char *text, PwWorkloadSynthetic *out, GError **error) {
   void *field = G_STRUCT_MEMBER_P (out, row->offset);
@@ -315,8 +323,7 @@ read_row (const PwSyntheticRow *row, const char *text, PwWorkloadSynthetic *out,
     *(const char **)field = text;
     return TRUE;
   case PW_ROW_FLAG:
-    *(gboolean *)field = TRUE;
-    return TRUE;
+    return read_flag (row, text, field, error);
   case PW_ROW_INT:
     if (!pw_integer_parse (row->name, text, (int64_t)row->minimum, (int64_t)row->maximum, &integer,
                            error))

@@ -44,8 +44,7 @@ begin_round (PwSimRound *round) {
   return TRUE;
 }
 
-/* Each rank can walk, but no farther than N actions from where its list began to repeat, or to its
- * end. */
+/* Each rank can walk: as far as its next period goes, or to its list's end. */
 static void
 set_stops (PwSimRound *round, gboolean is_bounded) {
   PwSimWalk *walk = round->walk;
@@ -193,9 +192,9 @@ set_partner (PwSimRound *round, const End *sent, const End *received, int64_t la
   PwSimWalkStep *send = &g_array_index (round->steps, PwSimWalkStep, sent->step);
   PwSimWalkStep *receive = &g_array_index (round->steps, PwSimWalkStep, received->step);
   PwSimWalkStep *busy = later > 0 ? receive : send, *other = later > 0 ? send : receive;
-  busy->partner = other->self;
-  busy->partner.id -= (int32_t)(ABS (later) * other->self.period);
-  look_back_to (round, other->rank, busy->partner.id);
+  int64_t id = other->self.id - ABS (later) * other->self.period;
+  look_back_to (round, other->rank, id);
+  busy->partner = (PwSimWalkRef){ .id = (int32_t)MAX (id, 0), .period = other->self.period };
 }
 
 /* A message's place in the order of its channel, at both ends. */
@@ -299,6 +298,8 @@ count_rounds (const PwSimRound *round) {
   int64_t rounds = INT64_MAX;
   for (int rank = 0; rank < walk->layout->ranks; rank++) {
     const PwPeriodList *list = &round->lists[rank];
+    if (round->earliest[rank] < walk->layout->offset[rank])
+      return 0; /* it began otherwise */
     int64_t early = round->earliest[rank] - pw__sim_round_begin (round, rank);
     int64_t lasts
         = pw_period_lasts (list->next, early, list->n - list->period, list->period, round->shift);
@@ -313,15 +314,16 @@ gboolean
 pw__sim_walk_repeat (PwSimWalk *walk) {
   PwSimRound round = { .walk = walk };
   gboolean going = TRUE;
-  walk->look_at += walk->look_at / LOOKS;
+  walk->look_at += 1 + walk->look_at / LOOKS;
   if (walk->cursors[walk->irregular].next == walk->stood)
     return TRUE; /* it has none still */
   if (begin_round (&round) && note_round (&round, &going)) {
     make_steps (&round);
     int64_t rounds = match_messages (&round) ? count_rounds (&round) : 0;
-    list_busy (&round);
-    if (rounds >= ROUNDS_MIN)
+    if (rounds >= ROUNDS_MIN) {
+      list_busy (&round);
       going = pw__sim_walk_do_rounds (&round, rounds);
+    }
   }
   clear_round (&round);
   return going;

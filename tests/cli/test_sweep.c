@@ -62,6 +62,24 @@ test_synthetic (void) {
   assert_same_figures (json_array_get (json_object_get (shared, "rows"), 1), share);
 }
 
+/* Each value of a flag is what the call with it, or without it, says. */
+static void
+test_flags (void) {
+#define BATCHED                                                                                    \
+  "--schedule interleaved-1f1b --chunks 2 --ranks 4 --microbatches 8 --p2p-latency 0.3 "           \
+  "--p2p-policy rendezvous --cost-per stage"
+  g_autoptr (json_t) sweep = program_json ("sweep " BATCHED " --vary p2p-batched=true,false,maybe");
+  g_autoptr (json_t) with = program_json ("simulate " BATCHED " --p2p-batched");
+  g_autoptr (json_t) without = program_json ("simulate " BATCHED);
+  json_t *rows = json_object_get (sweep, "rows");
+  assert_same_figures (json_array_get (rows, 0), with);
+  assert_same_figures (json_array_get (rows, 1), without);
+  g_assert_cmpfloat (json_number_at (with, "iteration_time"), !=,
+                     json_number_at (without, "iteration_time"));
+  g_assert_cmpstr (json_string_value (json_object_get (json_array_get (rows, 2), "error")), ==,
+                   "--p2p-batched: expected true or false, not \"maybe\"");
+}
+
 /* A key of the plan's file, two levels down. */
 static void
 test_keys (void) {
@@ -194,6 +212,7 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/sweep/rows-are-what-simulate-says", test_rows);
   g_test_add_func ("/cli/sweep/synthetic-costs-can-be-varied", test_synthetic);
+  g_test_add_func ("/cli/sweep/flags-can-be-varied", test_flags);
   g_test_add_func ("/cli/sweep/keys-of-the-plan-can-be-varied", test_keys);
   g_test_add_func ("/cli/sweep/threads-and-shards-change-no-byte", test_same_bytes);
   g_test_add_func ("/cli/sweep/shards-are-drawn-as-the-whole", test_same_pictures);

@@ -180,6 +180,33 @@ exec_case_new_scheduled (const char *model, const char *schedule, const char *mo
   return exec_case_new (text, NULL);
 }
 
+gboolean
+exec_case_trains (const PwScheduleType *type) {
+  static const struct {
+    const char *name, *why;
+  } excluded[] = {
+    { "forward-only", "it does not train" },
+    { "seq1f1b", "the executor does not cut sequences into pieces" },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (excluded); i++)
+    if (g_str_equal (excluded[i].name, type->name))
+      return FALSE;
+  return TRUE;
+}
+
+gboolean
+exec_case_allows (const PwScheduleType *type, int ranks, int microbatches) {
+  g_autoptr (GError) error = NULL;
+  PwScheduleParams params;
+  pw_schedule_params_init (&params);
+  params.ranks = ranks;
+  params.microbatches = microbatches;
+  g_autoptr (PwSchedule) schedule = pw_schedule_generate (type->name, &params, &error);
+  if (!schedule)
+    g_assert_error (error, PW_SCHEDULE_ERROR, PW_SCHEDULE_ERROR_PARAMETER);
+  return schedule != NULL;
+}
+
 char *
 exec_case_train_new (ExecCase *c, gboolean sequential, const PwTransport *transport, int steps,
                      double *losses) {

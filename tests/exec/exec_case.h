@@ -29,6 +29,9 @@ char *exec_case_train (ExecCase *c, PwExec *exec, int steps, double *losses);
  * mini-batch that the micro-batches do not divide; MORE: further members, ", ..." or "". */
 ExecCase *exec_case_new_scheduled (const char *model, const char *schedule, const char *more,
                                    int ranks, int microbatches);
+/* Whether the executor trains what TYPE makes, and TYPE takes these numbers. */
+gboolean exec_case_trains (const PwScheduleType *type);
+gboolean exec_case_allows (const PwScheduleType *type, int ranks, int microbatches);
 /* A new executor, trained as above. TRANSPORT NULL: threads. */
 char *exec_case_train_new (ExecCase *c, gboolean sequential, const PwTransport *transport,
                            int steps, double *losses);

@@ -284,3 +284,26 @@ reference_train_delayed (ExecCase *c, const char *model, int steps, double *loss
   }
   return sha256 (reference);
 }
+
+static void
+compare_with_delayed (ExecCase *c, const char *model, int steps) {
+  g_autoptr (GError) error = NULL;
+  g_autofree double *expected = g_new (double, (gsize)steps),
+                    *losses = g_new (double, (gsize)steps);
+  PwExecOptions options = { .timeout_s = 60 };
+  g_autofree char *reference = reference_train_delayed (c, model, steps, expected);
+  g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);
+  g_assert_no_error (error);
+  g_autofree char *sha = exec_case_stream (c, exec, steps, losses);
+  g_assert_cmpstr (sha, ==, reference);
+  for (int s = 0; s < steps; s++)
+    g_assert_cmpfloat (losses[s], ==, expected[s]);
+}
+
+void
+reference_compare (ExecCase *c, const char *model, const PwTransport *transport, int steps) {
+  if (c->resolved->compute->promise.synchronous)
+    exec_case_compare_with_sequential (c, transport, steps);
+  else
+    compare_with_delayed (c, model, steps);
+}

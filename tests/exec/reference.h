@@ -11,3 +11,5 @@
 char *reference_train_replicas (ExecCase *c, const char *model, int steps, double *losses);
 /* An asynchronous schedule: the delays are counted in the compute lists, as PwVersionRule says. */
 char *reference_train_delayed (ExecCase *c, const char *model, int steps, double *losses);
+/* Losses and parameters of C, whose schedule may be asynchronous, are those of its reference. */
+void reference_compare (ExecCase *c, const char *model, const PwTransport *transport, int steps);

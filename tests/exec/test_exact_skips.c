@@ -9,31 +9,6 @@
 #define STEPS TEST_REPEATS (20, 2)
 #define JUMPS_MAX 64
 
-static const struct {
-  const char *name, *why;
-} excluded[] = {
-  { "forward-only", "it does not train" },
-  { "seq1f1b", "the executor does not cut sequences into pieces" },
-};
-
-static gboolean
-is_excluded (const char *name) {
-  for (gsize i = 0; i < G_N_ELEMENTS (excluded); i++)
-    if (g_str_equal (excluded[i].name, name))
-      return TRUE;
-  return FALSE;
-}
-
-static gboolean
-is_allowed (const PwScheduleType *type, int ranks, int microbatches) {
-  PwScheduleParams params;
-  pw_schedule_params_init (&params);
-  params.ranks = ranks;
-  params.microbatches = microbatches;
-  g_autoptr (PwSchedule) schedule = pw_schedule_generate (type->name, &params, NULL);
-  return schedule != NULL;
-}
-
 /* JUMPS[n]: edges over n stages to another rank; a tensor with several is counted in MANY. */
 static void
 count_jumps (const PwResolvedPlan *resolved, int *jumps, int *many) {
@@ -47,28 +22,6 @@ count_jumps (const PwResolvedPlan *resolved, int *jumps, int *many) {
         != pw_placement_rank (placement, 0, edge->consumer))
       jumps[MIN (edge->consumer - edge->producer - 1, JUMPS_MAX - 1)]++;
   }
-}
-
-static void
-compare_with_delayed (ExecCase *c, const char *model) {
-  g_autoptr (GError) error = NULL;
-  double expected[STEPS], losses[STEPS];
-  PwExecOptions options = { .timeout_s = 60 };
-  g_autofree char *reference = reference_train_delayed (c, model, STEPS, expected);
-  g_autoptr (PwExec) exec = pw_exec_new (c->resolved, &options, &error);
-  g_assert_no_error (error);
-  g_autofree char *sha = exec_case_stream (c, exec, STEPS, losses);
-  g_assert_cmpstr (sha, ==, reference);
-  for (int s = 0; s < STEPS; s++)
-    g_assert_cmpfloat (losses[s], ==, expected[s]);
-}
-
-static void
-compare (ExecCase *c, const char *model, const PwTransport *transport) {
-  if (c->resolved->compute->promise.synchronous)
-    exec_case_compare_with_sequential (c, transport, STEPS);
-  else
-    compare_with_delayed (c, model);
 }
 
 /* Blocks read what was made 1, 2, 4, 9 and 15 blocks before. */
@@ -85,13 +38,13 @@ train (gconstpointer data) {
     for (int ranks = 2; ranks <= 4; ranks++)
       for (int again = 0; again <= 1; again++) {
         int microbatches = 2 * ranks;
-        if (!is_allowed (type, ranks, microbatches))
+        if (!exec_case_allows (type, ranks, microbatches))
           continue;
         g_test_message ("%s on %d ranks", joins[j], ranks);
         g_autoptr (ExecCase) c = exec_case_new_scheduled (
             model, members, again ? ", 'recompute': 'stage'" : "", ranks, microbatches);
         count_jumps (c->resolved, jumps, &many);
-        compare (c, model, NULL);
+        reference_compare (c, model, NULL, STEPS);
       }
   }
   g_assert_cmpint (jumps[0], >, 0);
@@ -127,7 +80,7 @@ over_many_stages (void) {
       g_autoptr (ExecCase) c
           = exec_case_new_scheduled (model, cases[i].schedule, "", cases[i].ranks, 12);
       count_jumps (c->resolved, jumps, &many);
-      compare (c, model, NULL);
+      reference_compare (c, model, NULL, STEPS);
     }
   for (int n = 0; n <= 5; n++)
     g_assert_cmpint (jumps[n], >, 0);
@@ -175,8 +128,8 @@ count_units (const char *model) {
 #define FIRST_STEPS MIN (STEPS, 4)
 
 /* A cut changes in which order the gradients of a tensor are added, and nothing else: losses stay
- * near those of the model in one piece, whose gradients test_layers.c knows. At first: training lets
- * a last bit grow. */
+ * near those of the model in one piece, whose gradients test_layers.c knows. At first: training
+ * lets a last bit grow. */
 static void
 compare_with_uncut (const char *model, const char *rest, const double *losses) {
   double uncut[FIRST_STEPS];
@@ -234,7 +187,7 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   for (const PwScheduleType *const *type = pw_schedule_list (); *type; type++) {
     g_autofree char *path = g_strdup_printf ("/exec/skips/%s-trains-exactly", (*type)->name);
-    if (!is_excluded ((*type)->name))
+    if (exec_case_trains (*type))
       g_test_add_data_func (path, *type, train);
   }
   g_test_add_func ("/exec/skips/over-many-stages", over_many_stages);

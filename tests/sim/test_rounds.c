@@ -76,6 +76,23 @@ test_skips (void) {
     }
 }
 
+/* What the first stage sends the last one takes as many rounds later as there are ranks. */
+static void
+test_far_skips (void) {
+  for (int P = 8; P <= 64; P += 8) {
+    PwSchedule *schedule = generate (pw_schedule_get ("1f1b"), P, 6 * P);
+    g_autoptr (GArray) list = g_array_new (FALSE, FALSE, sizeof (PwStageEdge));
+    for (int s = 0; s + 1 < P; s++) {
+      PwStageEdge edge = { .producer = s, .consumer = s + 1, .tensor = s + 1 };
+      g_array_append_val (list, edge);
+    }
+    PwStageEdge skip = { .producer = 0, .consumer = P - 1 };
+    g_array_append_val (list, skip);
+    assert_any_costs (schedule, pw_stage_edges_new (P, (const PwStageEdge *)(gpointer)list->data,
+                                                    (int)list->len));
+  }
+}
+
 static gboolean
 is_message (const PwAction *action) {
   return action->kind >= PW_ACTION_SEND_FORWARD && action->kind <= PW_ACTION_RECV_BACKWARD;
@@ -161,6 +178,7 @@ main (int argc, char **argv) {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/sim/rounds/every-schedule-as-the-engines-have-it", test_registry);
   g_test_add_func ("/sim/rounds/with-skips-too", test_skips);
+  g_test_add_func ("/sim/rounds/with-skips-over-all-ranks", test_far_skips);
   g_test_add_func ("/sim/rounds/so-are-moved-messages", test_moved);
   g_test_add_func ("/sim/rounds/no-queue-mixes-messages-up", test_order);
   return g_test_run ();
