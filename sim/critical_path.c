@@ -9,9 +9,10 @@ typedef struct {
   const PwStageCosts *costs;
   const PwSimResult *result;
   /* Made when first asked for: what messages take, and of what is taken in turn, "resource, end" to
-   * the SEND. */
+   * the SEND; and those that took no time, but had their turn. */
   PwSimPaths *paths;
   GHashTable *left;
+  GArray *instant; /* int32_t */
 } Search;
 
 typedef struct {
@@ -31,6 +32,11 @@ same_key (gconstpointer x, gconstpointer y) {
   return a->resource == b->resource && !(a->end < b->end) && !(a->end > b->end);
 }
 
+static PwAction
+action_of (const Search *search, int32_t id) {
+  return pw__sim_action (search->layout, pw__sim_rank_of (search->layout, id), id);
+}
+
 /* Of MESSAGE, where it waits its turn; else nothing. */
 static const PwSimPath *
 path_in_turn (const Search *search, PwAction message) {
@@ -39,37 +45,32 @@ path_in_turn (const Search *search, PwAction message) {
 }
 
 static void
+list_message (Search *search, int32_t id, PwAction message) {
+  const PwSimResult *result = search->result;
+  const PwSimPath *path = path_in_turn (search, message);
+  if (path == NULL)
+    return;
+  if (result->end[id] <= result->start[id])
+    g_array_append_val (search->instant, id);
+  for (int i = 0; result->end[id] > result->start[id] && i < path->n; i++) {
+    LeftKey key = { .resource = path->resources[i], .end = result->end[id] };
+    g_hash_table_insert (search->left, g_memdup2 (&key, sizeof key),
+                         GSIZE_TO_POINTER ((gsize)id + 1));
+  }
+}
+
+static void
 list_messages (Search *search) {
   const PwSimLayout *layout = search->layout;
   search->paths = pw__sim_paths_new (layout, search->costs);
   search->left = g_hash_table_new_full (hash_key, same_key, g_free, NULL);
+  search->instant = g_array_new (FALSE, FALSE, sizeof (int32_t));
   for (int rank = 0; rank < layout->ranks; rank++)
     for (int64_t id = layout->offset[rank]; id < layout->offset[rank + 1]; id++) {
       PwAction action = pw__sim_action (layout, rank, id);
-      if (!pw__sim_is_send (action) || search->result->end[id] <= search->result->start[id])
-        continue;
-      const PwSimPath *path = path_in_turn (search, action);
-      for (int i = 0; path != NULL && i < path->n; i++) {
-        LeftKey key = { .resource = path->resources[i], .end = search->result->end[id] };
-        g_hash_table_insert (search->left, g_memdup2 (&key, sizeof key),
-                             GSIZE_TO_POINTER ((gsize)id + 1));
-      }
+      if (pw__sim_is_send (action))
+        list_message (search, (int32_t)id, action);
     }
-}
-
-/* The transfer that left something that MESSAGE takes when it, at ID, began; or -1. */
-static int32_t
-ahead_in_turn (Search *search, PwAction message, int64_t id) {
-  if (search->left == NULL)
-    list_messages (search);
-  const PwSimPath *path = path_in_turn (search, message);
-  for (int i = 0; path != NULL && i < path->n; i++) {
-    LeftKey key = { .resource = path->resources[i], .end = search->result->start[id] };
-    gpointer send = g_hash_table_lookup (search->left, &key);
-    if (send != NULL)
-      return (int32_t)GPOINTER_TO_SIZE (send) - 1;
-  }
-  return -1;
 }
 
 /* Of NODE's predecessors, joins looked through, the action that ends last; *LAST or better. */
@@ -87,18 +88,63 @@ latest_before (const Search *search, int32_t node, int32_t *last) {
   }
 }
 
+static gboolean
+take_the_same (const PwSimPath *a, const PwSimPath *b) {
+  for (int i = 0; i < a->n; i++)
+    for (int k = 0; k < b->n; k++)
+      if (a->resources[i] == b->resources[k])
+        return TRUE;
+  return FALSE;
+}
+
+/* The action that ends last of those that ID waited for; -1: none ended when it began. */
 static int32_t
-step_back (Search *search, int32_t id) {
+waited_for (const Search *search, int32_t id) {
   int32_t last = -1;
   latest_before (search, search->graph->node[id], &last);
-  int rank = pw__sim_rank_of (search->layout, id);
-  PwAction action = pw__sim_action (search->layout, rank, id);
-  if (pw__sim_is_message (action)
-      && (last < 0 || search->result->end[last] < search->result->start[id])) {
-    int32_t ahead = ahead_in_turn (search, action, id);
+  return last >= 0 && search->result->end[last] >= search->result->start[id] ? last : -1;
+}
+
+/* The transfer that left something that the message ID takes in turn when it began; or -1. Before
+ * it in line may have stood some that took no time themselves, but had to wait; SEEN: those. */
+static int32_t
+ahead_in_turn (const Search *search, int32_t id, GHashTable *seen) {
+  double time = search->result->start[id];
+  const PwSimPath *path = path_in_turn (search, action_of (search, id));
+  for (int i = 0; path != NULL && i < path->n; i++) {
+    LeftKey key = { .resource = path->resources[i], .end = time };
+    gpointer send = g_hash_table_lookup (search->left, &key);
+    if (send != NULL)
+      return (int32_t)GPOINTER_TO_SIZE (send) - 1;
+  }
+  for (guint i = 0; path != NULL && i < search->instant->len; i++) {
+    int32_t other = g_array_index (search->instant, int32_t, i);
+    if (search->result->start[other] < time || search->result->start[other] > time
+        || !take_the_same (path, path_in_turn (search, action_of (search, other)))
+        || !g_hash_table_add (seen, GINT_TO_POINTER (other)))
+      continue;
+    int32_t ahead = waited_for (search, other);
+    if (ahead < 0)
+      ahead = ahead_in_turn (search, other, seen);
     if (ahead >= 0)
       return ahead;
   }
+  return -1;
+}
+
+static int32_t
+step_back (Search *search, int32_t id) {
+  int32_t ahead = waited_for (search, id), last = -1;
+  if (ahead < 0 && pw__sim_is_message (action_of (search, id))) {
+    if (search->left == NULL)
+      list_messages (search);
+    g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
+    g_hash_table_add (seen, GINT_TO_POINTER (id));
+    ahead = ahead_in_turn (search, id, seen);
+  }
+  if (ahead >= 0)
+    return ahead;
+  latest_before (search, search->graph->node[id], &last);
   return last;
 }
 
@@ -146,6 +192,7 @@ pw_sim_critical_path (const PwSimInput *input, const PwSimResult *result) {
   }
   reverse (path);
   g_clear_pointer (&search.left, g_hash_table_unref);
+  g_clear_pointer (&search.instant, g_array_unref);
   pw__sim_paths_free (search.paths);
   return path;
 }
